@@ -1,0 +1,465 @@
+"""Artifacts: what every command reads and what it leaves behind.
+
+An artifact is a folder ``HOME/KIND/NAME``. Two files in it belong to this module:
+
+- ``request.json``, written before the work starts: the key, the command, its resolved config and
+  its inputs. It says whose unfinished work a folder holds, so that the work can be resumed.
+- ``provenance.json``, written last and by rename: the request, the figures, the versions, the git
+  commit and a digest of every file. An artifact is finished when, and only when, this file exists.
+
+The *key* is a hash of command, config and input keys, so it is known before the work starts. The
+same key means the same artifact: finished, it is reused; unfinished, it is resumed.
+
+Lineage is the chain of inputs, followed by `lineage`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from olmoflow.environment import environment_record
+from olmoflow.errors import UserError
+
+Kind = Literal[
+    "corpus",
+    "tokenizer",
+    "shards",
+    "checkpoint",
+    "evaluation",
+    "index",
+    "rollouts",
+    "report",
+    "estimate",
+]
+KINDS: tuple[str, ...] = get_args(Kind)
+
+REQUEST = "request.json"
+PROVENANCE = "provenance.json"
+LOCK = ".lock"
+
+# Settings that change how a command runs or reports, never what it computes.
+NOT_IN_KEY = frozenset({"name", "output", "logger", "cluster", "parallel", "runtime", "hydra"})
+
+# Above this size an input that is no artifact is identified by names, sizes and times alone.
+_HASHED_INPUT_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of an artifact, resolved to something that will not change."""
+
+    role: str
+    kind: str
+    name: str
+    key: str
+    path: Path
+    step: int | None = None
+
+    def record(self) -> dict[str, Any]:
+        """The form in which provenance keeps it."""
+        return {**asdict(self), "path": str(self.path)}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished artifact."""
+
+    kind: str
+    name: str
+    key: str
+    path: Path
+    provenance: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def figures(self) -> Mapping[str, Any]:
+        """The headline figures that the command left."""
+        figures: Mapping[str, Any] = self.provenance["figures"]
+        return figures
+
+    @property
+    def inputs(self) -> list[Input]:
+        """What it was made from."""
+        return [Input(**{**i, "path": Path(i["path"])}) for i in self.provenance["inputs"]]
+
+    def summary(self) -> dict[str, Any]:
+        """One row of ``olmoflow list``."""
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "key": self.key,
+            "path": str(self.path),
+            "created": self.provenance["created"],
+            "inputs": [i.name if i.step is None else f"{i.name}@{i.step}" for i in self.inputs],
+            "figures": dict(self.figures),
+        }
+
+
+def home() -> Path:
+    """The folder of all artifacts: ``OLMOFLOW_HOME``, or ``artifacts`` in the working folder."""
+    return Path(os.environ.get("OLMOFLOW_HOME") or "artifacts").absolute()
+
+
+# --- making ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Claim:
+    """The right to work on one artifact, held until the ``with`` block of `claim` ends."""
+
+    kind: str
+    name: str
+    key: str
+    path: Path
+    request: dict[str, Any]
+    resumed: bool
+    finished: Artifact | None = None
+    _started: float = field(default_factory=time.monotonic)
+
+    def finish(self, figures: Mapping[str, Any]) -> Artifact:
+        """Write the provenance and with it declare the artifact finished."""
+        provenance = {
+            **self.request,
+            "kind": self.kind,
+            "name": self.name,
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - self._started, 3),
+            "figures": dict(figures),
+            **environment_record(),
+            "digests": digest_folder(self.path),
+        }
+        write_json(self.path / PROVENANCE, provenance)
+        self.finished = _load(self.path)
+        return self.finished
+
+
+@contextmanager
+def claim(
+    kind: Kind,
+    *,
+    command: str,
+    config: Mapping[str, Any],
+    inputs: Sequence[Input] = (),
+    name: str | None = None,
+) -> Iterator[Claim]:
+    """Open the artifact that this work will become.
+
+    Args:
+        kind: Where it belongs.
+        command: The command that makes it.
+        config: Its resolved config as plain values.
+        inputs: What it reads, from `resolve`.
+        name: The folder's name; without one, the key.
+
+    Yields:
+        A claim. If ``claim.finished`` is set there is nothing left to do; if ``claim.resumed``,
+        ``claim.path`` holds an earlier, unfinished attempt at the same key.
+
+    Raises:
+        UserError: ``name`` belongs to another key, or another process is at work on it.
+    """
+    key = key_of(command, config, inputs)
+    folder = home() / kind
+    path = folder / _check_name(name) if name else _with_key(folder, key) or folder / key
+    _alias(path, key)
+    request = {
+        "key": key,
+        "command": command,
+        "config": dict(config),
+        "inputs": [i.record() for i in inputs],
+    }
+    held = _request(path)
+    if held is not None and held["key"] != key:
+        raise UserError(
+            f"name={name}: {kind} {path.name} exists with another config "
+            f"({difference(held, request)}); choose another name or remove {path}"
+        )
+    if (path / PROVENANCE).is_file():
+        yield Claim(kind, path.name, key, path, request, resumed=False, finished=_load(path))
+        return
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    with _locked(path):
+        resumed = held is not None
+        if not resumed:
+            write_json(path / REQUEST, request)
+        yield Claim(kind, path.name, key, path, request, resumed=resumed)
+
+
+def key_of(command: str, config: Mapping[str, Any], inputs: Sequence[Input]) -> str:
+    """The identity of a piece of work: 12 hexadecimal digits."""
+    identity = {
+        "command": command,
+        "config": {k: v for k, v in config.items() if k not in NOT_IN_KEY},
+        "inputs": sorted((i.role, i.key, i.step or 0) for i in inputs),
+    }
+    text = json.dumps(identity, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def difference(held: Mapping[str, Any], wanted: Mapping[str, Any], limit: int = 4) -> str:
+    """The first few values in which two requests differ, as ``key: old -> new``."""
+    old, new = (
+        _flatten({k: v for k, v in request["config"].items() if k not in NOT_IN_KEY})
+        | {f"input {i['role']}": f"{i['name']} ({i['key']})" for i in request["inputs"]}
+        | {"command": request["command"]}
+        for request in (held, wanted)
+    )
+    missing = object()
+    rows = [
+        f"{k}: {old.get(k, 'absent')} -> {new.get(k, 'absent')}"
+        for k in sorted(old.keys() | new.keys())
+        if old.get(k, missing) != new.get(k, missing)
+    ]
+    more = f" and {len(rows) - limit} more" if len(rows) > limit else ""
+    return ", ".join(rows[:limit]) + more
+
+
+# --- finding --------------------------------------------------------------------------------
+
+
+def resolve(reference: str, role: str, kinds: Sequence[Kind]) -> Input:
+    """Turn what the user wrote into an input.
+
+    Args:
+        reference: A name, ``NAME@STEP``, a path, or ``latest``.
+        role: The config key that it came from, for messages and provenance.
+        kinds: The kinds of artifact that will do.
+
+    Raises:
+        UserError: Nothing answers to the reference.
+    """
+    if not isinstance(reference, str) or not reference:
+        raise UserError(f"{role}={reference}: expected a name, NAME@STEP, a path or latest")
+    bare, _, step_text = reference.partition("@")
+    step = None
+    if step_text:
+        if not step_text.isdigit():
+            raise UserError(f"{role}={reference}: expected a step number after @")
+        step = int(step_text)
+    for kind in kinds:
+        found = _latest(kind) if bare == "latest" else _open(home() / kind / bare)
+        if found is not None:
+            return Input(role, found.kind, found.name, found.key, found.path, step)
+    path = Path(reference).expanduser()
+    looks_like_a_path = os.sep in reference or reference.startswith((".", "~"))
+    if path.exists() and (looks_like_a_path or bare != "latest"):
+        found = _open(path)
+        if found is not None and found.kind in kinds:
+            return Input(role, found.kind, found.name, found.key, found.path, step)
+        return Input(role, "external", path.name, fingerprint(path), path.absolute(), step)
+    raise UserError(_not_found(reference, bare, role, kinds))
+
+
+def artifacts(kind: str | None = None) -> list[Artifact]:
+    """All finished artifacts, oldest first."""
+    if kind is not None and kind not in KINDS:
+        raise UserError(f"kind={kind}: expected one of {', '.join(KINDS)}")
+    found = []
+    for each in (kind,) if kind else KINDS:
+        folder = home() / each
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            artifact = None if path.is_symlink() else _open(path)
+            if artifact:
+                found.append(artifact)
+    return sorted(found, key=lambda a: (a.provenance["created"], a.name))
+
+
+def find(name: str) -> Artifact:
+    """The finished artifact with this name or key, of whatever kind."""
+    matches = [a for a in artifacts() if name in (a.name, a.key)]
+    matches += [a for k in KINDS if not matches and (a := _open(home() / k / name))]
+    if len(matches) > 1:
+        kinds = ", ".join(a.kind for a in matches)
+        raise UserError(f"{name}: several artifacts have this name ({kinds}); use a key or a path")
+    if matches:
+        return matches[0]
+    by_path = _open(Path(name))
+    if by_path:
+        return by_path
+    raise UserError(_not_found(name, name, "show", KINDS))
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """A node of the lineage: an input and what it was itself made from."""
+
+    input: Input
+    artifact: Artifact | None
+    parents: list[Ancestor]
+
+
+def lineage(artifact: Artifact) -> list[Ancestor]:
+    """What the artifact was made from, back to the first inputs."""
+    nodes = []
+    for each in artifact.inputs:
+        parent = _open(each.path)
+        if parent is not None and parent.key != each.key:
+            parent = None  # something else stands in that place now
+        nodes.append(Ancestor(each, parent, lineage(parent) if parent else []))
+    return nodes
+
+
+# --- verifying ------------------------------------------------------------------------------
+
+
+def verify(artifact: Artifact) -> None:
+    """Compare every file with its digest.
+
+    Raises:
+        UserError: A file is missing or changed; the message names it.
+    """
+    now = digest_folder(artifact.path)
+    for name, digest in artifact.provenance["digests"].items():
+        if name not in now:
+            raise UserError(f"{artifact.path / name}: missing from {artifact.kind} {artifact.name}")
+        if now[name] != digest:
+            raise UserError(f"{artifact.path / name}: damaged, its sha256 is not the recorded one")
+
+
+def digest_folder(folder: Path) -> dict[str, str]:
+    """sha256 of each file below ``folder``.
+
+    Files that a ``digests.json`` beside them covers are left to it: hashing that one file vouches
+    for them, and terabytes are not read twice.
+    """
+    digests: dict[str, str] = {}
+    for parent, names, files in os.walk(folder, followlinks=False):
+        names.sort()
+        covered: set[str] = set()
+        if "digests.json" in files:
+            covered = set(json.loads((Path(parent) / "digests.json").read_text()))
+        for name in sorted(files):
+            if name in (LOCK, REQUEST, PROVENANCE) or name in covered:
+                continue
+            path = Path(parent) / name
+            digests[path.relative_to(folder).as_posix()] = file_digest(path)
+    return digests
+
+
+def file_digest(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(path: Path) -> str:
+    """Identifies an input that is no artifact: by content, or by names and times if it is large."""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    by_content = sum(p.stat().st_size for p in files) <= _HASHED_INPUT_BYTES
+    total = hashlib.sha256()
+    for each in files:
+        stat = each.stat()
+        mark = file_digest(each) if by_content else f"{stat.st_size} {stat.st_mtime_ns}"
+        total.update(f"{each.relative_to(path).as_posix()}\0{mark}\n".encode())
+    return total.hexdigest()[:12]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file that appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with partial.open("w") as file:
+        json.dump(value, file, indent=2, default=str)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+# --- the folder -----------------------------------------------------------------------------
+
+
+def _load(path: Path) -> Artifact:
+    provenance = json.loads((path / PROVENANCE).read_text())
+    return Artifact(provenance["kind"], path.name, provenance["key"], path, provenance)
+
+
+def _open(path: Path) -> Artifact | None:
+    return _load(path.resolve()) if (path / PROVENANCE).is_file() else None
+
+
+def _request(path: Path) -> dict[str, Any] | None:
+    file = path / REQUEST
+    if not file.is_file():
+        return None
+    request: dict[str, Any] = json.loads(file.read_text())
+    return request
+
+
+def _with_key(folder: Path, key: str) -> Path | None:
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        request = _request(path)
+        if request is not None and request["key"] == key:
+            return path.resolve()
+    return None
+
+
+def _alias(path: Path, key: str) -> None:
+    """Let a new name point to finished work that another name already holds."""
+    if path.exists():
+        return
+    other = _with_key(path.parent, key)
+    if other is not None and other != path and (other / PROVENANCE).is_file():
+        path.symlink_to(other.name)
+
+
+def _latest(kind: str) -> Artifact | None:
+    found = artifacts(kind)
+    return found[-1] if found else None
+
+
+def _check_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+=,-]*", str(name)) or name == "latest":
+        raise UserError(f"name={name}: expected letters, digits and . _ + = , - (and not latest)")
+    return str(name)
+
+
+def _not_found(reference: str, bare: str, role: str, kinds: Sequence[str]) -> str:
+    names = [a.name for k in kinds for a in artifacts(k)]
+    unfinished = [k for k in kinds if _request(home() / k / bare)]
+    if unfinished:
+        return (
+            f"{role}={reference}: this {unfinished[0]} is unfinished; "
+            "run the command that makes it again to resume it"
+        )
+    if not names:
+        return f"{role}={reference}: no such path, and there is no {' or '.join(kinds)} yet"
+    close = get_close_matches(bare, names, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(names[-8:])}"
+    return f"{role}={reference}: no {' or '.join(kinds)} has this name and no such path; {hint}"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with (path / LOCK).open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise UserError(f"{path}: process {lock.read().strip()} is at work on it") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping) and value:
+        flat: dict[str, Any] = {}
+        for key, each in value.items():
+            flat |= _flatten(each, f"{prefix}.{key}" if prefix else str(key))
+        return flat
+    return {prefix: value}
