@@ -1,0 +1,227 @@
+"""Composes a command's config with Hydra and runs the command, once or for each cell of a sweep.
+
+Hydra supplies composition, overrides, sweeps, ``--help`` and ``--cfg``. What is added here: the
+config becomes plain values before any work starts, every failure is one line, and standard output
+carries nothing but results.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from olmoflow.commands.main import print_json
+from olmoflow.errors import UserError
+
+_MODULES = {"import": "import_checkpoint"}
+
+
+def config_root() -> Path:
+    """The folder that holds ``conf/`` and ``experiments/``: the checkout, or inside the wheel."""
+    package = Path(__file__).resolve().parents[1]
+    checkout = package.parents[1]
+    return checkout if (checkout / "conf" / "train.yaml").is_file() else package
+
+
+def prepare() -> None:
+    """Set what every composition needs: search path, resolvers, bare errors."""
+    os.environ["OLMOFLOW_ROOT"] = str(config_root())
+    # A lab's own groups and experiments; without one the root is simply searched twice.
+    os.environ.setdefault("OLMOFLOW_CONFIG", os.environ["OLMOFLOW_ROOT"])
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that we word the error
+    OmegaConf.register_new_resolver("steps", steps_for_tokens, replace=True)
+
+
+def steps_for_tokens(tokens: float, global_batch_tokens: int) -> int:
+    """``${steps:TOKENS,BATCH}``: whole optimizer steps within a budget of tokens."""
+    return int(float(tokens) // int(global_batch_tokens))
+
+
+@dataclass
+class _Jobs:
+    """Runs the command for each composed config and keeps what came of it."""
+
+    command: str
+    texts: Mapping[str, str]
+    multirun: bool
+    results: list[dict[str, Any]] = field(default_factory=list)
+    json_output: bool = False
+    status: int = 0
+
+    def __call__(self, composed: DictConfig) -> None:
+        overrides = list(HydraConfig.get().overrides.task)
+        try:
+            config = plain_config(composed, self.texts)
+            self.json_output = _output(config) == "json"
+            result = run_composed(self.command, config, overrides)
+        except Exception as error:
+            if not self.multirun:
+                raise
+            # One failed cell does not take the others with it.
+            self.status = max(self.status, 2 if isinstance(error, UserError) else 1)
+            self.results.append({"overrides": overrides, "status": "failed", "error": str(error)})
+            print(f"olmoflow: {' '.join(overrides)}: {error}", file=sys.stderr)
+            if os.environ.get("OLMOFLOW_DEBUG") == "1":
+                traceback.print_exception(error)
+        else:
+            self.results.append({"overrides": overrides, "status": "finished", "result": result})
+
+
+def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]) -> int:
+    """Run a command from its command line and print its result.
+
+    Args:
+        command: A key of ``HYDRA_COMMANDS``.
+        arguments: Hydra overrides and flags.
+        texts: Free text taken from the command line, set in the config as it is.
+
+    Returns:
+        The exit status.
+    """
+    prepare()
+    # Hydra's parser takes -m only before or after all overrides.
+    flags = [a for a in arguments if a in ("-m", "--multirun")]
+    rest = [a for a in arguments if a not in ("-m", "--multirun")]
+    jobs = _Jobs(command, texts, multirun=bool(flags))
+    sys.argv = [f"olmoflow {command}", *flags[:1], *rest]
+    entry = hydra.main(
+        version_base="1.3", config_path=str(config_root() / "conf"), config_name=command
+    )(_task(jobs))
+    try:
+        entry()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error, command, rest)) from error
+    if not jobs.results:  # --help or --cfg
+        return 0
+    if jobs.multirun:
+        if jobs.json_output:
+            print_json({"jobs": jobs.results})
+    elif jobs.json_output:
+        print_json(jobs.results[0]["result"])
+    return jobs.status
+
+
+def run_composed(command: str, config: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Run a command on a plain config."""
+    module = importlib.import_module(f"olmoflow.commands.{_MODULES.get(command, command)}")
+    result: dict[str, Any] = module.run(config, list(overrides))
+    if _output(config) == "text":
+        module.report(result)
+    return result
+
+
+def plain_config(composed: DictConfig, texts: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Resolve a composed config into plain values.
+
+    Raises:
+        UserError: A value is missing, or a text has no place in this command.
+    """
+    try:
+        config = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise UserError(_explain_value(error)) from error
+    assert isinstance(config, dict)
+    plain = {str(key): value for key, value in config.items()}
+    for name, text in (texts or {}).items():
+        if name not in plain:
+            raise UserError(f"{name}: this command takes no {name}")
+        plain[name] = text
+    return plain
+
+
+def explain(error: Exception, command: str, overrides: Sequence[str]) -> str:
+    """One line for one of Hydra's errors: the key, what was found, what was expected."""
+    text = str(error.__cause__ or error) if not str(error).strip() else str(error)
+    if match := re.search(r"Could not find '([^']+)'", text):
+        return _explain_choice(match[1], text)
+    if match := re.search(
+        r"Could not override '([^']+)'\.\s*\n?(?:No match in the defaults)", text
+    ):
+        return f"{match[1]}: no such group in olmoflow {command}; --help lists them"
+    if match := re.search(r"(?:Could not override|Error merging override) '?([^\s'=]+)", text):
+        key = match[1].lstrip("+~")
+        if isinstance(error.__cause__, OmegaConfBaseException) and "struct" not in str(
+            error.__cause__
+        ):
+            return f"{key}: {str(error.__cause__).splitlines()[0]}"
+        return f"{key}: no such key in olmoflow {command}{_did_you_mean(key, command, overrides)}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: cannot be read as key=value ({text.splitlines()[0]})"
+    if isinstance(error, OmegaConfBaseException):
+        return _explain_value(error)
+    return " ".join(text.split())
+
+
+def _explain_choice(choice: str, text: str) -> str:
+    group, _, option = choice.rpartition("/")
+    if choice.startswith("recipe/"):
+        group, option = "recipe", choice.removeprefix("recipe/")
+        folder = config_root() / "conf" / "recipe"
+        known = [p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.yaml")]
+        reason = "no published recipe for this combination; "
+    else:
+        known = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
+        reason = ""
+    close = get_close_matches(option, known, n=1)
+    hint = f"did you mean {close[0]}? " if close and not reason else ""
+    return f"{group}={option}: {reason}{hint}expected one of {', '.join(sorted(known))}"
+
+
+def _did_you_mean(key: str, command: str, overrides: Sequence[str]) -> str:
+    others = [o for o in overrides if o.partition("=")[0].lstrip("+~") != key and "=" in o]
+    try:
+        with hydra.initialize_config_dir(str(config_root() / "conf"), version_base="1.3"):
+            composed = hydra.compose(command, overrides=others)
+    except Exception:  # another override is wrong as well: the hint is not worth a second error
+        return ""
+    close = get_close_matches(key, list(_keys(composed)), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; olmoflow {command} --help lists them"
+
+
+def _keys(node: Any, prefix: str = "") -> list[str]:
+    if not isinstance(node, DictConfig):
+        return []
+    keys: list[str] = []
+    for name in node:
+        path = f"{prefix}{name}"
+        child = None if OmegaConf.is_missing(node, name) else node._get_node(name)
+        keys += [path, *_keys(child, f"{path}.")]
+    return keys
+
+
+def _explain_value(error: OmegaConfBaseException) -> str:
+    key = getattr(error, "full_key", None)
+    first = str(error).splitlines()[0]
+    if "Missing mandatory value" in first:
+        key = key or first.rpartition(":")[2].strip()
+        return f"{key}: missing; give {key}=…"
+    return f"{key}: {first}" if key and key not in first else first
+
+
+def _output(config: Mapping[str, Any]) -> str:
+    output = config.get("output")
+    if output not in ("text", "json"):
+        raise UserError(f"output={output}: expected text or json")
+    return str(output)
+
+
+def _task(jobs: _Jobs) -> Any:
+    # hydra.main looks at the task's module and name, which an instance has not.
+    def task(config: DictConfig) -> None:
+        jobs(config)
+
+    return task

@@ -1,0 +1,119 @@
+"""The command line: ``olmoflow COMMAND key=value …``.
+
+Standard output carries results and nothing else; logs, bars and errors go to standard error.
+Exit status: 0 done, 1 a fault of ours or a failed job, 2 a mistake in the input.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from olmoflow import __version__
+from olmoflow.commands.free_text import take_free_text
+from olmoflow.errors import UserError
+
+# Composed by Hydra from conf/COMMAND.yaml.
+HYDRA_COMMANDS = {
+    "curate": "documents from a source into a corpus",
+    "tokenize": "a corpus into litdata token shards (and a tokenizer, where one is to be trained)",
+    "train": "shards into a checkpoint series: pretrain, midtrain, extend the context",
+    "evaluate": "a checkpoint into scores",
+    "generate": "text from a checkpoint",
+    "import": "a Hugging Face or OLMo-core checkpoint into one of ours",
+    "export": "a checkpoint into a folder that Hugging Face transformers loads",
+    "flow": "several commands in one file, each run once",
+}
+# Plain commands that only look.
+PLAIN_COMMANDS = {
+    "list": "the artifacts that exist: list [kind=KIND] [output=json]",
+    "show": "one artifact: show NAME [--lineage] [--verify] [output=json]",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if arguments[0] in ("--version", "version"):
+        print(f"olmoflow {__version__}")
+        return 0
+    try:
+        return _run(arguments[0], arguments[1:])
+    except UserError as error:
+        return _fail(error, 2)
+    except KeyboardInterrupt as error:
+        return _fail(error, 130, "interrupted; the same command resumes")
+    except BrokenPipeError:
+        # The reader of our output has gone (`olmoflow list | head`).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        hint = "OLMOFLOW_DEBUG=1 shows where"
+        return _fail(error, 1, f"{type(error).__name__}: {_first_line(error)} ({hint})")
+
+
+def _run(command: str, arguments: list[str]) -> int:
+    if command in PLAIN_COMMANDS:
+        module = importlib.import_module(f"olmoflow.commands.{command}_")
+        module.main(arguments)
+        return 0
+    if command not in HYDRA_COMMANDS:
+        known = [*HYDRA_COMMANDS, *PLAIN_COMMANDS]
+        close = get_close_matches(command, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
+        raise UserError(f"{command}: no such command; {hint}")
+    # Hydra is only imported here: help and the plain commands stay instant.
+    from olmoflow.commands.hydra_app import run_command
+
+    texts, rest = take_free_text(arguments)
+    return run_command(command, rest, texts)
+
+
+def print_json(value: Any) -> None:
+    """Print the one JSON object that ``output=json`` promises."""
+    print(json.dumps(value, ensure_ascii=False, default=str), flush=True)
+
+
+def _help() -> str:
+    width = max(map(len, [*HYDRA_COMMANDS, *PLAIN_COMMANDS]))
+    rows = [
+        f"  {name:<{width}}  {what}"
+        for table in (HYDRA_COMMANDS, PLAIN_COMMANDS)
+        for name, what in table.items()
+    ]
+    return "\n".join(
+        [
+            "olmoflow COMMAND key=value …",
+            "",
+            "The Olmo 3 model flow: every command turns artifacts into artifacts.",
+            "",
+            *rows,
+            "",
+            "  olmoflow COMMAND --help              its settings and their choices",
+            "  olmoflow COMMAND --cfg job           the composed config, nothing run",
+            "  olmoflow -m COMMAND a=1,2 b=3,4      a sweep (-m may also come last)",
+            "  name=…  output=json                  hold for every command",
+            "",
+            "Artifacts live in ./artifacts (OLMOFLOW_HOME moves them).",
+        ]
+    )
+
+
+def _fail(error: BaseException, status: int, message: str | None = None) -> int:
+    if os.environ.get("OLMOFLOW_DEBUG") == "1":
+        traceback.print_exception(error)
+    print(f"olmoflow: {message or _first_line(error)}", file=sys.stderr)
+    return status
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else "no message"
