@@ -50,7 +50,9 @@ PROVENANCE = "provenance.json"
 LOCK = ".lock"
 
 # Settings that change how a command runs or reports, never what it computes.
-NOT_IN_KEY = frozenset({"name", "output", "logger", "cluster", "parallel", "runtime", "hydra"})
+NOT_IN_KEY = frozenset(
+    {"name", "output", "logger", "cluster", "parallel", "runtime", "save", "log_every"}
+)
 
 # Above this size an input that is no artifact is identified by names, sizes and times alone.
 _HASHED_INPUT_BYTES = 1 << 30
@@ -234,6 +236,9 @@ def difference(held: Mapping[str, Any], wanted: Mapping[str, Any], limit: int = 
 def resolve(reference: str, role: str, kinds: Sequence[Kind]) -> Input:
     """Turn what the user wrote into an input.
 
+    A checkpoint series always comes back with a step, its newest if none was named; it may be
+    unfinished, for each of its steps is whole.
+
     Args:
         reference: A name, ``NAME@STEP``, a path, or ``latest``.
         role: The config key that it came from, for messages and provenance.
@@ -251,15 +256,15 @@ def resolve(reference: str, role: str, kinds: Sequence[Kind]) -> Input:
             raise UserError(f"{role}={reference}: expected a step number after @")
         step = int(step_text)
     for kind in kinds:
-        found = _latest(kind) if bare == "latest" else _open(home() / kind / bare)
+        path = _latest(kind) if bare == "latest" else home() / kind / bare
+        found = _usable(role, path, step) if path else None
         if found is not None:
-            return Input(role, found.kind, found.name, found.key, found.path, step)
-    path = Path(reference).expanduser()
-    looks_like_a_path = os.sep in reference or reference.startswith((".", "~"))
-    if path.exists() and (looks_like_a_path or bare != "latest"):
-        found = _open(path)
+            return found
+    path = Path(bare).expanduser()
+    if path.exists():
+        found = _usable(role, path, step)
         if found is not None and found.kind in kinds:
-            return Input(role, found.kind, found.name, found.key, found.path, step)
+            return found
         return Input(role, "external", path.name, fingerprint(path), path.absolute(), step)
     raise UserError(_not_found(reference, bare, role, kinds))
 
@@ -416,9 +421,48 @@ def _alias(path: Path, key: str) -> None:
         path.symlink_to(other.name)
 
 
-def _latest(kind: str) -> Artifact | None:
+def _latest(kind: str) -> Path | None:
     found = artifacts(kind)
-    return found[-1] if found else None
+    return found[-1].path if found else None
+
+
+def _usable(role: str, path: Path, step: int | None) -> Input | None:
+    """The artifact in a folder as an input: finished, or a checkpoint series with a whole step."""
+    artifact = _open(path)
+    if artifact is not None:
+        kind, key, path = artifact.kind, artifact.key, artifact.path
+    else:
+        request = _request(path)
+        if (
+            request is None
+            or request["command"] not in ("train", "import")
+            or not series_steps(path)
+        ):
+            return None
+        kind, key = "checkpoint", request["key"]
+    if kind == "checkpoint":
+        step = _existing_step(role, path, step)
+    elif step is not None:
+        raise UserError(f"{role}={path.name}@{step}: a {kind} has no steps")
+    return Input(role, kind, path.name, key, path, step)
+
+
+def series_steps(series: Path) -> list[int]:
+    """The steps of a checkpoint series that exist whole, ascending."""
+    names = (p.name for p in (series / "steps").glob("step-*"))
+    return sorted(int(m[1]) for n in names if (m := re.fullmatch(r"step-(\d+)", n)))
+
+
+def _existing_step(role: str, series: Path, step: int | None) -> int:
+    steps = series_steps(series)
+    if not steps:
+        raise UserError(f"{role}={series.name}: {series} holds no step")
+    if step is None:
+        return steps[-1]
+    if step not in steps:
+        shown = ", ".join(map(str, steps[-12:]))
+        raise UserError(f"{role}={series.name}@{step}: no such step; there are {shown}")
+    return step
 
 
 def _check_name(name: str) -> str:

@@ -24,26 +24,49 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from olmoflow.commands.main import print_json
+from olmoflow.commands.main import config_root, print_json
 from olmoflow.errors import UserError
 
-_MODULES = {"import": "import_checkpoint"}
+
+def command_module(command: str) -> str:
+    """The module that runs a command (``import`` is a word of Python's own)."""
+    return f"olmoflow.commands.{'import_' if command == 'import' else command}"
 
 
-def config_root() -> Path:
-    """The folder that holds ``conf/`` and ``experiments/``: the checkout, or inside the wheel."""
-    package = Path(__file__).resolve().parents[1]
-    checkout = package.parents[1]
-    return checkout if (checkout / "conf" / "train.yaml").is_file() else package
+def hydra_settings() -> list[str]:
+    """Overrides of Hydra's own config that hold for every command.
+
+    ``experiments/`` stands beside ``conf/``, so its parent is searched too, and before it the
+    folder that ``OLMOFLOW_CONFIG`` names: a lab's own groups and experiments. Hydra's job log
+    would go to standard output, which belongs to the results.
+    """
+    folders = [os.environ.get("OLMOFLOW_CONFIG"), str(config_root())]
+    paths = ",".join(f'"file://{Path(f).absolute()}"' for f in folders if f)
+    return [
+        f"hydra.searchpath=[{paths}]",
+        "hydra/job_logging=none",
+        "hydra/hydra_logging=none",
+    ]
 
 
 def prepare() -> None:
-    """Set what every composition needs: search path, resolvers, bare errors."""
-    os.environ["OLMOFLOW_ROOT"] = str(config_root())
-    # A lab's own groups and experiments; without one the root is simply searched twice.
-    os.environ.setdefault("OLMOFLOW_CONFIG", os.environ["OLMOFLOW_ROOT"])
+    """Set what every composition needs: resolvers and bare errors."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that we word the error
     OmegaConf.register_new_resolver("steps", steps_for_tokens, replace=True)
+
+
+def compose(command: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose a command's config without running it.
+
+    Raises:
+        UserError: The overrides do not fit the command.
+    """
+    prepare()
+    try:
+        with hydra.initialize_config_dir(str(config_root() / "conf"), version_base="1.3"):
+            return hydra.compose(command, overrides=[*overrides, *hydra_settings()])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error, command, overrides)) from error
 
 
 def steps_for_tokens(tokens: float, global_batch_tokens: int) -> int:
@@ -59,6 +82,7 @@ class _Jobs:
     texts: Mapping[str, str]
     multirun: bool
     results: list[dict[str, Any]] = field(default_factory=list)
+    error: Exception | None = None
     json_output: bool = False
     status: int = 0
 
@@ -69,14 +93,15 @@ class _Jobs:
             self.json_output = _output(config) == "json"
             result = run_composed(self.command, config, overrides)
         except Exception as error:
-            if not self.multirun:
-                raise
-            # One failed cell does not take the others with it.
+            # Kept rather than raised: Hydra would add lines of its own, and in a sweep one failed
+            # cell must not take the others with it.
+            self.error = error
             self.status = max(self.status, 2 if isinstance(error, UserError) else 1)
             self.results.append({"overrides": overrides, "status": "failed", "error": str(error)})
-            print(f"olmoflow: {' '.join(overrides)}: {error}", file=sys.stderr)
-            if os.environ.get("OLMOFLOW_DEBUG") == "1":
-                traceback.print_exception(error)
+            if self.multirun:
+                print(f"olmoflow: {' '.join(overrides)}: {error}", file=sys.stderr)
+                if os.environ.get("OLMOFLOW_DEBUG") == "1":
+                    traceback.print_exception(error)
         else:
             self.results.append({"overrides": overrides, "status": "finished", "result": result})
 
@@ -97,7 +122,7 @@ def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]
     flags = [a for a in arguments if a in ("-m", "--multirun")]
     rest = [a for a in arguments if a not in ("-m", "--multirun")]
     jobs = _Jobs(command, texts, multirun=bool(flags))
-    sys.argv = [f"olmoflow {command}", *flags[:1], *rest]
+    sys.argv = [f"olmoflow {command}", *flags[:1], *rest, *hydra_settings()]
     entry = hydra.main(
         version_base="1.3", config_path=str(config_root() / "conf"), config_name=command
     )(_task(jobs))
@@ -105,11 +130,13 @@ def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]
         entry()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, command, rest)) from error
-    if not jobs.results:  # --help or --cfg
+    if not jobs.results:  # --cfg
         return 0
     if jobs.multirun:
         if jobs.json_output:
             print_json({"jobs": jobs.results})
+    elif jobs.error:
+        raise jobs.error
     elif jobs.json_output:
         print_json(jobs.results[0]["result"])
     return jobs.status
@@ -117,7 +144,7 @@ def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]
 
 def run_composed(command: str, config: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """Run a command on a plain config."""
-    module = importlib.import_module(f"olmoflow.commands.{_MODULES.get(command, command)}")
+    module = importlib.import_module(command_module(command))
     result: dict[str, Any] = module.run(config, list(overrides))
     if _output(config) == "text":
         module.report(result)
@@ -185,7 +212,7 @@ def _did_you_mean(key: str, command: str, overrides: Sequence[str]) -> str:
     others = [o for o in overrides if o.partition("=")[0].lstrip("+~") != key and "=" in o]
     try:
         with hydra.initialize_config_dir(str(config_root() / "conf"), version_base="1.3"):
-            composed = hydra.compose(command, overrides=others)
+            composed = hydra.compose(command, overrides=[*others, *hydra_settings()])
     except Exception:  # another override is wrong as well: the hint is not worth a second error
         return ""
     close = get_close_matches(key, list(_keys(composed)), n=1, cutoff=0.5)

@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from olmoflow import __version__
@@ -71,11 +72,23 @@ def _run(command: str, arguments: list[str]) -> int:
         close = get_close_matches(command, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
         raise UserError(f"{command}: no such command; {hint}")
+    if {"-h", "--help"} & set(arguments):
+        from olmoflow.commands.help import command_help
+
+        print(command_help(command, config_root()))
+        return 0
     # Hydra is only imported here: help and the plain commands stay instant.
     from olmoflow.commands.hydra_app import run_command
 
     texts, rest = take_free_text(arguments)
     return run_command(command, rest, texts)
+
+
+def config_root() -> Path:
+    """The folder that holds ``conf/`` and ``experiments/``: the checkout, or inside the wheel."""
+    package = Path(__file__).resolve().parents[1]
+    checkout = package.parents[1]
+    return checkout if (checkout / "conf" / "train.yaml").is_file() else package
 
 
 def print_json(value: Any) -> None:
