@@ -29,6 +29,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from olmoflow.digests import digest_folder, fingerprint, write_json
 from olmoflow.environment import environment_record
 from olmoflow.errors import UserError
 
@@ -48,14 +49,12 @@ KINDS: tuple[str, ...] = get_args(Kind)
 REQUEST = "request.json"
 PROVENANCE = "provenance.json"
 LOCK = ".lock"
+_OWN_FILES = frozenset({REQUEST, PROVENANCE, LOCK})
 
 # Settings that change how a command runs or reports, never what it computes.
 NOT_IN_KEY = frozenset(
     {"name", "output", "logger", "cluster", "parallel", "runtime", "save", "log_every"}
 )
-
-# Above this size an input that is no artifact is identified by names, sizes and times alone.
-_HASHED_INPUT_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ class Claim:
             "seconds": round(time.monotonic() - self._started, 3),
             "figures": dict(figures),
             **environment_record(),
-            "digests": digest_folder(self.path),
+            "digests": digest_folder(self.path, leave_out=_OWN_FILES),
         }
         write_json(self.path / PROVENANCE, provenance)
         self.finished = _load(self.path)
@@ -327,61 +326,12 @@ def verify(artifact: Artifact) -> None:
     Raises:
         UserError: A file is missing or changed; the message names it.
     """
-    now = digest_folder(artifact.path)
+    now = digest_folder(artifact.path, leave_out=_OWN_FILES)
     for name, digest in artifact.provenance["digests"].items():
         if name not in now:
             raise UserError(f"{artifact.path / name}: missing from {artifact.kind} {artifact.name}")
         if now[name] != digest:
             raise UserError(f"{artifact.path / name}: damaged, its sha256 is not the recorded one")
-
-
-def digest_folder(folder: Path) -> dict[str, str]:
-    """sha256 of each file below ``folder``.
-
-    Files that a ``digests.json`` beside them covers are left to it: hashing that one file vouches
-    for them, and terabytes are not read twice.
-    """
-    digests: dict[str, str] = {}
-    for parent, names, files in os.walk(folder, followlinks=False):
-        names.sort()
-        covered: set[str] = set()
-        if "digests.json" in files:
-            covered = set(json.loads((Path(parent) / "digests.json").read_text()))
-        for name in sorted(files):
-            if name in (LOCK, REQUEST, PROVENANCE) or name in covered:
-                continue
-            path = Path(parent) / name
-            digests[path.relative_to(folder).as_posix()] = file_digest(path)
-    return digests
-
-
-def file_digest(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def fingerprint(path: Path) -> str:
-    """Identifies an input that is no artifact: by content, or by names and times if it is large."""
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    by_content = sum(p.stat().st_size for p in files) <= _HASHED_INPUT_BYTES
-    total = hashlib.sha256()
-    for each in files:
-        stat = each.stat()
-        mark = file_digest(each) if by_content else f"{stat.st_size} {stat.st_mtime_ns}"
-        total.update(f"{each.relative_to(path).as_posix()}\0{mark}\n".encode())
-    return total.hexdigest()[:12]
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file that appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("w") as file:
-        json.dump(value, file, indent=2, default=str)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 # --- the folder -----------------------------------------------------------------------------

@@ -224,7 +224,7 @@ def _keys(node: Any, prefix: str = "") -> list[str]:
         return []
     keys: list[str] = []
     for name in node:
-        path = f"{prefix}{name}"
+        path = f"{prefix}{name!s}"
         child = None if OmegaConf.is_missing(node, name) else node._get_node(name)
         keys += [path, *_keys(child, f"{path}.")]
     return keys
