@@ -1,0 +1,153 @@
+"""Artifacts: keys before the work, reuse, resume, refusal, lineage, damage."""
+
+import json
+
+import pytest
+
+from olmoflow import artifact
+from olmoflow.artifact import claim, find, lineage, resolve, verify
+from olmoflow.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path, monkeypatch):
+    monkeypatch.setenv("OLMOFLOW_HOME", str(tmp_path / "artifacts"))
+
+
+def make(kind="corpus", command="curate", config=None, inputs=(), name=None, text="data"):
+    with claim(kind, command=command, config=config or {"a": 1}, inputs=inputs, name=name) as work:
+        if work.finished is None:
+            (work.path / "data.txt").write_text(text)
+            work.finish({"documents": 3})
+    return work
+
+
+def test_same_key_is_reused_and_another_config_is_another_artifact():
+    first, again, other = make(), make(text="not written"), make(config={"a": 2})
+    assert again.finished == first.finished
+    assert (first.path / "data.txt").read_text() == "data"
+    assert other.key != first.key
+
+
+def test_settings_of_launcher_logging_and_output_do_not_change_the_key():
+    plain = artifact.key_of("train", {"lr": 1}, [])
+    for setting in ("name", "output", "logger", "cluster", "parallel", "runtime", "save"):
+        assert artifact.key_of("train", {"lr": 1, setting: "x"}, []) == plain
+    assert artifact.key_of("train", {"lr": 2}, []) != plain
+
+
+def test_input_keys_change_the_key():
+    corpus_a, corpus_b = make(config={"a": 1}), make(config={"a": 2})
+    inputs = [resolve(c.key, "corpus", ["corpus"]) for c in (corpus_a, corpus_b)]
+    keys = {make("shards", "tokenize", inputs=[i]).key for i in inputs}
+    assert len(keys) == 2
+
+
+def test_unfinished_work_is_resumed_and_not_listed():
+    with claim("corpus", command="curate", config={"a": 1}) as work:
+        (work.path / "half.txt").write_text("half")
+    assert artifact.artifacts() == []
+    with claim("corpus", command="curate", config={"a": 1}) as again:
+        assert again.resumed
+        assert (again.path / "half.txt").is_file()
+
+
+def test_name_of_another_key_is_refused_with_the_difference():
+    make(name="mine", config={"lr": 1, "steps": 5})
+    with pytest.raises(UserError, match=r"name=mine: .*lr: 1 -> 2"):
+        make(name="mine", config={"lr": 2, "steps": 5})
+
+
+def test_a_new_name_for_finished_work_costs_nothing():
+    first = make(config={"a": 1})
+    second = make(config={"a": 1}, name="better_name", text="not written")
+    assert second.finished.key == first.key
+    assert resolve("better_name", "corpus", ["corpus"]).key == first.key
+    assert len(artifact.artifacts("corpus")) == 1
+
+
+def test_two_processes_cannot_work_on_one_artifact():
+    def both():
+        with (
+            claim("corpus", command="curate", config={}),
+            claim("corpus", command="curate", config={}),
+        ):
+            pass
+
+    with pytest.raises(UserError, match="is at work on it"):
+        both()
+
+
+def test_resolve_takes_names_keys_paths_latest_and_steps(tmp_path):
+    older, newer = make(name="older"), make(config={"a": 2}, name="newer")
+    assert resolve("older", "corpus", ["corpus"]).key == older.key
+    assert resolve(str(newer.path), "corpus", ["corpus"]).key == newer.key
+    assert resolve("latest", "corpus", ["corpus"]).key in (older.key, newer.key)
+    (tmp_path / "mine.jsonl").write_text("{}")
+    assert resolve(str(tmp_path / "mine.jsonl"), "corpus", ["corpus"]).kind == "external"
+
+
+def test_checkpoints_resolve_to_a_step_even_while_the_run_goes_on():
+    with claim("checkpoint", command="train", config={}, name="run") as work:
+        for step in (10, 20):
+            (work.path / "steps" / f"step-{step:08d}").mkdir(parents=True)
+        (work.path / "steps" / "step-00000030.partial").mkdir()
+    assert resolve("run", "checkpoint", ["checkpoint"]).step == 20
+    assert resolve("run@10", "checkpoint", ["checkpoint"]).step == 10
+    with pytest.raises(UserError, match=r"run@30: no such step; there are 10, 20"):
+        resolve("run@30", "checkpoint", ["checkpoint"])
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("crpus", "did you mean corpus_a"),
+        ("zzz", "there are: corpus_a"),
+        ("corpus_a@x", "expected a step number"),
+        ("corpus_a@3", "a corpus has no steps"),
+    ],
+)
+def test_unknown_references_are_explained(reference, message):
+    make(name="corpus_a")
+    with pytest.raises(UserError, match=message):
+        resolve(reference, "corpus", ["corpus"])
+
+
+def test_unfinished_inputs_are_named():
+    with claim("corpus", command="curate", config={}, name="half"):
+        pass
+    with pytest.raises(UserError, match="this corpus is unfinished"):
+        resolve("half", "corpus", ["corpus"])
+
+
+def test_lineage_leads_back_to_the_first_input(tmp_path):
+    (tmp_path / "raw.jsonl").write_text("{}")
+    corpus = make(inputs=[resolve(str(tmp_path / "raw.jsonl"), "source", [])], name="c")
+    shards = make("shards", "tokenize", inputs=[resolve("c", "corpus", ["corpus"])], name="s")
+    (node,) = lineage(shards.finished)
+    assert (node.input.name, node.input.key) == ("c", corpus.key)
+    assert node.parents[0].input.name == "raw.jsonl"
+
+
+def test_verify_names_the_damaged_file():
+    work = make()
+    verify(find(work.key))
+    (work.path / "data.txt").write_text("other")
+    with pytest.raises(UserError, match=r"data\.txt: damaged"):
+        verify(find(work.key))
+
+
+def test_provenance_records_what_ran():
+    provenance = json.loads((make().path / "provenance.json").read_text())
+    assert {"key", "command", "config", "inputs", "figures", "git", "versions", "digests"} <= set(
+        provenance
+    )
+    assert provenance["versions"]["torch"]
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "latest", "", " x"])
+def test_names_are_folder_names(name):
+    if name == "":
+        return
+    with pytest.raises(UserError, match="expected letters"):
+        make(name=name)
