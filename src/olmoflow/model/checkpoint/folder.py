@@ -1,0 +1,100 @@
+"""The life of a step folder: an empty `.partial`, filled, its digests written, renamed."""
+
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from olmoflow.errors import UserError
+from olmoflow.model.checkpoint.digests import Digests, FileDigest
+from olmoflow.model.checkpoint.read import INDEX
+from olmoflow.model.checkpoint.step import MODEL_CONFIG, TRAINER, Checkpoint, step_folder
+from olmoflow.model.config import Olmo3Config
+
+
+def partial_folder(series: Path, step: int) -> Path:
+    """Where a step is written until it is complete."""
+    return step_folder(series, step).with_suffix(".partial")
+
+
+def remove_partial(series: Path) -> None:
+    """Remove what killed writers left half-written."""
+    for folder in (series / "steps").glob("step-*.partial"):
+        shutil.rmtree(folder)
+
+
+def make_room(series: Path, step: int) -> bool:
+    """Make an empty `.partial` folder; False if the step is there already, and intact.
+
+    A damaged step is set aside as `.damaged`, never overwritten.
+    """
+    final, partial = step_folder(series, step), partial_folder(series, step)
+    if final.exists():
+        try:
+            Checkpoint.open(final).verify()
+            return False
+        except UserError:
+            aside = final.with_suffix(".damaged")
+            if aside.exists():
+                shutil.rmtree(aside)
+            final.rename(aside)
+    if partial.exists():
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True)
+    return True
+
+
+def write_small_files(
+    partial: Path, config: Olmo3Config, trainer: Mapping[str, Any] | None
+) -> None:
+    """Write `model.json` and `trainer.pt`.
+
+    Raises:
+        TypeError: `trainer` holds something that could not be read back as data.
+    """
+    (partial / MODEL_CONFIG).write_text(json.dumps(asdict(config), indent=1), encoding="utf-8")
+    if trainer is None:
+        return
+    buffer = io.BytesIO()
+    torch.save(dict(trainer), buffer)
+    try:
+        torch.load(io.BytesIO(buffer.getvalue()), weights_only=True)
+    except Exception as error:
+        raise TypeError(f"the trainer's state cannot be read back as data: {error}") from error
+    (partial / TRAINER).write_bytes(buffer.getvalue())
+
+
+def finish(series: Path, step: int, files: Mapping[str, FileDigest]) -> Checkpoint:
+    """Write the digests, flush, and let the step appear under its name.
+
+    Args:
+        series: the series.
+        step: the step, its `.partial` folder filled.
+        files: digests of the DCP files that hold the tensors.
+    """
+    partial, final = partial_folder(series, step), step_folder(series, step)
+    digests = dict(files)
+    for name in (INDEX, MODEL_CONFIG, TRAINER):
+        if (partial / name).exists():
+            digests[name] = FileDigest.of(partial / name)
+            _flush(partial / name)
+    Digests(step, digests).write(partial)
+    _flush(partial)
+    partial.rename(final)  # fails if a complete folder appeared there meanwhile
+    _flush(final.parent)
+    return Checkpoint.open(final)
+
+
+def _flush(path: Path) -> None:
+    """Have the disk hold a file, or the names in a folder, before anything that counts on it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
