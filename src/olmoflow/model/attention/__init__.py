@@ -1,0 +1,11 @@
+"""Causal attention over a window and within documents, by interchangeable backends.
+
+- layer     projections, QK norm, rotation; which backend runs is its caller's choice
+- attend    the one function, and the table of backends
+- sdpa      torch's own kernels on blocks of queries: linear time in length for window layers
+"""
+
+from olmoflow.model.attention.attend import Attend, AttentionBackend, attend, prepare
+from olmoflow.model.attention.layer import Attention
+
+__all__ = ["Attend", "Attention", "AttentionBackend", "attend", "prepare"]
