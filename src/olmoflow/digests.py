@@ -24,7 +24,8 @@ def digest_folder(folder: Path, leave_out: Collection[str] = ()) -> dict[str, st
         names.sort()
         covered: set[str] = set()
         if "digests.json" in files:
-            covered = set(json.loads((Path(parent) / "digests.json").read_text()))
+            record = json.loads((Path(parent) / "digests.json").read_text())
+            covered = set(record.get("files", record))
         for name in sorted(files):
             if name in leave_out or name in covered:
                 continue

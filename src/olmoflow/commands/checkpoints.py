@@ -1,0 +1,117 @@
+"""Opens what a command calls ``checkpoint=``: a step of ours, or a Hugging Face folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from olmoflow.artifact import Input, resolve
+from olmoflow.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from olmoflow.model import Olmo3
+    from olmoflow.model.checkpoint import Checkpoint
+
+TOKENIZER = "tokenizer"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to speak, and the folder of its tokenizer."""
+
+    model: Olmo3
+    device: torch.device
+    tokenizer: Path | None
+
+
+def find_checkpoint(reference: str, role: str = "checkpoint") -> Input:
+    """Resolve a reference to a checkpoint; the step is pinned."""
+    return resolve(reference, role, ["checkpoint"])
+
+
+def open_checkpoint(found: Input) -> Checkpoint:
+    """Open the step that an input names.
+
+    Raises:
+        UserError: It is no checkpoint of ours, or its files are damaged.
+    """
+    from olmoflow.model.checkpoint import Checkpoint
+    from olmoflow.model.checkpoint.step import step_folder
+
+    if found.kind == "checkpoint" and found.step is not None:
+        return Checkpoint.open(step_folder(found.path, found.step))
+    if (found.path / "model.json").is_file():
+        return Checkpoint.open(found.path)
+    raise UserError(
+        f"{found.role}={found.path}: expected a checkpoint of ours; "
+        "`olmoflow import source=…` makes one of a Hugging Face or OLMo-core folder"
+    )
+
+
+def tokenizer_folder(found: Input) -> Path | None:
+    """The tokenizer that belongs to a checkpoint."""
+    own = found.path / TOKENIZER
+    if own.is_dir():
+        return own
+    return found.path if (found.path / "tokenizer.json").is_file() else None
+
+
+def load_model(found: Input, runtime: Mapping[str, Any]) -> LoadedModel:
+    """Load a model for inference.
+
+    Args:
+        found: From `find_checkpoint`.
+        runtime: ``accelerator`` (auto, cpu, cuda, mps) and ``dtype`` (auto, float32, bfloat16).
+    """
+    import torch
+
+    from olmoflow.model import Olmo3
+
+    device = torch.device(_accelerator(runtime["accelerator"]))
+    dtype = _dtype(runtime["dtype"], device)
+    if (found.path / "config.json").is_file() and found.kind == "external":
+        from olmoflow.model.hf import import_hf
+
+        imported = import_hf(str(found.path))
+        with torch.device("meta"):
+            model = Olmo3(imported.config, compute_dtype=dtype)
+        model.to_empty(device=device)
+        model.load_state_dict(dict(imported.tensors), strict=True)
+    else:
+        checkpoint = open_checkpoint(found)
+        with torch.device("meta"):
+            model = Olmo3(checkpoint.config, compute_dtype=dtype)
+        model.to_empty(device=device)
+        checkpoint.load_model(model)
+    model.to(dtype).eval().requires_grad_(False)
+    return LoadedModel(model, device, tokenizer_folder(found))
+
+
+def _accelerator(name: str) -> str:
+    import torch
+
+    available = ["cpu"]
+    if torch.cuda.is_available():
+        available.insert(0, "cuda")
+    if torch.backends.mps.is_available():
+        available.insert(0, "mps")
+    if name == "auto":
+        return available[0]
+    if name not in available:
+        raise UserError(f"runtime.accelerator={name}: this machine has {', '.join(available)}")
+    return name
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    import torch
+
+    choices = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    if name not in choices:
+        raise UserError(f"runtime.dtype={name}: expected auto, {', '.join(choices)}")
+    return choices[name]

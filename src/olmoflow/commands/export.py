@@ -1,0 +1,49 @@
+"""``olmoflow export checkpoint=… target=DIR``: a folder that ``transformers`` loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from olmoflow.commands.checkpoints import find_checkpoint, open_checkpoint, tokenizer_folder
+from olmoflow.errors import UserError
+
+
+def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """Export a checkpoint; see ``conf/export.yaml`` for the settings."""
+    import torch
+
+    from olmoflow.model.hf import export_hf
+
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if config["dtype"] not in dtypes:
+        raise UserError(f"dtype={config['dtype']}: expected one of {', '.join(dtypes)}")
+    target = Path(config["target"]).expanduser().absolute()
+    if target.exists():
+        raise UserError(f"target={config['target']}: exists already; expected a new folder")
+    found = find_checkpoint(config["checkpoint"])
+    checkpoint = open_checkpoint(found)
+    export_hf(
+        checkpoint.iter_tensors(),
+        checkpoint.config,
+        target,
+        tokenizer_dir=tokenizer_folder(found),
+        dtype=dtypes[config["dtype"]],
+        max_shard_bytes=int(float(config["max_shard_bytes"])),
+    )
+    files = sorted(p for p in target.iterdir() if p.is_file())
+    return {
+        "target": str(target),
+        "checkpoint": f"{found.name}@{checkpoint.step}",
+        "bytes": sum(p.stat().st_size for p in files),
+        "files": [p.name for p in files],
+    }
+
+
+def report(result: Mapping[str, Any]) -> None:
+    """Say what was written."""
+    print(
+        f"{result['checkpoint']} -> {result['target']}: {len(result['files'])} files, "
+        f"{result['bytes'] / 1e6:,.1f} MB"
+    )
