@@ -44,9 +44,9 @@ def launch(module: str, run_dir: Path, processes: int) -> dict[str, Any]:
     # Without this torchrun gives each rank one thread, whatever the machine has.
     threads = max(1, (os.cpu_count() or 1) // processes)
     environment.setdefault("OMP_NUM_THREADS", str(threads))
-    with subprocess.Popen(command, env=environment, preexec_fn=die_with_parent) as agent:
-        with _forwarded_to(agent) as received:
-            status = agent.wait()
+    agent = subprocess.Popen(command, env=environment, preexec_fn=die_with_parent)
+    with agent, _forwarded_to(agent) as received:
+        status = agent.wait()
     if outcome.is_file():
         # torchrun reports failure after a forwarded signal even if every rank saved and ended well.
         result: dict[str, Any] = json.loads(outcome.read_text())
