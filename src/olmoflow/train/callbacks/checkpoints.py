@@ -1,0 +1,98 @@
+"""When a checkpoint is written, and which ones are kept."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+import torch.distributed as dist
+
+from olmoflow.model.checkpoint import Checkpoint, list_steps
+from olmoflow.train.callbacks.stop_signal import StopSignal
+from olmoflow.train.strategy import HSDPStrategy
+
+
+@dataclass(frozen=True)
+class SavePolicy:
+    """Args of `CheckpointCadence` as the config names them.
+
+    Attributes:
+        every_steps: Permanent checkpoints; None: none.
+        every_minutes: Rolling checkpoints; None: none.
+        keep_last: Rolling checkpoints that are kept.
+        asynchronous: Training goes on while a checkpoint is written.
+    """
+
+    every_steps: int | None = 1000
+    every_minutes: float | None = 10.0
+    keep_last: int = 2
+    asynchronous: bool = True
+
+
+class CheckpointCadence(pl.Callback):
+    """Saves at step boundaries: every so many steps for good, every so many minutes for a while.
+
+    The last step is always saved. Rolling checkpoints are removed only after a newer one is
+    complete, so that a kill at any moment leaves one.
+    """
+
+    def __init__(self, policy: SavePolicy, stop: StopSignal) -> None:
+        self.policy, self.stop = policy, stop
+        self._saved_at = time.monotonic()
+        self._saved_step = -1
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin the clock; prune after each completed save."""
+        self._saved_at = time.monotonic()
+        self._saved_step = trainer.global_step
+        strategy = trainer.strategy
+        assert isinstance(strategy, HSDPStrategy)
+        strategy.writer.on_complete = self._prune
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
+    ) -> None:
+        """Save if it is time, on every rank alike."""
+        if self._due(trainer):
+            self._save(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the last step."""
+        self._save(trainer)
+        strategy = trainer.strategy
+        assert isinstance(strategy, HSDPStrategy)
+        strategy.writer.wait()
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        if trainer.global_step != self._saved_step:
+            trainer.save_checkpoint(f"step-{trainer.global_step}")
+            self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+
+    def _due(self, trainer: pl.Trainer) -> bool:
+        every = self.policy.every_steps
+        if self.stop.received or (every and trainer.global_step % every == 0):
+            return True
+        minutes = self.policy.every_minutes
+        if not minutes:
+            return False
+        due = time.monotonic() - self._saved_at >= 60 * minutes
+        if trainer.world_size > 1:
+            # The ranks' clocks differ by a little, their decisions must not.
+            flag = torch.tensor(int(due), device=trainer.strategy.root_device)
+            dist.broadcast(flag, src=0)
+            due = bool(flag)
+        return due
+
+    def _prune(self, newest: Checkpoint) -> None:
+        every = self.policy.every_steps
+        rolling = [
+            c
+            for c in list_steps(newest.path.parents[1])
+            if not (every and c.step % every == 0) and c.step < newest.step
+        ]
+        for old in rolling[: max(0, len(rolling) + 1 - self.policy.keep_last)]:
+            shutil.rmtree(old.path)

@@ -1,0 +1,53 @@
+"""``metrics.csv``: one row a report, whatever the logger, right across resumes."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+
+class MetricsFile:
+    """A CSV file that continues: rows after the resumed step are dropped, later ones appended.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.columns: list[str] = ["step"]
+
+    def resume_at(self, step: int, every: int) -> None:
+        """Drop the rows of steps that will be done again, and of an end that was none."""
+        rows = [r for r in self._read() if int(r["step"]) <= step and int(r["step"]) % every == 0]
+        if self.path.exists():
+            self._write(rows)
+
+    def __call__(self, step: int, metrics: dict[str, float]) -> None:
+        """Append a row; a new metric gets a column."""
+        row = {"step": str(step), **{name: repr(value) for name, value in metrics.items()}}
+        if not self.path.exists() or set(row) - set(self.columns):
+            rows = self._read()
+            self.columns += [name for name in row if name not in self.columns]
+            self._write([*rows, row])
+            return
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, self.columns).writerow(row)
+
+    def _read(self) -> list[dict[str, str]]:
+        if not self.path.exists():
+            return []
+        with self.path.open(newline="") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+            self.columns = list(reader.fieldnames or ["step"])
+        # A kill can cut the last line short.
+        return [row for row in rows if None not in row.values() and None not in row]
+
+    def _write(self, rows: list[dict[str, str]]) -> None:
+        partial = self.path.with_suffix(".csv.partial")
+        with partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self.columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        partial.replace(self.path)

@@ -1,0 +1,44 @@
+"""Peak arithmetic rates, for MFU."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+# Dense bf16 FLOP/s from the vendors' data sheets, by a part of the device's name. Lightning's own
+# table lists sparse figures for some devices, which halves their MFU.
+_GPU_BF16_PEAKS = {
+    "H200": 989.5e12,
+    "H100 NVL": 835.5e12,
+    "H100 PCIe": 756.0e12,
+    "H100": 989.5e12,
+    "B200": 2250.0e12,
+    "A100": 312.0e12,
+    "L40S": 362.0e12,
+    "RTX 4090": 165.2e12,
+    "RTX 3090": 71.0e12,
+}
+
+
+def peak_flops(device: torch.device, dtype: torch.dtype) -> float | None:
+    """FLOP/s that the device's matrix products reach at best; None where that is not known.
+
+    A GPU's comes from its data sheet; a CPU's is measured, for about a second.
+    """
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+        return next((peak for part, peak in _GPU_BF16_PEAKS.items() if part in name), None)
+    return measured_flops(dtype) if device.type == "cpu" else None
+
+
+def measured_flops(dtype: torch.dtype, size: int = 1536, seconds: float = 0.6) -> float:
+    """FLOP/s of a square matrix product on this CPU: the best of several rounds."""
+    a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
+    a @ b
+    best, started = float("inf"), time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        before = time.perf_counter()
+        a @ b
+        best = min(best, time.perf_counter() - before)
+    return 2 * size**3 / best

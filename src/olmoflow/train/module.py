@@ -1,0 +1,226 @@
+"""The LightningModule: one model, one optimizer, one objective; no algorithm.
+
+A Lightning batch is this rank's whole share of one optimizer step, a list of micro-batches. The
+number of targets N is summed over the ranks before the first backward pass, and each micro-batch
+contributes ``loss_sum · world / N`` (the ranks' gradients are averaged): the gradient is that of
+the mean over all targets of the global batch, however it was cut up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
+from torchmetrics import MeanMetric
+
+from olmoflow.model import Olmo3, Olmo3Config, initialise
+from olmoflow.model.attention import AttentionBackend
+from olmoflow.model.checkpoint import Checkpoint
+from olmoflow.train.objectives import Batch, Objective
+from olmoflow.train.optimizer import SkipStepAdamW, parameter_groups
+from olmoflow.train.schedules import Schedule
+from olmoflow.train.sharding import shard
+
+
+@dataclass(frozen=True)
+class StartFrom:
+    """Weights of another run to start from.
+
+    Attributes:
+        checkpoint: The step.
+        optimizer: Take the optimizer's moments and step count too; never the trainer's state.
+    """
+
+    checkpoint: Checkpoint
+    optimizer: bool = False
+
+
+OptimizerFactory = Callable[..., torch.optim.Optimizer]
+
+
+class OlmoModule(pl.LightningModule):
+    """A training run as Lightning sees it.
+
+    Args:
+        config: The architecture.
+        objective: What is optimised.
+        optimizer: Makes the optimizer of parameter groups; its ``lr`` is the peak.
+        schedule: Factor on the peak learning rate.
+        weight_decay: On everything but the input embedding.
+        max_grad_norm: The gradient is scaled down to this norm; None: never.
+        compute_dtype: Of activations and matrix products.
+        attention: Attention backend.
+        compile_blocks: Compile each block with torch.compile.
+        seed: Of the initial weights.
+    """
+
+    def __init__(
+        self,
+        config: Olmo3Config,
+        objective: Objective,
+        optimizer: OptimizerFactory,
+        schedule: Schedule,
+        *,
+        weight_decay: float = 0.1,
+        max_grad_norm: float | None = 1.0,
+        compute_dtype: torch.dtype = torch.float32,
+        attention: AttentionBackend = "sdpa",
+        compile_blocks: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.config, self.objective, self.schedule = config, objective, schedule
+        self.make_optimizer, self.weight_decay = optimizer, weight_decay
+        self.max_grad_norm, self.seed = max_grad_norm, seed
+        self.compile_blocks = compile_blocks
+        with torch.device("meta"):
+            self.model = Olmo3(config, attention=attention, compute_dtype=compute_dtype)
+        self.averages = torch.nn.ModuleDict()
+        self.tokens = 0
+        self.global_targets = 0
+        self.start_from: StartFrom | None = None
+
+    def configure_model(self) -> None:
+        """Shard the model if there are ranks to share it, allocate and initialise it."""
+        if not any(p.is_meta for p in self.model.parameters()):
+            return
+        strategy = self.trainer.strategy
+        mesh = getattr(strategy, "mesh", None)
+        if mesh is not None:
+            shard(self.model, mesh, self.model.compute_dtype)
+        initialise(self.model, self.seed, strategy.root_device)
+        if self.compile_blocks:
+            for block in self.model.blocks:
+                block.compile()  # in place: state-dict keys stay clean
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The optimizer over two groups: the embedding is not decayed."""
+        optimizer = self.make_optimizer(parameter_groups(self.model, self.weight_decay))
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+        return optimizer
+
+    def on_fit_start(self) -> None:
+        """Take over another run's weights, and its optimizer state where that is wanted."""
+        if self.start_from is None:
+            return
+        checkpoint = self.start_from.checkpoint
+        checkpoint.load_model(self.model)
+        if self.start_from.optimizer:
+            optimizer = self.trainer.optimizers[0]
+            checkpoint.load_optimizer(self.model, optimizer, groups=False)
+
+    def training_step(self, micro_batches: list[Batch], batch_idx: int) -> None:
+        """One optimizer step over this rank's micro-batches."""
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)
+        step = self.global_step
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * self.schedule.factor(step)
+        world = self.trainer.world_size
+        targets = self._global_count(micro_batches)
+        sums: dict[str, Tensor] = {}
+        for number, batch in enumerate(micro_batches):
+            self._synchronise(last=number == len(micro_batches) - 1)
+            terms = self.objective(self.model, batch)
+            torch.autograd.backward(terms.loss_sum * (world / targets))
+            for name, value in terms.metrics.items():
+                sums[name] = sums[name] + value if name in sums else value
+        totals = self._global_sums(sums)
+        norm = self._clip()
+        if isinstance(raw := optimizer.optimizer, SkipStepAdamW):
+            raw.observe(totals["CE loss"] / targets, norm)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        self._account(micro_batches, totals, targets, norm, raw)
+
+    def _global_count(self, micro_batches: list[Batch]) -> int:
+        local = torch.tensor(sum(self.objective.count(b) for b in micro_batches))
+        if self.trainer.world_size > 1:
+            local = local.to(self.device)
+            dist.all_reduce(local)
+        return max(1, int(local))
+
+    def _global_sums(self, sums: dict[str, Tensor]) -> dict[str, Tensor]:
+        if self.trainer.world_size > 1:
+            stacked = torch.stack(list(sums.values()))
+            dist.all_reduce(stacked)
+            return dict(zip(sums, stacked, strict=True))
+        return sums
+
+    def _synchronise(self, *, last: bool) -> None:
+        if isinstance(self.model, FSDPModule):
+            self.model.set_requires_all_reduce(last)
+
+    def _clip(self) -> Tensor:
+        limit = self.max_grad_norm if self.max_grad_norm is not None else float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        return norm.full_tensor() if isinstance(norm, DTensor) else norm
+
+    def _account(
+        self,
+        micro_batches: list[Batch],
+        totals: dict[str, Tensor],
+        targets: int,
+        norm: Tensor,
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        """Enter the step into the averages that the next log line shows."""
+        self.tokens += sum(b["input_ids"].numel() for b in micro_batches) * self.trainer.world_size
+        self.global_targets = targets
+        for name, total in totals.items():
+            self._average(f"train/{name}").update(total / targets, weight=targets)
+        self._average("optim/total grad norm").update(norm)
+        if isinstance(optimizer, SkipStepAdamW):
+            self._average("optim/step skipped").update(optimizer.step_skipped)
+
+    def _average(self, name: str) -> MeanMetric:
+        key = name.replace(".", "_")
+        if key not in self.averages:
+            # The totals are global already: nothing is left to be synchronised.
+            self.averages[key] = MeanMetric(sync_on_compute=False).to(self.device)
+        metric = self.averages[key]
+        assert isinstance(metric, MeanMetric)
+        return metric
+
+    def collect(self, *, reset: bool = True) -> dict[str, float]:
+        """The averages since the last reset, and what holds at this step."""
+        metrics: dict[str, float] = {}
+        for name, metric in self.averages.items():
+            assert isinstance(metric, MeanMetric)
+            metrics[name] = float(metric.compute())
+            if reset:
+                metric.reset()
+        if "train/CE loss" in metrics:
+            metrics["train/PPL"] = float(torch.tensor(metrics["train/CE loss"]).exp())
+        for index, group in enumerate(self.optimizers().param_groups):  # type: ignore[union-attr]
+            metrics[f"optim/LR (group {index})"] = float(group["lr"])
+        metrics["throughput/total tokens"] = self.tokens
+        metrics["train/global batch size"] = self.global_targets
+        return metrics
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the token count, and the averages of a report that is still to come."""
+        checkpoint["tokens"] = self.tokens
+        checkpoint["averages"] = {
+            name: (float(metric.mean_value), float(metric.weight))
+            for name, metric in self.averages.items()
+            if isinstance(metric, MeanMetric)
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore them."""
+        self.tokens = int(checkpoint["tokens"])
+        for name, (mean, weight) in checkpoint["averages"].items():
+            metric = self._average(name)
+            metric.mean_value.fill_(mean)
+            metric.weight.fill_(weight)
+            metric._update_count = int(weight > 0)

@@ -1,0 +1,6 @@
+"""What a stage optimises: each objective turns a micro-batch into sums over its targets."""
+
+from olmoflow.train.objectives.next_token import NextTokenPrediction
+from olmoflow.train.objectives.objective import Batch, LossTerms, Objective
+
+__all__ = ["Batch", "LossTerms", "NextTokenPrediction", "Objective"]

@@ -1,0 +1,35 @@
+"""The contract between the trainer, which knows no algorithm, and the algorithms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor
+
+from olmoflow.model import Olmo3
+
+Batch = dict[str, Tensor]
+
+
+@dataclass
+class LossTerms:
+    """Sums over the targets of one micro-batch; the trainer divides by the global count.
+
+    Attributes:
+        loss_sum: What is differentiated.
+        metrics: Detached sums to be reported, by metric name.
+    """
+
+    loss_sum: Tensor
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Objective(Protocol):
+    """``loss(model, batch) -> sums and counts``."""
+
+    def count(self, batch: Batch) -> int:
+        """Targets of a micro-batch; called on the CPU before it is moved to the device."""
+
+    def __call__(self, model: Olmo3, batch: Batch) -> LossTerms:
+        """The sums of a micro-batch."""

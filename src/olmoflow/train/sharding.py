@@ -1,0 +1,20 @@
+"""FSDP2 over the blocks: the recipe for more than one rank."""
+
+from __future__ import annotations
+
+import torch
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+from olmoflow.model import Olmo3
+
+
+def shard(model: Olmo3, mesh: DeviceMesh, compute_dtype: torch.dtype) -> None:
+    """Shard each block, then the rest, over a (replicate, shard) mesh.
+
+    Parameters stay fp32 and are gathered in the compute dtype; gradients are reduced in fp32.
+    """
+    policy = MixedPrecisionPolicy(param_dtype=compute_dtype, reduce_dtype=torch.float32)
+    for block in model.blocks:
+        fully_shard(block, mesh=mesh, mp_policy=policy)
+    fully_shard(model, mesh=mesh, mp_policy=policy)
