@@ -3,7 +3,8 @@
 The rule is OLMo-core's, used for every Olmo 3 run: of the last 128 losses and gradient norms, once
 64 are known, a step counts only if neither lies more than 6 standard deviations above the mean of
 those before it. A skipped step changes neither weights, moments, weight decay nor step count, but
-its values enter the history.
+its values enter the history. Beyond that rule, a step whose loss or norm is not finite is skipped
+at any time.
 """
 
 from __future__ import annotations

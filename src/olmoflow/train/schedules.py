@@ -1,6 +1,7 @@
 """Learning-rate schedules as Ai2 published them: a factor on the peak rate for each step.
 
-A schedule knows its horizon; a run that stops earlier (``hard_stop``) leaves it as it is. Step 0 is the first optimizer step.
+A schedule knows its horizon; a run that stops earlier (``hard_stop``) leaves it as it is.
+Step 0 is the first optimizer step.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Documents to documents: sources, filters, splits."""
