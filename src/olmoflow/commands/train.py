@@ -1,0 +1,132 @@
+"""``olmoflow train``: shards into a checkpoint series.
+
+This module resolves the inputs, claims the artifact and starts the ranks; what a rank does is
+`olmoflow.commands.train_rank`. The resolved config goes through the run folder, so that one process
+and a thousand start in the same way.
+"""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from olmoflow.artifact import Claim, Input, claim, resolve
+from olmoflow.commands.checkpoints import TOKENIZER, find_checkpoint
+from olmoflow.commands.launch import launch
+from olmoflow.digests import write_json
+from olmoflow.environment import git_diff, installed_packages
+from olmoflow.errors import UserError
+
+CONFIG = "config.yaml"
+JOB = "job.json"
+
+
+def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """Train; see ``conf/train.yaml`` for the settings."""
+    sources = find_sources(config)
+    start = find_checkpoint(config["checkpoint"]) if config["checkpoint"] else None
+    inputs = [*sources, *([start] if start else [])]
+    with claim(
+        "checkpoint",
+        command="train",
+        config=pinned(config, sources, start),
+        inputs=inputs,
+        name=config["name"],
+    ) as work:
+        if work.finished is None:
+            prepare_run(work, config, overrides, sources, start)
+            outcome = _run_ranks(work.path, config["parallel"])
+            if outcome["stopped"] == "signal":
+                raise KeyboardInterrupt
+            work.finish(
+                {
+                    "steps": outcome["steps"],
+                    "tokens": outcome["tokens"],
+                    **outcome["final"],
+                }
+            )
+    assert work.finished is not None
+    figures = dict(work.finished.figures)
+    return {
+        "checkpoint": work.finished.name,
+        "run_dir": str(work.path),
+        "steps": figures.pop("steps"),
+        "tokens": figures.pop("tokens"),
+        "final": figures,
+    }
+
+
+def report(result: Mapping[str, Any]) -> None:
+    """Say what came out."""
+    loss = result["final"].get("train/CE loss")
+    shown = "" if loss is None else f", training loss {loss:.3f}"
+    print(
+        f"checkpoint {result['checkpoint']}: {result['steps']:,} steps, "
+        f"{result['tokens']:,} tokens{shown}"
+    )
+
+
+def find_sources(config: Mapping[str, Any]) -> list[Input]:
+    """Resolve the shards of every source of ``data``.
+
+    Raises:
+        UserError: None are named, or one does not exist.
+    """
+    found = []
+    for index, source in enumerate(config["data"]["sources"]):
+        reference = source["shards"]
+        if reference is None:
+            raise UserError("shards: missing; give shards=NAME (olmoflow list kind=shards)")
+        role = "shards" if reference == config["shards"] else f"data.sources[{index}].shards"
+        found.append(resolve(reference, role, ["shards"]))
+    return found
+
+
+def pinned(config: Mapping[str, Any], sources: list[Input], start: Input | None) -> dict[str, Any]:
+    """The config with every reference replaced by what it stands for, for the key."""
+    fixed = copy.deepcopy(dict(config))
+    for node, found in zip(fixed["data"]["sources"], sources, strict=True):
+        node["shards"] = found.key
+    fixed["shards"] = None
+    fixed["checkpoint"] = f"{start.key}@{start.step}" if start else None
+    return fixed
+
+
+def prepare_run(
+    work: Claim,
+    config: Mapping[str, Any],
+    overrides: list[str],
+    sources: list[Input],
+    start: Input | None,
+) -> None:
+    """Leave in the run folder what the ranks read and what a reader may ask later."""
+    folder = work.path
+    tokenizer = sources[0].path / TOKENIZER
+    if tokenizer.is_dir():
+        shutil.copytree(tokenizer, folder / TOKENIZER, dirs_exist_ok=True)
+    (folder / CONFIG).write_text(yaml.safe_dump(dict(config), sort_keys=False))
+    write_json(
+        folder / JOB,
+        {
+            "sources": [str(source.path) for source in sources],
+            "checkpoint": start.record() if start else None,
+            "overrides": overrides,
+            "name": work.name,
+        },
+    )
+    (folder / "packages.txt").write_text("\n".join(installed_packages()) + "\n")
+    (folder / "git.diff").write_text(git_diff())
+
+
+def _run_ranks(folder: Path, parallel: Mapping[str, Any]) -> dict[str, Any]:
+    processes = int(parallel["replicate"]) * int(parallel["shard"])
+    if processes > 1:
+        return launch("olmoflow.commands.train_rank", folder, processes)
+    from olmoflow.commands.train_rank import train
+
+    return train(folder)
