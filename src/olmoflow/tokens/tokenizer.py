@@ -1,151 +1,146 @@
-"""Tokenizers: trained here, read from a folder or the Hub, or rebuilt from cl100k's ranks.
+"""Tokenizers: opened from a folder or the Hub, saved as Hugging Face files.
 
-All are byte-level BPEs of the `tokenizers` library and are kept as the two files that
-``AutoTokenizer`` reads: ``tokenizer.json`` and ``tokenizer_config.json``.
+A tokenizer here is a ``tokenizers`` tokenizer, an end-of-document token and, where there is one, a
+padding token. `load_tokenizer` reads ``tokenizer.json`` itself and never goes through
+``AutoTokenizer``: transformers 5 opens some folders that declare a ``GPT2Tokenizer`` with GPT-2's
+pre-tokenization instead of the one that their file states (allenai/open-instruct#1896). `save`
+writes a class that makes ``AutoTokenizer`` keep to the file.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
-from tokenizers import Tokenizer as RustTokenizer
+import numpy as np
+import tokenizers
+from numpy.typing import NDArray
 
 from olmoflow.errors import UserError
+from olmoflow.tokens.encoder import BatchEncoder, Encoded, byte_characters
 
-END_OF_TEXT, PAD = "<|endoftext|>", "<|pad|>"
+EOS = "<|endoftext|>"
+PAD = "<|pad|>"
+TOKENIZER = "tokenizer.json"
+CONFIG = "tokenizer_config.json"
+_CHAT_TEMPLATE = "chat_template.jinja"
+_HUB = "hf:"
 
-# Where cl100k_base, and with it Olmo 3's tokenizer, cuts text before merging.
-CL100K_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
 
-
-@dataclass(frozen=True)
 class Tokenizer:
-    """A tokenizer with the ids that training and generation need.
+    """Text to token ids and back.
+
+    Args:
+        backend: What tokenizes.
+        config: What ``tokenizer_config.json`` says; ``eos_token`` is required.
+        name: Where it comes from, for messages.
 
     Attributes:
-        rust: The `tokenizers` object.
         eos_id: Ends every document.
-        pad_id: Fills rows; never a target.
-        folder: Where its files lie.
+        pad_id: Fills up batches; None if the tokenizer has none.
+        vocab_size: One more than the highest id.
+
+    Raises:
+        UserError: There is no end-of-document token.
     """
 
-    rust: RustTokenizer
-    eos_id: int
-    pad_id: int | None
-    folder: Path
-
-    @property
-    def vocab_size(self) -> int:
-        """Ids are below this."""
-        return max(self.rust.get_vocab(with_added_tokens=True).values()) + 1
+    def __init__(
+        self, backend: tokenizers.Tokenizer, config: dict[str, Any], name: str = "tokenizer"
+    ) -> None:
+        self.backend = backend
+        self.config = config
+        self.name = name
+        eos_id = self._special("eos_token")
+        if eos_id is None:
+            raise UserError(f"{name}: no eos_token in {CONFIG}; documents could not be told apart")
+        self.eos_id = eos_id
+        self.pad_id = self._special("pad_token")
+        self.vocab_size = max(backend.get_vocab(with_added_tokens=True).values()) + 1
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a text, without special tokens added."""
-        ids: list[int] = self.rust.encode(text, add_special_tokens=False).ids
+        """Token ids of a prompt; special tokens in it are recognised, none is added."""
+        ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
         return ids
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of token ids; special tokens are left out."""
-        text: str = self.rust.decode(list(ids), skip_special_tokens=True)
+    def encode_documents(self, texts: Sequence[str]) -> Encoded:
+        """Token ids of many texts, fast; the text of a special token stays text."""
+        return self._encoder.encode(texts)
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
+        """The text of token ids; incomplete UTF-8 becomes U+FFFD."""
+        text: str = self.backend.decode(list(ids), skip_special_tokens=skip_special_tokens)
         return text
 
+    def token_sizes(self) -> NDArray[np.int64]:
+        """UTF-8 bytes that each token stands for, int64 [vocab_size]; 0 for special tokens."""
+        sizes = np.zeros(self.vocab_size, np.int64)
+        byte_level = set(byte_characters())
+        added = self.backend.get_added_tokens_decoder()
+        for token, id_ in self.backend.get_vocab(with_added_tokens=True).items():
+            if id_ in added:
+                sizes[id_] = 0 if added[id_].special else len(token.encode())
+            else:
+                sizes[id_] = len(token) if byte_level.issuperset(token) else len(token.encode())
+        return sizes
 
-def load_tokenizer(folder: Path | str) -> Tokenizer:
-    """Read a tokenizer from a Hugging Face folder.
+    def save(self, folder: Path) -> None:
+        """Write the files that ``AutoTokenizer.from_pretrained(folder)`` reads."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.backend.save(str(folder / TOKENIZER))
+        config = {**self.config, "tokenizer_class": "PreTrainedTokenizerFast"}
+        (folder / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+
+    @cached_property
+    def _encoder(self) -> BatchEncoder:
+        return BatchEncoder(self.backend)
+
+    def _special(self, key: str) -> int | None:
+        token = self.config.get(key)
+        content = token["content"] if isinstance(token, dict) else token
+        if content is None:
+            return None
+        id_: int | None = self.backend.token_to_id(content)
+        if id_ is None:
+            raise UserError(f"{self.name}: {key} {content!r} of {CONFIG} is not in {TOKENIZER}")
+        return id_
+
+
+def load_tokenizer(source: str | Path) -> Tokenizer:
+    """Open a tokenizer.
+
+    Args:
+        source: A folder with ``tokenizer.json`` and ``tokenizer_config.json``, or
+            ``hf:REPO[@REVISION]`` on the Hugging Face Hub (``hf:allenai/dolma2-tokenizer`` is
+            Olmo 3's).
 
     Raises:
-        UserError: A file is missing, or the tokenizer names no end-of-text token.
+        UserError: There is no tokenizer, or it has no end-of-document token.
     """
-    folder = Path(folder)
-    file, settings = folder / "tokenizer.json", folder / "tokenizer_config.json"
-    if not file.is_file():
-        raise UserError(f"{file}: missing; expected a Hugging Face tokenizer folder")
+    folder = _download(str(source)) if str(source).startswith(_HUB) else Path(source)
+    for name in (TOKENIZER, CONFIG):
+        if not (folder / name).is_file():
+            raise UserError(f"{source}: no {name}; expected a folder of a Hugging Face tokenizer")
     try:
-        rust = RustTokenizer.from_file(str(file))
-    except Exception as error:  # the library raises bare Exception
-        raise UserError(f"{file}: no readable tokenizer ({error})") from error
-    config = json.loads(settings.read_text()) if settings.is_file() else {}
-    eos, pad = _name(config.get("eos_token")), _name(config.get("pad_token"))
-    eos_id = rust.token_to_id(eos) if eos else None
-    if eos_id is None:
-        raise UserError(f"{settings}: eos_token={eos}: expected a token that ends documents")
-    return Tokenizer(rust, eos_id, rust.token_to_id(pad) if pad else None, folder)
+        backend = tokenizers.Tokenizer.from_file(str(folder / TOKENIZER))
+        config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except Exception as error:  # `tokenizers` raises plain Exception
+        raise UserError(f"{source}: not a Hugging Face tokenizer: {error}") from error
+    template = folder / _CHAT_TEMPLATE
+    if template.is_file():
+        config["chat_template"] = template.read_text(encoding="utf-8")
+    return Tokenizer(backend, config, str(source))
 
 
-def train_bpe(texts: Iterable[str], folder: Path, vocab_size: int) -> Tokenizer:
-    """Train a byte-level BPE of exactly ``vocab_size`` tokens, specials included.
+def _download(source: str) -> Path:
+    from huggingface_hub import snapshot_download
 
-    Raises:
-        UserError: The size is too small, or the text too short for it.
-    """
-    if vocab_size < 256 + 2:
-        raise UserError(f"tokenizer.vocab_size={vocab_size}: expected at least 258")
-    rust = _byte_level(models.BPE())
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        special_tokens=[END_OF_TEXT, PAD],
-        show_progress=False,
-    )
-    rust.train_from_iterator(texts, trainer)
-    if rust.get_vocab_size() != vocab_size:
-        raise UserError(
-            f"tokenizer.vocab_size={vocab_size}: the corpus yields only {rust.get_vocab_size()} "
-            "tokens; expected a smaller vocabulary or more text"
-        )
-    return save_tokenizer(rust, folder)
-
-
-def save_tokenizer(rust: RustTokenizer, folder: Path) -> Tokenizer:
-    """Write the two files and read them back."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rust.save(str(folder / "tokenizer.json"))
-    config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "eos_token": END_OF_TEXT,
-        "pad_token": PAD,
-        "bos_token": None,
-        "unk_token": None,
-        "add_bos_token": False,
-        "add_eos_token": False,
-        "clean_up_tokenization_spaces": False,
-        "model_max_length": 1_000_000_000,
-    }
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
-    return load_tokenizer(folder)
-
-
-def _byte_level(model: models.BPE) -> RustTokenizer:
-    rust = RustTokenizer(model)
-    rust.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(CL100K_PATTERN), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    rust.decoder = decoders.ByteLevel()
-    return rust
-
-
-def add_specials(rust: RustTokenizer, names: Sequence[str]) -> None:
-    """Add special tokens in order, after the merges."""
-    rust.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
-
-
-def byte_level_from_merges(vocab: dict[str, int], merges: list[tuple[str, str]]) -> RustTokenizer:
-    """A tokenizer of this module's form from a vocabulary and its merges."""
-    return _byte_level(models.BPE(vocab, merges, ignore_merges=True))
-
-
-def _name(token: object) -> str | None:
-    """A token's text; Hugging Face files give a string or an object with ``content``."""
-    if isinstance(token, dict):
-        return str(token["content"])
-    return token if isinstance(token, str) else None
+    repository, _, revision = source.removeprefix(_HUB).partition("@")
+    files = [TOKENIZER, CONFIG, _CHAT_TEMPLATE]
+    try:
+        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=files))
+    except Exception as error:  # every kind of network trouble ends here
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"tokenizer {source}: cannot be fetched from the Hub: {reason}") from error
