@@ -8,6 +8,7 @@ set apart with its file, line and reason, and counted; a run stops when it passe
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterator
@@ -171,8 +172,10 @@ def _lines(file: Path, intake: Intake) -> Iterator[tuple[int, bytes]]:
 def _open(file: Path) -> IO[bytes]:
     if file.suffix == ".zst":
         _check_zst_end(file)
-        stream: IO[bytes] = zstandard.open(file, "rb")
-        return stream
+        frames = zstandard.ZstdDecompressor().stream_reader(
+            file.open("rb"), read_across_frames=True, closefd=True
+        )
+        return io.BufferedReader(frames)
     if file.suffix == ".gz":
         return gzip.open(file, "rb")  # type: ignore[return-value]
     return file.open("rb")

@@ -1,4 +1,4 @@
-"""A corpus to token shards, in parallel; the same bytes whatever the number of processes.
+"""A corpus to token shards, in parallel; the same bytes whatever the number of threads.
 
 Built in ``OUTPUT.partial`` and renamed when complete, so that a kill leaves nothing that looks
 finished. litdata's own ``optimize`` is not used: it keeps neither documents nor digests, and its
@@ -8,10 +8,12 @@ output depends on the number of workers unless it gives up order; the format is 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 
 from olmoflow.digests import file_digest
 from olmoflow.tokens.documents import Document, Intake, document_files, read_documents
+from olmoflow.tokens.encoder import BatchEncoder, Encoded
 from olmoflow.tokens.format import (
     DIGESTS,
     DOCUMENTS,
@@ -75,7 +78,7 @@ def write_shards(
         source: Documents, as `read_documents` takes them.
         tokenizer: A Hugging Face tokenizer folder.
         output: The shards' folder; replaced only when the new one is complete.
-        num_workers: Processes; None: one per core.
+        num_workers: Threads; None: one per core.
         chunk_tokens: A chunk ends with the document that reaches this many tokens.
         max_error_rate: Share of malformed documents above which the work stops.
         progress: Called with (bytes of files read, bytes of files).
@@ -92,8 +95,8 @@ def write_shards(
     done = 0
     batches = _batches(read_documents(source, intake))
     workers = num_workers or os.cpu_count() or 1
-    for documents, lengths, ids in _encoded(batches, tokenizer, workers):
-        builder.add(documents, lengths, ids)
+    for documents, encoded in _encoded(batches, builder.tokenizer, workers):
+        builder.add(documents, encoded)
         done += sum(len(d.text) for d in documents)
         if progress:
             progress(done, max(total, done))
@@ -109,7 +112,7 @@ class _Builder:
 
     def __init__(self, folder: Path, tokenizer: Tokenizer, chunk_tokens: int) -> None:
         self.folder, self.chunk_tokens = folder, chunk_tokens
-        self.eos = tokenizer.eos_id
+        self.tokenizer = tokenizer
         self.dtype = token_dtype(tokenizer.vocab_size)
         self.chunks: list[Chunk] = []
         self.rows: list[dict[str, Any]] = []
@@ -118,13 +121,15 @@ class _Builder:
         self.room = chunk_tokens
         self.start = self.bytes = 0
 
-    def add(self, documents: list[Document], lengths: list[int], ids: NDArray[Any]) -> None:
-        """Append a batch: the ids of all its documents one after another, without their ends."""
+    def add(self, documents: list[Document], encoded: Encoded) -> None:
+        """Append a batch and the end-of-text token after each of its documents."""
         offset = 0
-        for document, length in zip(documents, lengths, strict=True):
-            tokens = np.append(ids[offset : offset + length], self.eos).astype(self.dtype)
-            offset += length
-            size = len(document.text.encode())
+        rows = zip(documents, encoded.counts.tolist(), encoded.sizes.tolist(), strict=True)
+        for document, count, size in rows:
+            tokens = np.empty(count + 1, dtype=self.dtype)
+            tokens[:-1] = encoded.ids[offset : offset + count]
+            tokens[-1] = self.tokenizer.eos_id
+            offset += count
             self.rows.append(
                 {
                     "id": document.id,
@@ -160,9 +165,6 @@ class _Builder:
         self.pending, self.rows, self.room = [], [], self.chunk_tokens
 
 
-Encoded = tuple[list[Document], list[int], NDArray[Any]]
-
-
 def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
     batch: list[Document] = []
     size = 0
@@ -176,48 +178,27 @@ def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
         yield batch
 
 
-def _encoded(batches: Iterator[list[Document]], tokenizer: Path, workers: int) -> Iterator[Encoded]:
-    if workers == 1:
-        encode = _Encoder(tokenizer)
-        yield from map(encode, batches)
-        return
-    # spawn, not fork: the parent may run threads. The order of the results is that of the batches.
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, _begin_worker, (tokenizer,)) as pool:
-        yield from _bounded(pool, batches, 2 * workers)
+def _encoded(
+    batches: Iterator[list[Document]], tokenizer: Tokenizer, workers: int
+) -> Iterator[tuple[list[Document], Encoded]]:
+    """Encode batches in threads (the encoder releases the GIL), in their order.
 
+    The corpus is read only a few batches ahead, not into memory.
+    """
+    own = threading.local()
 
-def _bounded(pool: Any, batches: Iterator[list[Document]], ahead: int) -> Iterator[Encoded]:
-    """Like ``pool.imap``, but the corpus is read only so far ahead, not into memory."""
-    waiting: list[Any] = []
-    for batch in batches:
-        waiting.append(pool.apply_async(_encode_in_worker, (batch,)))
-        if len(waiting) >= ahead:
-            yield waiting.pop(0).get()
-    for each in waiting:
-        yield each.get()
+    def encode(batch: list[Document]) -> Encoded:
+        if not hasattr(own, "encoder"):
+            own.encoder = BatchEncoder(tokenizer.backend)  # keeps a cache: one for each thread
+        encoded: Encoded = own.encoder.encode([document.text for document in batch])
+        return encoded
 
-
-class _Encoder:
-    def __init__(self, tokenizer: Path) -> None:
-        self.rust = load_tokenizer(tokenizer).rust
-
-    def __call__(self, documents: list[Document]) -> Encoded:
-        texts = [d.text for d in documents]
-        encodings = self.rust.encode_batch_fast(texts, add_special_tokens=False)
-        ids = [np.asarray(e.ids, dtype=np.uint32) for e in encodings]
-        return documents, [len(i) for i in ids], np.concatenate(ids)
-
-
-_worker: _Encoder | None = None
-
-
-def _begin_worker(tokenizer: Path) -> None:
-    global _worker
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    _worker = _Encoder(tokenizer)
-
-
-def _encode_in_worker(documents: list[Document]) -> Encoded:
-    assert _worker is not None
-    return _worker(documents)
+    waiting: deque[tuple[list[Document], Future[Encoded]]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="encode") as pool:
+        for batch in batches:
+            waiting.append((batch, pool.submit(encode, batch)))
+            if len(waiting) > 2 * workers:
+                documents, encoded = waiting.popleft()
+                yield documents, encoded.result()
+        for documents, encoded in waiting:
+            yield documents, encoded.result()
