@@ -22,8 +22,7 @@ from olmoflow.digests import write_json
 from olmoflow.environment import git_diff, installed_packages
 from olmoflow.errors import UserError
 
-CONFIG = "config.yaml"
-JOB = "job.json"
+CONFIG, JOB = "config.yaml", "job.json"
 
 
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
@@ -83,7 +82,10 @@ def find_sources(config: Mapping[str, Any]) -> list[Input]:
         if reference is None:
             raise UserError("shards: missing; give shards=NAME (olmoflow list kind=shards)")
         role = "shards" if reference == config["shards"] else f"data.sources[{index}].shards"
-        found.append(resolve(reference, role, ["shards"]))
+        if "://" in reference:
+            found.append(Input(role, "external", reference, reference, Path(reference)))
+        else:
+            found.append(resolve(reference, role, ["shards"]))
     return found
 
 
@@ -113,7 +115,7 @@ def prepare_run(
     write_json(
         folder / JOB,
         {
-            "sources": [str(source.path) for source in sources],
+            "sources": [s.name if "://" in s.name else str(s.path) for s in sources],
             "checkpoint": start.record() if start else None,
             "overrides": overrides,
             "name": work.name,

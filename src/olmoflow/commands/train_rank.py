@@ -3,26 +3,142 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from olmoflow.artifact import Input
 from olmoflow.commands.build import build
-from olmoflow.commands.checkpoints import open_checkpoint
+from olmoflow.commands.checkpoints import TOKENIZER, open_checkpoint
 from olmoflow.commands.launch import OUTCOME, die_with_parent
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
 
+CONFIG, JOB = "config.yaml", "job.json"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
 
 def train(folder: Path) -> dict[str, Any]:
-    """Build everything that the run folder's config names, train, and return the outcome."""
-    raise NotImplementedError
+    """Build what the run folder's config names, train, and leave and return the outcome."""
+    from olmoflow.train.fit import FitOptions, fit
+    from olmoflow.train.module import StartFrom
+    from olmoflow.train.save_policy import SavePolicy
+    from olmoflow.train.tracking import WandbRun
+
+    config = yaml.safe_load((folder / CONFIG).read_text())
+    job = json.loads((folder / JOB).read_text())
+    module = build_module(config)
+    check_vocabulary(config, folder / TOKENIZER)
+    data = build_data(config, job["sources"])
+    rank = int(os.environ.get("RANK", 0))
+    tracker = None
+    if config["logger"]["name"] == "wandb" and rank == 0:
+        tracker = WandbRun(build_settings(config), folder, job["name"], config)
+    start = None
+    if job["checkpoint"]:
+        found = Input(**{**job["checkpoint"], "path": Path(job["checkpoint"]["path"])})
+        start = StartFrom(open_checkpoint(found), config["carry_optimizer"])
+    options = FitOptions(
+        run_dir=folder,
+        max_steps=config["max_steps"],
+        hard_stop=config["hard_stop"],
+        accelerator=config["runtime"]["accelerator"],
+        replicate=config["parallel"]["replicate"],
+        shard=config["parallel"]["shard"],
+        save=SavePolicy(**config["save"]),
+        log_every=config["log_every"],
+        progress=config["runtime"]["progress"],
+        sinks=[tracker] if tracker else [],
+        start_from=start,
+    )
+    try:
+        result = fit(module, data, options, sequence_length=config["sequence_length"])
+    finally:
+        if tracker:
+            tracker.finish()
+    outcome = asdict(result)
+    if rank == 0:
+        write_json(folder / OUTCOME, outcome)
+    return outcome
+
+
+def build_module(config: Mapping[str, Any]) -> Any:
+    """The LightningModule of a resolved config; its parameters are still on the meta device.
+
+    Raises:
+        UserError: A node does not fit its class, or values do not fit each other.
+    """
+    from olmoflow.train.module import OlmoModule
+
+    model = build(config["model"], "model")
+    if config["dtype"] not in DTYPES:
+        raise UserError(f"dtype={config['dtype']}: expected one of {', '.join(DTYPES)}")
+    if config["sequence_length"] > model.max_sequence_length:
+        raise UserError(
+            f"sequence_length={config['sequence_length']}: expected at most "
+            f"model.max_sequence_length={model.max_sequence_length}"
+        )
+    return OlmoModule(
+        model,
+        build(config["method"]["objective"], "method.objective"),
+        build(config["optimizer"], "optimizer"),
+        build(config["schedule"], "schedule"),
+        max_grad_norm=config["max_grad_norm"],
+        compute_dtype=DTYPES[config["dtype"]],
+        attention=config["attention"],
+        compile_blocks=config["compile"],
+        seed=config["init_seed"],
+    )
+
+
+def build_data(config: Mapping[str, Any], folders: list[str]) -> Any:
+    """The data module of a resolved config, reading the shards in these folders."""
+    node = dict(config["data"])
+    node.pop("mix", None)
+    node["sources"] = [
+        {**source, "shards": folder if "://" in folder else f"{folder}/train"}
+        for source, folder in zip(node["sources"], folders, strict=True)
+    ]
+    runtime = config["runtime"]
+    return build(
+        node,
+        "data",
+        micro_batch_sequences=runtime["micro_batch_sequences"],
+        num_workers=runtime["num_workers"],
+        cache_bytes=int(float(runtime["cache_bytes"])),
+    )
+
+
+def build_settings(config: Mapping[str, Any]) -> Any:
+    """The W&B settings of a resolved config."""
+    from olmoflow.train.tracking import WandbSettings
+
+    return WandbSettings(**{k: v for k, v in config["logger"].items() if k != "name"})
+
+
+def check_vocabulary(config: Mapping[str, Any], tokenizer: Path) -> None:
+    """Compare model and tokenizer.
+
+    Raises:
+        UserError: The tokenizer has ids that the model has no row for.
+    """
+    if not tokenizer.is_dir():
+        return
+    from olmoflow.tokens.tokenizer import load_tokenizer
+
+    found, rows = load_tokenizer(tokenizer).vocab_size, config["model"]["vocab_size"]
+    if found > rows:
+        raise UserError(
+            f"model.vocab_size={rows}: the shards' tokenizer has {found} tokens; expected a model "
+            "with as many rows, or shards of a smaller tokenizer"
+        )
 
 
 @record

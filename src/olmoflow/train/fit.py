@@ -22,9 +22,9 @@ from olmoflow.train.callbacks import (
     Reporter,
     StopSignal,
 )
-from olmoflow.train.callbacks.checkpoints import SavePolicy
 from olmoflow.train.callbacks.reporter import Sink
 from olmoflow.train.module import OlmoModule, StartFrom
+from olmoflow.train.save_policy import SavePolicy
 from olmoflow.train.strategy import HSDPStrategy
 
 METRICS = "metrics.csv"

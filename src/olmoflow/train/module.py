@@ -53,7 +53,6 @@ class OlmoModule(pl.LightningModule):
         objective: What is optimised.
         optimizer: Makes the optimizer of parameter groups; its ``lr`` is the peak.
         schedule: Factor on the peak learning rate.
-        weight_decay: On everything but the input embedding.
         max_grad_norm: The gradient is scaled down to this norm; None: never.
         compute_dtype: Of activations and matrix products.
         attention: Attention backend.
@@ -68,7 +67,6 @@ class OlmoModule(pl.LightningModule):
         optimizer: OptimizerFactory,
         schedule: Schedule,
         *,
-        weight_decay: float = 0.1,
         max_grad_norm: float | None = 1.0,
         compute_dtype: torch.dtype = torch.float32,
         attention: AttentionBackend = "sdpa",
@@ -78,7 +76,7 @@ class OlmoModule(pl.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.config, self.objective, self.schedule = config, objective, schedule
-        self.make_optimizer, self.weight_decay = optimizer, weight_decay
+        self.make_optimizer = optimizer
         self.max_grad_norm, self.seed = max_grad_norm, seed
         self.compile_blocks = compile_blocks
         with torch.device("meta"):
@@ -103,7 +101,7 @@ class OlmoModule(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimizer over two groups: the embedding is not decayed."""
-        optimizer = self.make_optimizer(parameter_groups(self.model, self.weight_decay))
+        optimizer = self.make_optimizer(parameter_groups(self.model))
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
         return optimizer

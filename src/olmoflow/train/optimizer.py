@@ -94,13 +94,13 @@ class SkipStepAdamW(AdamW):
         return super().step()
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups: the input embedding without weight decay, everything else with it."""
+def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
+    """Two groups: the input embedding is not decayed, everything else, norms too, is."""
     embedding: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         (embedding if name.endswith("embeddings.weight") else rest).append(parameter)
     return [
-        {"params": rest, "weight_decay": weight_decay},
+        {"params": rest},
         {"params": embedding, "weight_decay": 0.0},
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,24 +12,8 @@ import torch.distributed as dist
 
 from olmoflow.model.checkpoint import Checkpoint, list_steps
 from olmoflow.train.callbacks.stop_signal import StopSignal
+from olmoflow.train.save_policy import SavePolicy
 from olmoflow.train.strategy import HSDPStrategy
-
-
-@dataclass(frozen=True)
-class SavePolicy:
-    """Args of `CheckpointCadence` as the config names them.
-
-    Attributes:
-        every_steps: Permanent checkpoints; None: none.
-        every_minutes: Rolling checkpoints; None: none.
-        keep_last: Rolling checkpoints that are kept.
-        asynchronous: Training goes on while a checkpoint is written.
-    """
-
-    every_steps: int | None = 1000
-    every_minutes: float | None = 10.0
-    keep_last: int = 2
-    asynchronous: bool = True
 
 
 class CheckpointCadence(pl.Callback):
