@@ -276,7 +276,7 @@ def artifacts(kind: str | None = None) -> list[Artifact]:
     for each in (kind,) if kind else KINDS:
         folder = home() / each
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            artifact = None if path.is_symlink() else _open(path)
+            artifact = None if path.is_symlink() else open_artifact(path)
             if artifact:
                 found.append(artifact)
     return sorted(found, key=lambda a: (a.provenance["created"], a.name))
@@ -285,13 +285,14 @@ def artifacts(kind: str | None = None) -> list[Artifact]:
 def find(name: str) -> Artifact:
     """The finished artifact with this name or key, of whatever kind."""
     matches = [a for a in artifacts() if name in (a.name, a.key)]
-    matches += [a for k in KINDS if not matches and (a := _open(home() / k / name))]
+    if not matches and os.sep not in name:  # a second name, which `artifacts` does not list
+        matches = [a for k in KINDS if (a := open_artifact(home() / k / name))]
     if len(matches) > 1:
         kinds = ", ".join(a.kind for a in matches)
         raise UserError(f"{name}: several artifacts have this name ({kinds}); use a key or a path")
     if matches:
         return matches[0]
-    by_path = _open(Path(name))
+    by_path = open_artifact(Path(name))
     if by_path:
         return by_path
     raise UserError(_not_found(name, name, "show", KINDS))
@@ -310,7 +311,7 @@ def lineage(artifact: Artifact) -> list[Ancestor]:
     """What the artifact was made from, back to the first inputs."""
     nodes = []
     for each in artifact.inputs:
-        parent = _open(each.path)
+        parent = open_artifact(each.path)
         if parent is not None and parent.key != each.key:
             parent = None  # something else stands in that place now
         nodes.append(Ancestor(each, parent, lineage(parent) if parent else []))
@@ -342,7 +343,8 @@ def _load(path: Path) -> Artifact:
     return Artifact(provenance["kind"], path.name, provenance["key"], path, provenance)
 
 
-def _open(path: Path) -> Artifact | None:
+def open_artifact(path: Path) -> Artifact | None:
+    """The finished artifact in a folder, or None."""
     return _load(path.resolve()) if (path / PROVENANCE).is_file() else None
 
 
@@ -378,7 +380,7 @@ def _latest(kind: str) -> Path | None:
 
 def _usable(role: str, path: Path, step: int | None) -> Input | None:
     """The artifact in a folder as an input: finished, or a checkpoint series with a whole step."""
-    artifact = _open(path)
+    artifact = open_artifact(path)
     if artifact is not None:
         kind, key, path = artifact.kind, artifact.key, artifact.path
     else:

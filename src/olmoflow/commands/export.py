@@ -23,12 +23,17 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     if target.exists():
         raise UserError(f"target={config['target']}: exists already; expected a new folder")
     found = find_checkpoint(config["checkpoint"])
+    tokenizer = tokenizer_folder(found)
+    if tokenizer is None:
+        raise UserError(
+            f"checkpoint={config['checkpoint']}: has no tokenizer; import it with tokenizer=DIR"
+        )
     checkpoint = open_checkpoint(found)
     export_hf(
         checkpoint.iter_tensors(),
         checkpoint.config,
         target,
-        tokenizer_dir=tokenizer_folder(found),
+        tokenizer=tokenizer,
         dtype=dtypes[config["dtype"]],
         max_shard_bytes=int(float(config["max_shard_bytes"])),
     )

@@ -43,7 +43,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     return {
         "prompt_ids": prompt_ids,
         "token_ids": kept,
-        "text": tokenizer.decode(kept) if tokenizer else None,
+        "text": tokenizer.decode(kept, skip_special_tokens=True) if tokenizer else None,
         "logprobs": generation.logprobs,
         "finish_reason": generation.finish_reason,
     }

@@ -23,11 +23,14 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
             from olmoflow.model.checkpoint import write_checkpoint
 
             imported = _read(source)
+            # Only OLMo-core's checkpoints come with an optimizer and a step.
+            step = getattr(imported, "step", 0)
+            moments = getattr(imported, "optimizer", None)
             tokenizer = config["tokenizer"] or imported.tokenizer
             if tokenizer:
                 shutil.copytree(tokenizer, work.path / TOKENIZER, dirs_exist_ok=True)
             checkpoint = write_checkpoint(
-                work.path, imported.config, imported.tensors, imported.optimizer, imported.step
+                work.path, imported.config, imported.tensors, moments, step
             )
             if config["verify"]:
                 checkpoint.verify()

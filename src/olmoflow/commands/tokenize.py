@@ -92,9 +92,9 @@ def _make(settings: Mapping[str, Any], inputs: list[Input]) -> Any:
         texts = (d.text for d in read_documents(_splits(source)["train"], intake))
         return train_bpe(texts, int(settings["vocab_size"]))
     if settings["kind"] == "cl100k":
-        from olmoflow.tokens.dolma2 import dolma2_from_ranks
+        from olmoflow.tokens.dolma2 import dolma2_tokenizer
 
-        return dolma2_from_ranks(inputs[0].path)
+        return dolma2_tokenizer(inputs[0].path)
     return load_tokenizer(inputs[0].path if inputs else settings["source"])
 
 
