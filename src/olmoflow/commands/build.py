@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -36,7 +37,13 @@ def build(node: Mapping[str, Any], key: str, **given: Any) -> Any:
             type. The message names the key.
     """
     check(node, key, frozenset(given))
-    return instantiate(dict(node), **given, _convert_="all")
+    try:
+        return instantiate(dict(node), **given, _convert_="all")
+    except InstantiationException as error:
+        # A class explains the user's mistakes itself; Hydra wraps whatever it raises.
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
 
 
 def check(node: Mapping[str, Any], key: str, given: frozenset[str] = frozenset()) -> None:
