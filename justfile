@@ -1,0 +1,66 @@
+# The recipes: `./just` lists them, `./just RECIPE` runs one (CONTRIBUTING.md says when).
+# Recipes run in the environment that setup/python finds or makes, whatever is active outside.
+
+set positional-arguments := true
+set shell := ["sh", "-eu", "-c"]
+
+python := "./setup/python"
+
+[private]
+default:
+    @{{ quote(just_executable()) }} --list --unsorted
+
+# Make the environment alone: setup [torch=cpu] [conda=no] [here=yes]
+[group('use')]
+setup *options:
+    @{{ python }} --any setup/environment.py make "$@"
+
+# Real text to a speaking model on a CPU: demo [key=value …]
+[group('use')]
+demo *overrides:
+    @{{ python }} -m olmoflow flow flow=demo "$@"
+
+# Tests that need no root, no service and no GPU: test [pytest arguments]
+[group('check')]
+test *arguments:
+    @{{ python }} -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile "$@"
+
+# Tests that need the network or services that root installs
+[group('check')]
+test-system *arguments:
+    @{{ python }} -m pytest -m system "$@"
+
+# Tests that need a CUDA device
+[group('check')]
+test-gpu *arguments:
+    @{{ python }} -m pytest -m gpu "$@"
+
+# Ruff, mypy and the justfile's form
+[group('check')]
+lint:
+    @{{ python }} -m ruff check .
+    @{{ python }} -m ruff format --check .
+    @{{ python }} -m mypy
+    @{{ quote(just_executable()) }} --fmt --check --unstable
+
+# Bring the code into form
+[group('check')]
+format:
+    @{{ python }} -m ruff check --fix .
+    @{{ python }} -m ruff format .
+    @{{ quote(just_executable()) }} --fmt --unstable
+
+# Measure ours and the peers in one run: bench (train | data | tokenize | …)
+[group('measure')]
+bench name:
+    @{{ python }} benchmarks/run.py "$@"
+
+# Build the environments of the peers that `bench` compares with
+[group('measure')]
+bench-peers:
+    @{{ python }} setup/peers.py
+
+# Remove caches and build outputs; `clean environment` removes the environments too
+[group('keep')]
+clean what="caches":
+    @{{ python }} --any setup/clean.py "$@"
