@@ -1,9 +1,9 @@
 """The LightningDataModule of token shards: exact resume on any number of workers and ranks.
 
 One Lightning batch is a rank's whole share of one optimizer step, as a list of micro-batches. The
-samples of step s are the positions [s·B, (s+1)·B) of the mixture's order, cut among the ranks; the
-only state is the step, which the trainer counts: a sampler's own position runs ahead of training by
-what the workers have prefetched.
+samples of a step are the next ones in the mixture's order, cut among the ranks. The position never
+comes from a sampler, which runs ahead of training by what the workers have prefetched: it is the
+trainer's step.
 """
 
 from __future__ import annotations
@@ -13,17 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from olmoflow.errors import UserError
-from olmoflow.tokens.mixture import Mixture, OnCap, Sizes, Source
+from olmoflow.tokens.mixture import Mixture, OnCap, Source
 from olmoflow.tokens.reader import TokenShards
-
-MicroBatch = dict[str, Tensor]
+from olmoflow.tokens.windows import MicroBatch, StepDataset, WindowReader, window_sizes
 
 
 class TokenDataModule(pl.LightningDataModule):
@@ -68,14 +64,13 @@ class TokenDataModule(pl.LightningDataModule):
         ignore_fingerprint: bool = False,
     ) -> None:
         super().__init__()
-        self.sequence_length, self.document_mask = sequence_length, document_mask
+        self.sequence_length = sequence_length
         self.batch_sequences, rest = divmod(global_batch_tokens, sequence_length)
-        if rest:
+        if rest or not self.batch_sequences:
             raise UserError(
                 f"global_batch_tokens={global_batch_tokens}: expected a multiple of "
                 f"sequence_length={sequence_length}"
             )
-        self.micro_batch_sequences = micro_batch_sequences
         self.num_workers, self.ignore_fingerprint = num_workers, ignore_fingerprint
         self.shards = [
             TokenShards.open(s.shards, cache_dir=cache_dir, cache_bytes=cache_bytes)
@@ -83,47 +78,58 @@ class TokenDataModule(pl.LightningDataModule):
         ]
         self.mixture = Mixture(
             sources,
-            [self._sizes(t, s) for t, s in zip(self.shards, sources, strict=True)],
+            [
+                window_sizes(shards, source, sequence_length)
+                for shards, source in zip(self.shards, sources, strict=True)
+            ],
             seed=seed,
             planned=None if max_steps is None else max_steps * self.batch_sequences,
             on_cap=on_cap,
         )
-        self.first_step = 0
-
-    def train_dataloader(self) -> DataLoader[list[MicroBatch]]:
-        """Endless; begins at the step that was restored."""
-        rank, world = (
-            (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        self.reader = WindowReader(
+            self.shards, self.mixture, sequence_length, micro_batch_sequences, document_mask
         )
-        return self.loader(rank, world, self.first_step)
+        # Where the run was taken up: from here on the order is counted in steps of today's size.
+        self._first_step = self._first_sample = 0
 
-    def loader(self, rank: int, world: int, first_step: int) -> DataLoader[list[MicroBatch]]:
-        """The batches of one rank from a step on."""
-        share, rest = divmod(self.batch_sequences, world)
-        if rest or share % self.micro_batch_sequences:
-            raise UserError(
-                f"global_batch_tokens: {self.batch_sequences} sequences a step cannot be cut into "
-                f"{world} ranks × runtime.micro_batch_sequences={self.micro_batch_sequences}"
-            )
-        steps = _Steps(self, rank * share, share)
-        return DataLoader(
-            steps,
-            batch_size=None,
-            sampler=_From(first_step),
-            num_workers=self.num_workers,
-            prefetch_factor=4 if self.num_workers else None,
-            # Workers that outlive a fork of a threaded parent are a deadlock waiting to happen.
-            multiprocessing_context="spawn" if self.num_workers else None,
-            pin_memory=torch.cuda.is_available(),
+    @property
+    def vocab_size(self) -> int | None:
+        """The largest vocabulary among the sources; None if one does not say."""
+        sizes = [shards.vocab_size for shards in self.shards]
+        return None if None in sizes else max(size for size in sizes if size is not None)
+
+    def train_dataloader(self) -> Steps:
+        """This rank's batches, without end, from the step that was restored."""
+        if self.trainer is None:
+            return self.loader(0, 1, self._first_step)
+        return self.loader(
+            self.trainer.global_rank, self.trainer.world_size, self.trainer.global_step
         )
+
+    def loader(self, rank: int, world: int, first_step: int) -> Steps:
+        """The batches of one rank from a step on.
+
+        Raises:
+            UserError: A step cannot be cut into so many ranks and micro-batches.
+        """
+        dataset = StepDataset(
+            self.reader,
+            self.batch_sequences,
+            rank,
+            world,
+            step=self._first_step,
+            sample=self._first_sample,
+        )
+        return Steps(dataset, first_step, self.num_workers)
 
     def state_dict(self) -> dict[str, Any]:
-        """The step that comes next, and the identity of the order."""
-        step = self.trainer.global_step if self.trainer else self.first_step
-        return {"step": step, "fingerprint": self.mixture.fingerprint()}
+        """The step that comes next, the samples consumed until then, and the order's identity."""
+        step = self.trainer.global_step if self.trainer else self._first_step
+        samples = self._first_sample + (step - self._first_step) * self.batch_sequences
+        return {"step": step, "samples": samples, "fingerprint": self.mixture.fingerprint()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint's step.
+        """Go on from a checkpoint's position, also with another batch size.
 
         Raises:
             UserError: The checkpoint was trained on another order.
@@ -132,58 +138,34 @@ class TokenDataModule(pl.LightningDataModule):
         if state["fingerprint"] != now and not self.ignore_fingerprint:
             raise UserError(
                 f"data: the checkpoint's order of samples is {state['fingerprint']}, this one is "
-                f"{now}; expected the same shards, proportions, seed and sequence_length"
+                f"{now}; expected the same shards, proportions, seed and sequence_length "
+                "(data.ignore_fingerprint=true resumes all the same)"
             )
-        self.first_step = int(state["step"])
-
-    def micro_batches(self, first: int, count: int) -> list[MicroBatch]:
-        """The samples [first, first + count) of the order, cut into micro-batches."""
-        which, windows = self.mixture.locate(first, count)
-        length = self.sequence_length
-        tokens = np.empty((count, length + 1), dtype=np.int64)
-        ids = np.empty((count, length), dtype=np.int32) if self.document_mask else None
-        for row, (source, window) in enumerate(zip(which, windows, strict=True)):
-            shards, start = self.shards[source], int(window) * length
-            tokens[row] = shards.read(start, length + 1)
-            if ids is not None:
-                ids[row] = shards.document_ids(start, length)
-        return [
-            _micro_batch(tokens[i : i + self.micro_batch_sequences], ids, i)
-            for i in range(0, count, self.micro_batch_sequences)
-        ]
-
-    def expect(self, first: int, count: int) -> None:
-        """Let remote shards fetch what these samples lie in."""
-        which, windows = self.mixture.locate(first, count)
-        for number, shards in enumerate(self.shards):
-            wanted: dict[str, None] = {}
-            for window in windows[which == number]:
-                start = int(window) * self.sequence_length
-                wanted.update(dict.fromkeys(shards.chunks_of(start, self.sequence_length + 1)))
-            if wanted:
-                shards.files.expect(list(wanted))
-
-    def _sizes(self, shards: TokenShards, source: Source) -> Sizes:
-        windows = (len(shards) - 1) // self.sequence_length
-        if not source.shuffle_chunks:
-            return Sizes(windows)
-        ends = np.concatenate([[0], shards.ends[:-1]])[:: source.shuffle_chunks]
-        starts = np.unique(np.minimum(-(-ends // self.sequence_length), windows))
-        return Sizes(windows, tuple(int(s) for s in starts if s < windows))
+        self._first_step = int(state["step"])
+        self._first_sample = int(state["samples"])
 
 
-class _Steps(Dataset[list[MicroBatch]]):
-    """Item s is one rank's share of step s."""
+class Steps:
+    """A rank's batches from a step on, without end.
 
-    def __init__(self, data: TokenDataModule, offset: int, share: int) -> None:
-        self.batch_sequences, self.offset, self.share = data.batch_sequences, offset, share
-        # Only what reading needs travels to the workers, not the trainer that the module knows.
-        self.data = _detached(data)
+    Not a ``DataLoader``, though it holds one: Lightning puts its own distributed sampler into every
+    ``DataLoader`` that it meets, and with it another order.
+    """
 
-    def __getitem__(self, step: int) -> list[MicroBatch]:
-        first = step * self.batch_sequences + self.offset
-        self.data.expect(first, 4 * self.share)
-        return self.data.micro_batches(first, self.share)
+    def __init__(self, dataset: StepDataset, first_step: int, num_workers: int) -> None:
+        self.loader: DataLoader[list[MicroBatch]] = DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=_From(first_step),
+            num_workers=num_workers,
+            prefetch_factor=4 if num_workers else None,
+            # Forking a parent that runs threads (CUDA, async checkpoints) may deadlock.
+            multiprocessing_context="spawn" if num_workers else None,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def __iter__(self) -> Iterator[list[MicroBatch]]:
+        return iter(self.loader)
 
 
 class _From(Sampler[int]):
@@ -197,19 +179,3 @@ class _From(Sampler[int]):
         while True:
             yield step
             step += 1
-
-
-def _detached(data: TokenDataModule) -> TokenDataModule:
-    copy = TokenDataModule.__new__(TokenDataModule)
-    copy.__dict__ = {k: v for k, v in data.__dict__.items() if k != "trainer"}
-    return copy
-
-
-def _micro_batch(
-    tokens: NDArray[np.int64], ids: NDArray[np.int32] | None, first: int
-) -> MicroBatch:
-    whole = torch.from_numpy(tokens)
-    batch = {"input_ids": whole[:, :-1], "labels": whole[:, 1:]}
-    if ids is not None:
-        batch["document_ids"] = torch.from_numpy(ids[first : first + len(tokens)])
-    return batch

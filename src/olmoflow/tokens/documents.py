@@ -1,20 +1,19 @@
 """Documents read from JSON lines (plain, gzip, zstd) and Parquet, in a fixed order.
 
 A document is ``{"id", "text", "source", "path"?, "license"?, …}``; only ``text`` is required of a
-user's own files, ``id`` is then the file and line, ``source`` the file's name. What is malformed is
-set apart with its file, line and reason, and counted; a run stops when it passes a rate.
+user's own files: ``id`` is then file and line, ``source`` the file's folder or name. What is
+malformed is set apart with its file, line and reason, and counted; a run stops when it passes a
+rate. The rest of a file that is cut or damaged counts as one malformed document.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import zstandard
 
@@ -51,10 +50,16 @@ class Intake:
 
     Args:
         max_error_rate: Share of malformed documents above which reading stops.
+
+    Attributes:
+        documents: How many were well formed.
+        file_bytes: How much has been read of the files as they are on the disk.
+        malformed: What was not.
     """
 
     max_error_rate: float = 0.001
     documents: int = 0
+    file_bytes: int = 0
     malformed: list[Malformed] = field(default_factory=list)
 
     def reject(self, file: Path, line: int, reason: str) -> None:
@@ -63,7 +68,7 @@ class Intake:
         Raises:
             UserError: Too many have been set apart.
         """
-        self.malformed.append(Malformed(file.name, line, reason))
+        self.malformed.append(Malformed(str(file), line, reason))
         if self.documents + len(self.malformed) >= _FEW:
             self._judge(file, line, reason)
 
@@ -91,7 +96,7 @@ class Intake:
         rate = len(self.malformed) / total
         if rate > self.max_error_rate:
             raise UserError(
-                f"{file.name}:{line}: {reason}; {len(self.malformed)} of {total} documents are "
+                f"{file}:{line}: {reason}; {len(self.malformed)} of {total} documents are "
                 f"malformed, more than max_error_rate={self.max_error_rate:g} allows"
             )
 
@@ -112,30 +117,54 @@ def document_files(path: Path) -> list[Path]:
 
 
 def read_documents(path: Path, intake: Intake) -> Iterator[Document]:
-    """The documents of a file or folder; the intake counts them and keeps what is malformed."""
+    """The documents of a file or folder; the intake counts them and keeps what is malformed.
+
+    Raises:
+        UserError: There is no document, or too many are malformed.
+    """
     for file in document_files(path):
-        lines = _parquet_rows(file) if file.suffix == ".parquet" else _json_rows(file, intake)
-        for number, row in lines:
+        name = file.relative_to(path).as_posix() if path.is_dir() else file.name
+        rows = _parquet_rows if file.suffix == ".parquet" else _json_rows
+        for number, row in rows(file, intake):
             text = row.get("text")
-            if not isinstance(text, str):
-                found = "no text" if text is None else f"text is {type(text).__name__}"
-                intake.reject(file, number, f"{found}, expected a string")
-            elif not text:
-                intake.reject(file, number, "the text is empty")
-            elif not _encodable(text):
-                intake.reject(file, number, "the text has a lone surrogate")
+            if isinstance(text, bytes):  # Parquet, read so that one bad text spoils no others
+                text = _decoded(text)
+            reason = _fault(text)
+            if reason:
+                intake.reject(file, number, reason)
             else:
                 intake.documents += 1
-                yield _document(row, text, file, number)
+                yield _document(row, str(text), name, number)
     intake.close(path)
 
 
-def _document(row: dict[str, Any], text: str, file: Path, number: int) -> Document:
-    name = file.name.partition(".")[0]
+def _fault(text: object) -> str | None:
+    """What is wrong with a text, if anything is."""
+    if text is None:
+        return "no text, expected a string"
+    if not isinstance(text, str):
+        return f"text is {type(text).__name__}, expected a string"
+    if not text:
+        return "the text is empty"
+    if "\0" in text:
+        return "the text has a NUL character"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "the text is not valid UTF-8"
+    return None
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode("utf-8", errors="surrogateescape")
+
+
+def _document(row: dict[str, Any], text: str, name: str, number: int) -> Document:
+    folder, _, file = name.rpartition("/")
     return Document(
         id=str(row.get("id") or f"{name}:{number}"),
         text=text,
-        source=str(row.get("source") or name),
+        source=str(row.get("source") or folder or file.partition(".")[0]),
         path=str(row.get("path") or row.get("url") or ""),
         license=str(row.get("license") or ""),
     )
@@ -143,14 +172,16 @@ def _document(row: dict[str, Any], text: str, file: Path, number: int) -> Docume
 
 def _json_rows(file: Path, intake: Intake) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in _lines(file, intake):
-        if not line.strip():
+        if not line or line.isspace():
             continue
         try:
-            row = json.loads(line.decode("utf-8"))
+            row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
         except UnicodeDecodeError as error:
             intake.reject(file, number, f"invalid UTF-8 at byte {error.start} of the line")
         except json.JSONDecodeError as error:
             intake.reject(file, number, f"malformed JSON: {error.msg} at column {error.colno}")
+        except RecursionError:
+            intake.reject(file, number, "malformed JSON: nested too deeply")
         else:
             if isinstance(row, dict):
                 yield number, row
@@ -159,69 +190,76 @@ def _json_rows(file: Path, intake: Intake) -> Iterator[tuple[int, dict[str, Any]
 
 
 def _lines(file: Path, intake: Intake) -> Iterator[tuple[int, bytes]]:
-    number = 0
+    number, carried = 0, []
     try:
-        with _open(file) as stream:
-            for number, line in enumerate(stream, 1):
+        for data in _blocks(file, intake):
+            first, newline, rest = data.partition(b"\n")
+            carried.append(first)
+            if not newline:
+                continue
+            number += 1
+            yield number, b"".join(carried)
+            *lines, last = rest.split(b"\n")
+            for line in lines:
+                number += 1
                 yield number, line
-    except (zstandard.ZstdError, zlib.error, EOFError, gzip.BadGzipFile) as error:
-        # What came before the damage has been read; the rest is lost and must not go unnoticed.
-        raise UserError(f"{file}: damaged or cut after line {number} ({error})") from error
+            carried = [last]
+    except (zstandard.ZstdError, zlib.error, EOFError) as error:
+        intake.reject(file, number + 1, f"the file is cut or damaged from here on ({error})")
+    else:
+        yield number + 1, b"".join(carried)
 
 
-def _open(file: Path) -> IO[bytes]:
-    if file.suffix == ".zst":
-        _check_zst_end(file)
-        frames = zstandard.ZstdDecompressor().stream_reader(
-            file.open("rb"), read_across_frames=True, closefd=True
-        )
-        return io.BufferedReader(frames)
-    if file.suffix == ".gz":
-        return gzip.open(file, "rb")  # type: ignore[return-value]
-    return file.open("rb")
-
-
-def _check_zst_end(file: Path) -> None:
-    """A cut zstd frame reads as if it simply ended: look whether it does."""
+def _blocks(file: Path, intake: Intake) -> Iterator[bytes]:
+    """The content of a file, decompressed."""
     with file.open("rb") as stream:
-        decompressor = zstandard.ZstdDecompressor().decompressobj()
-        while data := stream.read(1 << 20):
+        new = _DECOMPRESSORS.get(file.suffix)
+        decompressor = None
+        while data := stream.read(_READ_BYTES):
+            intake.file_bytes += len(data)
+            if new is None:
+                yield data
+                continue
+            # A file may hold several frames, one after the other.
             while data:
-                decompressor.decompress(data)
-                data = decompressor.unused_data
-                if decompressor.eof and data:
-                    decompressor = zstandard.ZstdDecompressor().decompressobj()
-                elif not decompressor.eof:
-                    break
-                else:
-                    data = b""
-    if not decompressor.eof:
-        raise zstandard.ZstdError("the zstd frame does not end")
+                if decompressor is None or decompressor.eof:
+                    decompressor = new()
+                yield decompressor.decompress(data)
+                data = decompressor.unused_data if decompressor.eof else b""
+        if decompressor is not None and not decompressor.eof:
+            raise EOFError("the compressed stream does not end")
 
 
-def _parquet_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+_READ_BYTES = 1 << 20
+_DECOMPRESSORS: dict[str, Callable[[], Any]] = {
+    ".zst": lambda: zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj(),
+    ".gz": lambda: zlib.decompressobj(wbits=31),
+}
+
+
+def _parquet_rows(file: Path, intake: Intake) -> Iterator[tuple[int, dict[str, Any]]]:
     import pyarrow
     import pyarrow.parquet as parquet
 
+    wanted = ("text", "id", "source", "path", "url", "license")
+    number = 0
     try:
         table = parquet.ParquetFile(file)
-        number = 0
-        for batch in table.iter_batches():
+        columns = [name for name in wanted if name in table.schema_arrow.names]
+        if "text" not in columns:
+            found = ", ".join(table.schema_arrow.names)
+            raise UserError(f"{file}: no column text; expected one, found {found}")
+        for batch in table.iter_batches(batch_size=1024, columns=columns):
+            if pyarrow.types.is_string(batch.schema.field("text").type):
+                place = batch.schema.get_field_index("text")
+                batch = batch.set_column(place, "text", batch["text"].cast(pyarrow.binary()))
             for row in batch.to_pylist():
                 number += 1
                 yield number, row
     except (pyarrow.ArrowException, OSError) as error:
-        raise UserError(
-            f"{file}: no readable Parquet file ({str(error).splitlines()[0]})"
-        ) from error
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        reason = str(error).splitlines()[0]
+        intake.reject(file, number + 1, f"the file is cut or damaged from here on ({reason})")
+    intake.file_bytes += file.stat().st_size
 
 
 def _is_documents(path: Path) -> bool:

@@ -14,6 +14,7 @@ litdata reads damaged chunks without a word. ``index.json`` is written last.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,12 +81,16 @@ def write_chunk(path: Path, documents: Sequence[NDArray[Any]]) -> Chunk:
         header.tofile(file)
         for document in documents:
             document.tofile(file)
+        file.flush()
+        os.fsync(file.fileno())
     tokens = int(sizes.sum()) // documents[0].itemsize
     return Chunk(path.name, len(documents), tokens, int(offsets[-1]))
 
 
-def write_index(folder: Path, chunks: Sequence[Chunk], dtype: np.dtype[Any]) -> None:
-    """Write ``index.json`` as litdata does."""
+def write_index(
+    folder: Path, chunks: Sequence[Chunk], dtype: np.dtype[Any], vocab_size: int | None = None
+) -> None:
+    """Write ``index.json`` as litdata does, and in it the size of the vocabulary."""
     index = {
         "chunks": [
             {
@@ -107,6 +112,7 @@ def write_index(folder: Path, chunks: Sequence[Chunk], dtype: np.dtype[Any]) -> 
             "item_loader": "TokensLoader",
         },
         "updated_at": "0",
+        "vocab_size": vocab_size,
     }
     (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n")
 

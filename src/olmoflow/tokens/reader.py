@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import mmap
+from collections import OrderedDict
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,17 +59,29 @@ class TokenShards:
     Args:
         files: Where the files come from.
         verify: Compare each chunk with its digest when it is first opened.
+
+    Attributes:
+        ends: int64 [chunks], the number of tokens up to and including each chunk.
+        content: Identifies the tokens: a digest of the digests.
+        vocab_size: Ids are below this; None for shards that do not say.
+        remote: Whether files have to be fetched.
     """
 
     def __init__(self, files: Files, *, verify: bool = True) -> None:
         self.files, self.verify = files, verify
-        index = files.path(INDEX)
-        self.chunks, self.dtype = read_index(index.read_text(), f"{files.name}/{INDEX}")
-        digests = json.loads(files.path(DIGESTS).read_text()) if verify else {}
-        self.digests: dict[str, str] = digests.get("files", digests)
-        # ends[i] is the number of tokens up to and including chunk i
+        text = files.path(INDEX).read_text()
+        self.chunks, self.dtype = read_index(text, f"{files.name}/{INDEX}")
+        self.vocab_size: int | None = json.loads(text).get("vocab_size")
+        digests = files.path(DIGESTS).read_text()
+        record = json.loads(digests)
+        self.digests: dict[str, str] = record.get("files", record)
+        self.content = hashlib.sha256(digests.encode()).hexdigest()[:16]
+        self.remote = not isinstance(files, LocalFiles)
         self.ends = np.cumsum([c.tokens for c in self.chunks])
-        self._maps: dict[int, NDArray[Any]] = {}
+        self._maps: OrderedDict[int, NDArray[Any]] = OrderedDict()
+        self._headers: dict[int, NDArray[np.int64]] = {}
+        # One byte a chunk, in memory that forked processes share: what one has verified is so.
+        self._verified = mmap.mmap(-1, max(1, len(self.chunks)))
 
     @classmethod
     def open(
@@ -93,7 +108,14 @@ class TokenShards:
 
     def __getstate__(self) -> dict[str, Any]:
         # Maps are made anew in each process.
-        return {**self.__dict__, "_maps": {}}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_maps", "_verified")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._maps = OrderedDict()
+        self._verified = mmap.mmap(-1, max(1, len(self.chunks)))
+
+    # --- tokens ----------------------------------------------------------------------------
 
     def read(self, start: int, length: int) -> NDArray[np.int64]:
         """Tokens [start, start + length).
@@ -102,10 +124,16 @@ class TokenShards:
             IndexError: The range reaches beyond the end.
             UserError: A chunk is damaged.
         """
+        out = np.empty(length, dtype=np.int64)
+        self.read_into(start, out)
+        return out
+
+    def read_into(self, start: int, out: NDArray[np.int64]) -> None:
+        """`read` of ``len(out)`` tokens into an array."""
+        length = len(out)
         if start < 0 or start + length > len(self):
             raise IndexError(f"tokens {start} to {start + length} of {len(self)}")
-        out = np.empty(length, dtype=np.int64)
-        number = int(np.searchsorted(self.ends, start, side="right"))
+        number = int(self.ends.searchsorted(start, side="right"))
         filled = 0
         while filled < length:
             tokens = self._map(number)
@@ -114,56 +142,111 @@ class TokenShards:
             out[filled : filled + len(part)] = part
             filled += len(part)
             number += 1
-        return out
 
-    def chunks_of(self, start: int, length: int) -> list[str]:
-        """The files that a range of tokens lies in."""
-        first, last = np.searchsorted(self.ends, [start, start + length - 1], side="right")
-        return [c.filename for c in self.chunks[int(first) : int(last) + 1]]
+    def expect(self, starts: NDArray[np.int64], length: int) -> None:
+        """Say which ranges of tokens will be read next, in this order: remote chunks stream in."""
+        first = self.ends.searchsorted(starts, side="right")
+        last = self.ends.searchsorted(np.minimum(starts + length, len(self)) - 1, side="right")
+        wanted: dict[int, None] = {}
+        for low, high in zip(first.tolist(), last.tolist(), strict=True):
+            wanted.update(dict.fromkeys(range(low, high + 1)))
+        if wanted:
+            self.files.expect([self.chunks[number].filename for number in wanted])
+
+    def verify_all(self) -> None:
+        """Compare every file with its digest.
+
+        Raises:
+            UserError: A file is missing or damaged; the message names it.
+        """
+        for chunk in self.chunks:
+            path = self.files.path(chunk.filename)
+            self._check_size(chunk, path)
+            self._check(chunk.filename, path)
+        self._check(DOCUMENTS, self.files.path(DOCUMENTS))
+
+    # --- documents -------------------------------------------------------------------------
 
     @cached_property
     def documents(self) -> pa.Table:
         """The table of documents: id, source, path, license, start, tokens, bytes."""
-        path = self.files.path(DOCUMENTS)
-        self._check(DOCUMENTS, path)
-        return parquet.read_table(path)
+        return parquet.read_table(self._documents_path)
 
     @cached_property
     def document_starts(self) -> NDArray[np.int64]:
-        """The position of each document's first token, ascending."""
-        starts: NDArray[np.int64] = self.documents["start"].to_numpy()
+        """The position of each document's first token, int64 [documents], ascending."""
+        table = parquet.read_table(self._documents_path, columns=["start"])
+        starts: NDArray[np.int64] = table["start"].to_numpy()
         return starts
 
     def document_at(self, position: int) -> int:
         """The row of the document that a token belongs to."""
         if not 0 <= position < len(self):
             raise IndexError(f"token {position} of {len(self)}")
-        return int(np.searchsorted(self.document_starts, position, side="right")) - 1
+        return int(self.document_starts.searchsorted(position, side="right")) - 1
+
+    def document_span(self, row: int) -> tuple[int, int]:
+        """Where a document's tokens start and end, its end-of-document token included."""
+        starts = self.document_starts
+        end = int(starts[row + 1]) if row + 1 < len(starts) else len(self)
+        return int(starts[row]), end
 
     def document_tokens(self, row: int) -> NDArray[np.int64]:
         """The tokens of a document, its end included."""
-        start, length = (self.documents[name][row].as_py() for name in ("start", "tokens"))
-        return self.read(start, length)
+        start, end = self.document_span(row)
+        return self.read(start, end - start)
 
     def document_ids(self, start: int, length: int) -> NDArray[np.int32]:
         """For each token of a range which document it belongs to, counted from the first there."""
-        rows = np.searchsorted(self.document_starts, np.arange(start, start + length), "right")
-        ids: NDArray[np.int32] = (rows - rows[0]).astype(np.int32)
-        return ids
+        ids = np.zeros(length, np.int32)
+        end = start + length
+        number = int(self.ends.searchsorted(start, side="right"))
+        while True:
+            starts = self._document_starts_of(number)
+            inside = starts[starts.searchsorted(start, "right") : starts.searchsorted(end, "left")]
+            ids[inside - start] = 1
+            if self.ends[number] >= end:
+                break
+            number += 1
+        return ids.cumsum(dtype=np.int32)
 
-    def _map(self, number: int) -> NDArray[Any]:
-        if number not in self._maps:
+    # --- files -----------------------------------------------------------------------------
+
+    @cached_property
+    def _documents_path(self) -> Path:
+        path = self.files.path(DOCUMENTS)
+        self._check(DOCUMENTS, path)
+        return path
+
+    def _document_starts_of(self, number: int) -> NDArray[np.int64]:
+        """Positions where the documents of a chunk start: its header, so no table is read."""
+        if number not in self._headers:
+            self._map(number)  # verifies the file
             chunk = self.chunks[number]
             path = self.files.path(chunk.filename)
-            self._check_size(chunk, path)
+            header = np.fromfile(path, np.uint32, chunk.documents + 2).astype(np.int64)
+            starts = (header[1:-1] - chunk.header_bytes) // self.dtype.itemsize
+            self._headers[number] = starts + int(self.ends[number]) - chunk.tokens
+            _keep_newest(self._headers)
+        return self._headers[number]
+
+    def _map(self, number: int) -> NDArray[Any]:
+        tokens = self._maps.get(number)
+        if tokens is not None:
+            self._maps.move_to_end(number)
+            return tokens
+        chunk = self.chunks[number]
+        path = self.files.path(chunk.filename)
+        self._check_size(chunk, path)
+        if self.verify and not self._verified[number]:
             self._check(chunk.filename, path)
-            self._maps[number] = np.memmap(
-                path, dtype=self.dtype, mode="r", offset=chunk.header_bytes, shape=(chunk.tokens,)
-            )
-            # The newest maps suffice: the kernel keeps the pages, and files may leave a cache.
-            for old in list(self._maps)[:-64]:
-                del self._maps[old]
-        return self._maps[number]
+            self._verified[number] = 1
+        tokens = np.memmap(
+            path, dtype=self.dtype, mode="r", offset=chunk.header_bytes, shape=(chunk.tokens,)
+        ).view(np.ndarray)
+        self._maps[number] = tokens
+        _keep_newest(self._maps)
+        return tokens
 
     def _check_size(self, chunk: Chunk, path: Path) -> None:
         size = path.stat().st_size
@@ -174,8 +257,13 @@ class TokenShards:
             )
 
     def _check(self, filename: str, path: Path) -> None:
-        expected = self.digests.get(filename)
-        if self.verify and expected != file_digest(path):
+        if self.verify and self.digests.get(filename) != file_digest(path):
             raise UserError(
                 f"{self.files.name}/{filename}: damaged, its sha256 is not the recorded one"
             )
+
+
+def _keep_newest(cache: dict[int, Any], limit: int = 64) -> None:
+    """The newest suffice: the kernel keeps the pages, and files may leave a cache."""
+    while len(cache) > limit:
+        del cache[next(iter(cache))]

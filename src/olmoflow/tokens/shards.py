@@ -12,7 +12,7 @@ import os
 import shutil
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,79 +90,95 @@ def write_shards(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     intake = Intake(max_error_rate)
-    builder = _Builder(partial, load_tokenizer(tokenizer), chunk_tokens)
+    opened = load_tokenizer(tokenizer)
+    writer = ShardWriter(partial, opened.vocab_size, chunk_tokens)
     total = sum(f.stat().st_size for f in document_files(source))
-    done = 0
     batches = _batches(read_documents(source, intake))
-    workers = num_workers or os.cpu_count() or 1
-    for documents, encoded in _encoded(batches, builder.tokenizer, workers):
-        builder.add(documents, encoded)
-        done += sum(len(d.text) for d in documents)
-        if progress:
-            progress(done, max(total, done))
-    intake.write(partial)
-    builder.finish()
+    try:
+        for documents, encoded in _encoded(batches, opened, num_workers or os.cpu_count() or 1):
+            writer.add(documents, _with_ends(encoded, opened.eos_id), encoded.sizes)
+            if progress:
+                progress(intake.file_bytes, total)
+    finally:
+        # Also when the run stops because of them; the folder is then still called partial.
+        intake.write(partial)
+    writer.finish()
     shutil.rmtree(output, ignore_errors=True)
     partial.rename(output)
-    return ShardStatistics(intake.documents, builder.start, builder.bytes, len(intake.malformed))
+    return ShardStatistics(intake.documents, writer.tokens, writer.bytes, len(intake.malformed))
 
 
-class _Builder:
-    """Takes encoded documents in their order; writes chunks, the table and the digests."""
+class ShardWriter:
+    """Writes chunks, the table of documents, the digests and last the index into a folder.
 
-    def __init__(self, folder: Path, tokenizer: Tokenizer, chunk_tokens: int) -> None:
-        self.folder, self.chunk_tokens = folder, chunk_tokens
-        self.tokenizer = tokenizer
-        self.dtype = token_dtype(tokenizer.vocab_size)
-        self.chunks: list[Chunk] = []
-        self.rows: list[dict[str, Any]] = []
-        self.table = parquet.ParquetWriter(folder / DOCUMENTS, _SCHEMA, compression="zstd")
-        self.pending: list[NDArray[Any]] = []
-        self.room = chunk_tokens
-        self.start = self.bytes = 0
+    Args:
+        folder: Exists; is complete only after `finish`.
+        vocab_size: Decides the data type.
+        chunk_tokens: A chunk ends with the document that reaches this many tokens.
+    """
 
-    def add(self, documents: list[Document], encoded: Encoded) -> None:
-        """Append a batch and the end-of-text token after each of its documents."""
-        offset = 0
-        rows = zip(documents, encoded.counts.tolist(), encoded.sizes.tolist(), strict=True)
-        for document, count, size in rows:
-            tokens = np.empty(count + 1, dtype=self.dtype)
-            tokens[:-1] = encoded.ids[offset : offset + count]
-            tokens[-1] = self.tokenizer.eos_id
-            offset += count
-            self.rows.append(
-                {
-                    "id": document.id,
-                    "source": document.source,
-                    "path": document.path,
-                    "license": document.license,
-                    "start": self.start,
-                    "tokens": len(tokens),
-                    "bytes": size,
-                }
-            )
-            self.start += len(tokens)
-            self.bytes += size
-            self.pending.append(tokens)
-            self.room -= len(tokens)
-            if self.room <= 0:
+    def __init__(self, folder: Path, vocab_size: int, chunk_tokens: int) -> None:
+        self.folder, self.vocab_size, self.chunk_tokens = folder, vocab_size, chunk_tokens
+        self.tokens = self.bytes = 0
+        self._dtype = token_dtype(vocab_size)
+        self._chunks: list[Chunk] = []
+        self._table = parquet.ParquetWriter(folder / DOCUMENTS, _SCHEMA, compression="zstd")
+        self._pending: list[NDArray[Any]] = []
+        self._room = chunk_tokens
+
+    def add(
+        self,
+        documents: Sequence[Document],
+        encoded: tuple[NDArray[Any], NDArray[np.int64]],
+        sizes: NDArray[np.int64],
+    ) -> None:
+        """Append documents.
+
+        Args:
+            documents: Where they come from; their text is not looked at.
+            encoded: Their token ids one after the other, each with its end; how many each has.
+            sizes: UTF-8 bytes of each.
+        """
+        ids, counts = encoded
+        ids = ids.astype(self._dtype, copy=False)
+        ends = counts.cumsum()
+        rows: dict[str, Any] = {
+            "start": self.tokens + ends - counts,
+            "tokens": counts,
+            "bytes": sizes,
+        }
+        for name in ("id", "source", "path", "license"):
+            rows[name] = [getattr(document, name) for document in documents]
+        self._table.write_table(pa.table(rows, _SCHEMA))
+        self.tokens += len(ids)
+        self.bytes += int(sizes.sum())
+        start = 0
+        for document in np.split(ids, ends[:-1]):
+            self._pending.append(document)
+            start += len(document)
+            self._room -= len(document)
+            if self._room <= 0:
                 self._write_chunk()
 
     def finish(self) -> None:
-        """Write what is left, the table, the digests, and last the index."""
-        if self.pending:
+        """Write what is left, the table, the digests and the index."""
+        if self._pending:
             self._write_chunk()
-        self.table.close()
-        write_index(self.folder, self.chunks, self.dtype)
+        self._table.close()
+        write_index(self.folder, self._chunks, self._dtype, self.vocab_size)
         names = sorted(p.name for p in self.folder.iterdir())
         digests = {name: file_digest(self.folder / name) for name in names}
         (self.folder / DIGESTS).write_text(json.dumps(digests, indent=1) + "\n")
 
     def _write_chunk(self) -> None:
-        path = self.folder / f"chunk-0-{len(self.chunks)}.bin"
-        self.chunks.append(write_chunk(path, self.pending))
-        self.table.write_table(pa.Table.from_pylist(self.rows, _SCHEMA))
-        self.pending, self.rows, self.room = [], [], self.chunk_tokens
+        path = self.folder / f"chunk-0-{len(self._chunks)}.bin"
+        self._chunks.append(write_chunk(path, self._pending))
+        self._pending, self._room = [], self.chunk_tokens
+
+
+def _with_ends(encoded: Encoded, eos_id: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Ids with the end-of-document token after each document, and their counts."""
+    return np.insert(encoded.ids, encoded.counts.cumsum(), eos_id), encoded.counts + 1
 
 
 def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
