@@ -1,5 +1,6 @@
 """The architecture as data. Imports no torch: the command line composes configs without it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Self
@@ -23,14 +24,15 @@ class YaRN:
     original_max_position: int = 8192
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            _require_positive(f"model.yarn.{field.name}", getattr(self, field.name), field.type)
         if self.factor < 1:
             raise UserError(f"model.yarn.factor: {self.factor} found, at least 1 expected")
-        if not self.beta_fast > self.beta_slow > 0:
+        if self.beta_fast <= self.beta_slow:
             raise UserError(
-                f"model.yarn: beta_fast={self.beta_fast}, beta_slow={self.beta_slow} found, "
-                "beta_fast > beta_slow > 0 expected"
+                f"model.yarn.beta_fast: {self.beta_fast} found, more than "
+                f"beta_slow={self.beta_slow} expected"
             )
-        _require_positive("model.yarn", original_max_position=self.original_max_position)
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,10 @@ class Olmo3Config:
     max_sequence_length: int = 8192
 
     def __post_init__(self) -> None:
-        integers = (f.name for f in fields(self) if f.type in (int, int | None))
-        _require_positive("model", **{name: getattr(self, name) for name in integers})
+        optional = {"head_dim"} if self.head_dim is None else set()
+        for field in fields(self):
+            if field.type in (int, float, int | None) and field.name not in optional:
+                _require_positive(f"model.{field.name}", getattr(self, field.name), field.type)
         if self.head_dim is None and self.d_model % self.n_heads:
             raise UserError(
                 f"model.n_heads: {self.n_heads} found, a divisor of d_model={self.d_model} "
@@ -127,10 +131,12 @@ class Olmo3Config:
         return flops.flops_per_token(self, sequence_length)
 
 
-def _require_positive(where: str, **values: int | None) -> None:
-    for name, value in values.items():
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise UserError(f"{where}.{name}: {value!r} found, a positive integer expected")
+def _require_positive(key: str, value: Any, kind: Any) -> None:
+    # A bool is an int to Python; a whole number will do for a float.
+    number = isinstance(value, (int, float) if kind is float else int)
+    if not number or isinstance(value, bool) or not 0 < value < math.inf:
+        expected = "a positive number" if kind is float else "a positive integer"
+        raise UserError(f"{key}: {value!r} found, {expected} expected")
 
 
 def _known(kind: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -94,6 +94,8 @@ class Olmo3(nn.Module):
                 f"{self.config.max_sequence_length} expected"
             )
         if cache is not None and total > cache.max_length:
-            raise UserError(f"{total} tokens found, a cache for {cache.max_length} expected them")
+            raise UserError(
+                f"KVCache.max_length: {total} tokens found, at most {cache.max_length} expected"
+            )
         if cache is not None and document_ids is not None:
             raise ValueError("document_ids and a cache exclude each other")
