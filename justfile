@@ -60,6 +60,11 @@ bench name:
 bench-peers:
     @{{ python }} setup/peers.py
 
+# Write constraints.txt from the environment, once its tests have passed
+[group('keep')]
+freeze:
+    @{{ python }} setup/constraints.py
+
 # Remove caches and build outputs; `clean environment` removes the environments too
 [group('keep')]
 clean what="caches":

@@ -1,19 +1,21 @@
 """Makes the Python environment that every recipe runs in. Needs nothing but Python and pip.
 
-    python setup/environment.py make [torch=cpu] [conda=no] [here=yes]   make it, or bring it up to date
-    python setup/environment.py ready                                   the same; silent if it is
-    python setup/environment.py just                                    print the path of a `just`
+    environment.py make [torch=cpu] [conda=no] [here=yes]   make it, or bring it up to date
+    environment.py ready                                    the same; silent if it is up to date
+    environment.py just                                     print the path of a `just`
 
 Where conda, mamba or micromamba is on PATH, the environment is `.conda` and they supply what
 environment.yml lists above its pip section; otherwise it is `.venv`. Both lie in the checkout: two
 checkouts never share one, and removing the folder removes it. The libraries come from
-pyproject.toml through pip in either case, held to constraints.txt.
+pyproject.toml through pip in either case, held to constraints.txt. An environment that is active
+outside is left alone, unless `here=yes` says that it is the one to install into.
 
 `.environment` remembers what was made: its folder, a fingerprint of what it was made from, options.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -21,14 +23,17 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / ".environment"
+LOCK = ROOT / ".environment.lock"
 CONSTRAINTS = ROOT / "constraints.txt"
 SOURCES = (ROOT / "pyproject.toml", CONSTRAINTS, ROOT / "environment.yml")
+# pip on a Python that pyproject.toml allows; kept in step with setup/python and ./just.
+FITS = "import pip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))"
 # Fails where torchvision does not match torch, which pip does not notice.
 PROOF = "import lightning, litdata, torchvision"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -51,7 +56,7 @@ class Record:
     def read(cls) -> Record | None:
         """The record, unless there is none or its environment is gone."""
         lines = RECORD.read_text().splitlines() if RECORD.is_file() else []
-        if len(lines) != 3 or not runs(ROOT / lines[0], "import pip"):
+        if len(lines) != 3 or not runs(ROOT / lines[0], FITS):
             return None
         return cls(ROOT / lines[0], lines[1], lines[2])
 
@@ -74,7 +79,7 @@ def main(arguments: Sequence[str]) -> int:
             print(find_just())
         else:
             raise SetupError(f"{' '.join(arguments)}: expected make, ready or just")
-    except SetupError as error:
+    except (SetupError, OSError) as error:
         print(f"setup: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -101,26 +106,36 @@ def parse_options(arguments: Sequence[str]) -> dict[str, str]:
 
 def make(options: Mapping[str, str], *, quiet: bool) -> None:
     """Make the environment, or bring it up to date; instantaneous if there is nothing to do."""
-    with Path(__file__).open() as lock:
-        # Two recipes started at once on a fresh machine: the second waits for the first.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone():
         record = Record.read()
         torch = options.get("torch") or os.environ.get("OLMOFLOW_TORCH")
         torch = torch or (record.torch if record else "default")
         parse_options([f"torch={torch}"])
-        if record and options.get("here") != "yes":
-            prefix = record.prefix
-        else:
-            prefix = create(options)
+        # A record says what was chosen before; a new choice of place outweighs it.
+        chosen = {"conda", "here"} & set(options)
+        prefix = record.prefix if record and not chosen else create(options, record)
         wanted = Record(prefix, fingerprint(prefix, torch), torch)
         if record == wanted:
             if not quiet:
                 tell(f"{shown(prefix)} is up to date")
             return
         started = time.monotonic()
+        if record and record.prefix == prefix and record.torch != torch:
+            # pip takes one build of a version for another and would leave it as it is.
+            pip(prefix, "uninstall", ["--yes", "torch", "torchvision"])
         install(prefix, torch)
         wanted.write()
         tell(f"{shown(prefix)} is ready after {time.monotonic() - started:.0f} s; {entry(prefix)}")
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other recipe of this checkout is making the environment."""
+    with LOCK.open("w") as lock:
+        # Some network file systems have no locks; there, do not start two recipes at once.
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def fingerprint(prefix: Path, torch: str) -> str:
@@ -131,15 +146,29 @@ def fingerprint(prefix: Path, torch: str) -> str:
     return total.hexdigest()
 
 
-def create(options: Mapping[str, str]) -> Path:
-    """The folder of an environment that has Python and pip, made if need be."""
+def create(options: Mapping[str, str], record: Record | None = None) -> Path:
+    """The folder of an environment that has Python and pip, made if need be.
+
+    Raises:
+        SetupError: There is no conda where one was asked for, the Python at hand makes no
+            environments, or the folder is active and was not made here.
+    """
     if options.get("here") == "yes":
         return active_environment()
     tool = None if options.get("conda") == "no" else find_conda()
+    if options.get("conda") == "yes" and not tool:
+        raise SetupError("conda=yes: no micromamba, mamba or conda on PATH; expected one of them")
     prefix = ROOT / (".conda" if tool else ".venv")
-    if runs(prefix, "import pip"):
+    ours = record is not None and record.prefix == prefix
+    if not ours and prefix in active_prefixes():
+        raise SetupError(
+            f"{shown(prefix)} is active and was not made by ./just setup; expected `deactivate` "
+            "first, or `./just setup here=yes` to install into it"
+        )
+    if runs(prefix, FITS):
         return prefix
-    shutil.rmtree(prefix, ignore_errors=True)
+    if prefix.exists():
+        shutil.rmtree(prefix)  # cut short, or of a Python that is gone
     if tool:
         tell(f"making {shown(prefix)} with {Path(tool).name}")
         where = ["--prefix", str(prefix), "--override-channels", "--channel", "conda-forge"]
@@ -155,19 +184,24 @@ def create(options: Mapping[str, str]) -> Path:
     return prefix
 
 
+def active_prefixes() -> list[Path]:
+    """The environments that the user has activated, the innermost first."""
+    found = (os.environ.get(key) for key in ("VIRTUAL_ENV", "CONDA_PREFIX"))
+    return [Path(prefix).resolve() for prefix in found if prefix]
+
+
 def active_environment() -> Path:
     """The environment that the user has activated.
 
     Raises:
         SetupError: None is active, or its Python is too old or too new.
     """
-    found = os.environ.get("VIRTUAL_ENV") or os.environ.get("CONDA_PREFIX")
+    found = active_prefixes()
     if not found:
         raise SetupError("here=yes: no environment is active; expected VIRTUAL_ENV or CONDA_PREFIX")
-    fits = "import pip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))"
-    if not runs(Path(found), fits):
-        raise SetupError(f"here=yes: {found} has no pip or is not Python 3.11, 3.12 or 3.13")
-    return Path(found)
+    if not runs(found[0], FITS):
+        raise SetupError(f"here=yes: {found[0]} has no pip or is not Python 3.11, 3.12 or 3.13")
+    return found[0]
 
 
 def find_conda() -> str | None:
@@ -185,12 +219,12 @@ def conda_packages() -> list[str]:
 def install(prefix: Path, torch: str) -> None:
     """Install the project with its development extra; pip's own output shows how it goes."""
     tell(f"installing into {shown(prefix)}, about 6 GB on Linux, the first time takes minutes")
-    environment = dict(os.environ)
+    extra = {}
     if torch == "cpu":
         # `2.14.1+cpu` sorts above `2.14.1` (PEP 440) and satisfies `==2.14.1`, so pip takes it.
-        known = environment.get("PIP_EXTRA_INDEX_URL", "")
-        environment["PIP_EXTRA_INDEX_URL"] = f"{known} {TORCH_CPU_INDEX}".strip()
-    pip(prefix, ["--editable", ".[dev]"], environment)
+        known = os.environ.get("PIP_EXTRA_INDEX_URL", "")
+        extra["PIP_EXTRA_INDEX_URL"] = f"{known} {TORCH_CPU_INDEX}".strip()
+    pip(prefix, "install", [*constraints(), "--editable", ".[dev]"], extra)
     if not runs(prefix, PROOF, show=True):
         raise SetupError(
             f"`{PROOF}` fails in {shown(prefix)}, see above; expected a torchvision that matches "
@@ -200,20 +234,25 @@ def install(prefix: Path, torch: str) -> None:
 
 def find_just() -> Path:
     """A `just` in the environment, put there if need be."""
-    record = Record.read()
-    prefix = record.prefix if record else create({})
-    just = prefix / "bin" / "just"
-    if not just.is_file():
-        pip(prefix, ["--quiet", "rust-just"], dict(os.environ))
+    with alone():
+        record = Record.read()
+        prefix = record.prefix if record else create({})
+        just = prefix / "bin" / "just"
+        if not just.is_file():
+            pip(prefix, "install", ["--quiet", *constraints(), "rust-just"])
     return just
 
 
-def pip(prefix: Path, arguments: Sequence[str], environment: dict[str, str]) -> None:
-    """Install into the environment, whatever the user's own pip settings say about the place."""
-    environment |= {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_NO_INPUT": "1"}
-    python = prefix / "bin" / "python"
-    command = [str(python), "-m", "pip", "install", "--disable-pip-version-check"]
-    run([*command, "--constraint", str(CONSTRAINTS), *arguments], environment)
+def constraints() -> list[str]:
+    """What holds pip to the set of versions that works together."""
+    return ["--constraint", str(CONSTRAINTS)] if CONSTRAINTS.is_file() else []
+
+
+def pip(prefix: Path, action: str, rest: Sequence[str], extra: Mapping[str, str] = {}) -> None:
+    """Run pip in the environment, whatever the user's own pip settings say about the place."""
+    settings = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_NO_INPUT": "1"}
+    command = [str(prefix / "bin" / "python"), "-m", "pip", action, "--disable-pip-version-check"]
+    run([*command, *rest], {**os.environ, **settings, **extra})
 
 
 def run(command: Sequence[str], environment: dict[str, str] | None = None) -> None:
@@ -237,9 +276,7 @@ def runs(prefix: Path, code: str, *, show: bool = False) -> bool:
 
 def runs_here(code: str) -> bool:
     """Whether the Python that runs this file runs the code."""
-    return runs(Path(sys.prefix), code) or (
-        subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode == 0
-    )
+    return subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode == 0
 
 
 def entry(prefix: Path) -> str:
