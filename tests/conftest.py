@@ -1,0 +1,53 @@
+"""What holds for every test: its share of the cores, no network, no trace outside its own folder.
+
+Tests marked ``system`` or ``gpu`` run only where ``-m`` names their mark, so a plain run neither
+needs what they need nor lists them as skipped.
+"""
+
+import os
+import re
+
+import pytest
+
+# Set at import, before torch and numba read them, and inherited by the processes that tests start.
+_workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_threads = str(max(1, _cores // _workers))
+for _library in ("OMP", "MKL", "OPENBLAS", "NUMBA", "RAYON"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", _threads)
+os.environ.update(HF_HUB_OFFLINE="1", WANDB_MODE="offline", WANDB_SILENT="true")
+# The user's own settings, and those of the SLURM or torchrun job that the tests may run in, of
+# which they are no ranks.
+_outside = r"OLMOFLOW_(CONFIG|DEBUG)|SLURM_.*|(LOCAL_|GROUP_)?(RANK|WORLD_SIZE)|MASTER_(ADDR|PORT)"
+for _name in [name for name in os.environ if re.fullmatch(_outside, name)]:
+    del os.environ[_name]
+
+ON_REQUEST = ("system", "gpu")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _apart(tmp_path_factory):
+    """Artifacts and W&B's files of tests that choose no place for them."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OLMOFLOW_HOME", str(folder / "artifacts"))
+        for name in ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
+            patch.setenv(name, str(folder))
+        yield
+
+
+def pytest_collection_modifyitems(config, items):
+    asked = set(re.findall(r"\w+", config.option.markexpr))
+    left_out = {mark for mark in ON_REQUEST if mark not in asked}
+    deselected = [item for item in items if any(map(item.get_closest_marker, left_out))]
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+        items[:] = [item for item in items if item not in set(deselected)]
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")
