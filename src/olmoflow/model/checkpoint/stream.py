@@ -59,19 +59,28 @@ def _write_files(partial: Path, entries: Iterable[tuple[str, Tensor]], max_file_
     writer.set_up_storage_writer(is_coordinator=True)
     index = Metadata({}, planner_data={})
     written: list[list[WriteResult]] = []
-    for number, group in enumerate(_groups(entries, max_file_bytes)):
+    for group in _groups(entries, max_file_bytes):
         if twice := group.keys() & index.state_dict_metadata.keys():
             raise UserError(f"tensor {min(twice)!r} comes twice")
-        planner = DefaultSavePlanner()
-        planner.set_up_planner(group, is_coordinator=True)
-        plans, part = planner.create_global_plan([planner.create_local_plan()])
-        # The storage names a plan's file after its place in the list of all plans.
-        plan = writer.prepare_global_plan([SavePlan([])] * number + plans)[-1]
-        written.append(writer.write_data(planner.finish_plan(plan), planner).value())
-        index.state_dict_metadata.update(part.state_dict_metadata)
-        # As in a state dict {"model": {…}, "optimizer": {…}}: for torch's own conversion tools.
-        index.planner_data.update((key, tuple(key.split(".", 1))) for key in group)
+        written.append(_write_file(writer, len(written), group, index))
+        # While the next group fills, this one is no longer held.
+        group.clear()
     writer.finish(index, written)
+
+
+def _write_file(
+    writer: StepWriter, number: int, group: dict[str, Tensor], index: Metadata
+) -> list[WriteResult]:
+    """Write one group of tensors and enter it into the index."""
+    planner = DefaultSavePlanner()
+    planner.set_up_planner(group, is_coordinator=True)
+    plans, part = planner.create_global_plan([planner.create_local_plan()])
+    # The storage names a plan's file after its place in the list of all plans.
+    plan = writer.prepare_global_plan([SavePlan([])] * number + plans)[-1]
+    index.state_dict_metadata.update(part.state_dict_metadata)
+    # As in a state dict {"model": {…}, "optimizer": {…}}: for torch's own conversion tools.
+    index.planner_data.update((key, tuple(key.split(".", 1))) for key in group)
+    return writer.write_data(planner.finish_plan(plan), planner).value()
 
 
 def _groups(entries: Iterable[tuple[str, Tensor]], max_bytes: int) -> Iterator[dict[str, Tensor]]:

@@ -134,8 +134,9 @@ def _read_layer_types(values: Mapping[str, Any], n_layers: int, where: str) -> i
     found = values.get("layer_types")
     if found is None:
         found = [FULL if (i + 1) % 4 == 0 else SLIDING for i in range(n_layers)]
-    for every in (4, *range(1, n_layers + 1)):
-        last = n_layers - 1
+    last = n_layers - 1
+    candidates: list[int] = [4, *range(1, n_layers + 1)]
+    for every in candidates:
         if found == [
             FULL if (i + 1) % every == 0 or i == last else SLIDING for i in range(n_layers)
         ]:

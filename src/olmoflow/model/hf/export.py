@@ -95,6 +95,8 @@ def _write_weights(
         shards.append(list(shard))
         size += sum(tensor.nbytes for tensor in shard.values())
         stored = next(iter(shard.values())).dtype
+        # While the next file's tensors gather, these are no longer held.
+        shard.clear()
     check_tensors("the tensors to export", config, shapes, NAMES)
     if len(shards) == 1:
         (folder / _temporary(0)).rename(folder / "model.safetensors")
