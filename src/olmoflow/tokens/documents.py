@@ -127,8 +127,6 @@ def read_documents(path: Path, intake: Intake) -> Iterator[Document]:
         rows = _parquet_rows if file.suffix == ".parquet" else _json_rows
         for number, row in rows(file, intake):
             text = row.get("text")
-            if isinstance(text, bytes):  # Parquet, read so that one bad text spoils no others
-                text = _decoded(text)
             reason = _fault(text)
             if reason:
                 intake.reject(file, number, reason)
@@ -155,19 +153,21 @@ def _fault(text: object) -> str | None:
     return None
 
 
-def _decoded(text: bytes) -> str:
-    return text.decode("utf-8", errors="surrogateescape")
-
-
 def _document(row: dict[str, Any], text: str, name: str, number: int) -> Document:
     folder, _, file = name.rpartition("/")
+    given = row.get("id")
     return Document(
-        id=str(row.get("id") or f"{name}:{number}"),
+        id=f"{name}:{number}" if given is None or given == "" else _valid(given),
         text=text,
-        source=str(row.get("source") or folder or file.partition(".")[0]),
-        path=str(row.get("path") or row.get("url") or ""),
-        license=str(row.get("license") or ""),
+        source=_valid(row.get("source") or folder or file.partition(".")[0]),
+        path=_valid(row.get("path") or row.get("url") or ""),
+        license=_valid(row.get("license") or ""),
     )
+
+
+def _valid(value: object) -> str:
+    """A field as text that can be written again: what is no UTF-8 in it becomes a question mark."""
+    return str(value).encode(errors="replace").decode()
 
 
 def _json_rows(file: Path, intake: Intake) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -182,6 +182,8 @@ def _json_rows(file: Path, intake: Intake) -> Iterator[tuple[int, dict[str, Any]
             intake.reject(file, number, f"malformed JSON: {error.msg} at column {error.colno}")
         except RecursionError:
             intake.reject(file, number, "malformed JSON: nested too deeply")
+        except ValueError as error:  # a number of thousands of digits
+            intake.reject(file, number, f"malformed JSON: {str(error).partition(';')[0]}")
         else:
             if isinstance(row, dict):
                 yield number, row
@@ -206,6 +208,8 @@ def _lines(file: Path, intake: Intake) -> Iterator[tuple[int, bytes]]:
             carried = [last]
     except (zstandard.ZstdError, zlib.error, EOFError) as error:
         intake.reject(file, number + 1, f"the file is cut or damaged from here on ({error})")
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}; expected a file to read") from error
     else:
         yield number + 1, b"".join(carried)
 
@@ -241,8 +245,8 @@ def _parquet_rows(file: Path, intake: Intake) -> Iterator[tuple[int, dict[str, A
     import pyarrow
     import pyarrow.parquet as parquet
 
-    wanted = ("text", "id", "source", "path", "url", "license")
     number = 0
+    wanted = ("text", "id", "source", "path", "url", "license")
     try:
         table = parquet.ParquetFile(file)
         columns = [name for name in wanted if name in table.schema_arrow.names]
@@ -250,16 +254,30 @@ def _parquet_rows(file: Path, intake: Intake) -> Iterator[tuple[int, dict[str, A
             found = ", ".join(table.schema_arrow.names)
             raise UserError(f"{file}: no column text; expected one, found {found}")
         for batch in table.iter_batches(batch_size=1024, columns=columns):
-            if pyarrow.types.is_string(batch.schema.field("text").type):
-                place = batch.schema.get_field_index("text")
-                batch = batch.set_column(place, "text", batch["text"].cast(pyarrow.binary()))
-            for row in batch.to_pylist():
+            for row in _undecoded(batch).to_pylist():
                 number += 1
-                yield number, row
+                yield number, {name: _decoded(value) for name, value in row.items()}
     except (pyarrow.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).partition("\n")[0]
         intake.reject(file, number + 1, f"the file is cut or damaged from here on ({reason})")
     intake.file_bytes += file.stat().st_size
+
+
+def _undecoded(batch: Any) -> Any:
+    """A batch with its strings as bytes: Parquet does not check them, and one spoils them all."""
+    import pyarrow
+    from pyarrow import types
+
+    for place, column in enumerate(batch.columns):
+        kind = column.type
+        if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+            column = column.cast(pyarrow.large_binary())
+            batch = batch.set_column(place, batch.schema.names[place], column)
+    return batch
+
+
+def _decoded(value: object) -> object:
+    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else value
 
 
 def _is_documents(path: Path) -> bool:

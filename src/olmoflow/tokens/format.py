@@ -117,7 +117,7 @@ def write_index(
     (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n")
 
 
-def read_index(text: str, where: str) -> tuple[list[Chunk], np.dtype[Any]]:
+def read_index(text: bytes | str, where: str) -> tuple[list[Chunk], np.dtype[Any]]:
     """Parse an ``index.json``.
 
     Raises:
@@ -135,3 +135,18 @@ def read_index(text: str, where: str) -> tuple[list[Chunk], np.dtype[Any]]:
     if data_format not in _READABLE or any(c.tokens is None for c in chunks):
         raise UserError(f"{where}: data_format={data_format}: expected chunks of a TokensLoader")
     return chunks, np.dtype(_READABLE[data_format])
+
+
+def read_digests(text: bytes | str, where: str) -> dict[str, str]:
+    """Parse a ``digests.json``: the sha256 of each file.
+
+    Raises:
+        UserError: It is none.
+    """
+    try:
+        record = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{where}: damaged ({error})") from error
+    if not isinstance(record, dict) or not all(isinstance(v, str) for v in record.values()):
+        raise UserError(f"{where}: damaged; expected the sha256 of each file")
+    return record

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
+import os
 from collections import OrderedDict
 from functools import cached_property
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,9 +17,15 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
-from olmoflow.digests import file_digest
 from olmoflow.errors import UserError
-from olmoflow.tokens.format import DIGESTS, DOCUMENTS, INDEX, Chunk, read_index
+from olmoflow.tokens.format import (
+    DIGESTS,
+    DOCUMENTS,
+    INDEX,
+    Chunk,
+    read_digests,
+    read_index,
+)
 
 
 class Files(Protocol):
@@ -25,8 +33,8 @@ class Files(Protocol):
 
     name: str
 
-    def path(self, filename: str) -> Path:
-        """A local, complete file.
+    def open(self, filename: str) -> BufferedIOBase:
+        """A complete file, which stays readable while it is open or mapped.
 
         Raises:
             UserError: It does not exist or cannot be fetched.
@@ -35,6 +43,9 @@ class Files(Protocol):
     def expect(self, filenames: list[str]) -> None:
         """Say which files will be wanted next, in this order."""
 
+    def discard(self, filename: str) -> None:
+        """Throw away a copy that has turned out to be damaged."""
+
 
 class LocalFiles:
     """Shards in a folder."""
@@ -42,15 +53,21 @@ class LocalFiles:
     def __init__(self, folder: Path) -> None:
         self.folder, self.name = folder, str(folder)
 
-    def path(self, filename: str) -> Path:
+    def open(self, filename: str) -> BufferedIOBase:
         """See `Files`."""
         path = self.folder / filename
-        if not path.is_file():
-            raise UserError(f"{path}: missing; expected a folder of token shards")
-        return path
+        try:
+            return path.open("rb")
+        except OSError as error:
+            raise UserError(
+                f"{path}: {error.strerror}; expected a folder of token shards"
+            ) from error
 
     def expect(self, filenames: list[str]) -> None:
         """Nothing needs to be fetched."""
+
+    def discard(self, filename: str) -> None:
+        """It is no copy."""
 
 
 class TokenShards:
@@ -69,13 +86,15 @@ class TokenShards:
 
     def __init__(self, files: Files, *, verify: bool = True) -> None:
         self.files, self.verify = files, verify
-        text = files.path(INDEX).read_text()
+        with files.open(DIGESTS) as file:
+            digests = file.read()
+        self.digests = read_digests(digests, f"{files.name}/{DIGESTS}")
+        self.content = hashlib.sha256(digests).hexdigest()[:16]
+        with files.open(INDEX) as file:
+            self._check(INDEX, file)
+            text = file.read()
         self.chunks, self.dtype = read_index(text, f"{files.name}/{INDEX}")
         self.vocab_size: int | None = json.loads(text).get("vocab_size")
-        digests = files.path(DIGESTS).read_text()
-        record = json.loads(digests)
-        self.digests: dict[str, str] = record.get("files", record)
-        self.content = hashlib.sha256(digests.encode()).hexdigest()[:16]
         self.remote = not isinstance(files, LocalFiles)
         self.ends = np.cumsum([c.tokens for c in self.chunks])
         self._maps: OrderedDict[int, NDArray[Any]] = OrderedDict()
@@ -98,7 +117,7 @@ class TokenShards:
             UserError: There are no shards at the path.
         """
         if "://" in str(path):
-            from olmoflow.tokens.remote import CachedFiles
+            from olmoflow.tokens.cache import CachedFiles
 
             return cls(CachedFiles(str(path), cache_dir, cache_bytes), verify=verify)
         return cls(LocalFiles(Path(path)), verify=verify)
@@ -160,23 +179,23 @@ class TokenShards:
             UserError: A file is missing or damaged; the message names it.
         """
         for chunk in self.chunks:
-            path = self.files.path(chunk.filename)
-            self._check_size(chunk, path)
-            self._check(chunk.filename, path)
-        self._check(DOCUMENTS, self.files.path(DOCUMENTS))
+            with self.files.open(chunk.filename) as file:
+                self._check_size(chunk, file)
+                self._check(chunk.filename, file)
+        with self.files.open(DOCUMENTS) as file:
+            self._check(DOCUMENTS, file)
 
     # --- documents -------------------------------------------------------------------------
 
     @cached_property
     def documents(self) -> pa.Table:
         """The table of documents: id, source, path, license, start, tokens, bytes."""
-        return parquet.read_table(self._documents_path)
+        return self._read_documents()
 
     @cached_property
     def document_starts(self) -> NDArray[np.int64]:
         """The position of each document's first token, int64 [documents], ascending."""
-        table = parquet.read_table(self._documents_path, columns=["start"])
-        starts: NDArray[np.int64] = table["start"].to_numpy()
+        starts: NDArray[np.int64] = self._read_documents(["start"])["start"].to_numpy()
         return starts
 
     def document_at(self, position: int) -> int:
@@ -212,19 +231,17 @@ class TokenShards:
 
     # --- files -----------------------------------------------------------------------------
 
-    @cached_property
-    def _documents_path(self) -> Path:
-        path = self.files.path(DOCUMENTS)
-        self._check(DOCUMENTS, path)
-        return path
+    def _read_documents(self, columns: list[str] | None = None) -> pa.Table:
+        with self.files.open(DOCUMENTS) as file:
+            self._check(DOCUMENTS, file)
+            return parquet.read_table(file, columns=columns)
 
     def _document_starts_of(self, number: int) -> NDArray[np.int64]:
         """Positions where the documents of a chunk start: its header, so no table is read."""
         if number not in self._headers:
-            self._map(number)  # verifies the file
             chunk = self.chunks[number]
-            path = self.files.path(chunk.filename)
-            header = np.fromfile(path, np.uint32, chunk.documents + 2).astype(np.int64)
+            with self._opened(number) as file:
+                header = np.fromfile(file, np.uint32, chunk.documents + 2).astype(np.int64)
             starts = (header[1:-1] - chunk.header_bytes) // self.dtype.itemsize
             self._headers[number] = starts + int(self.ends[number]) - chunk.tokens
             _keep_newest(self._headers)
@@ -236,28 +253,41 @@ class TokenShards:
             self._maps.move_to_end(number)
             return tokens
         chunk = self.chunks[number]
-        path = self.files.path(chunk.filename)
-        self._check_size(chunk, path)
-        if self.verify and not self._verified[number]:
-            self._check(chunk.filename, path)
-            self._verified[number] = 1
-        tokens = np.memmap(
-            path, dtype=self.dtype, mode="r", offset=chunk.header_bytes, shape=(chunk.tokens,)
-        ).view(np.ndarray)
+        with self._opened(number) as file:
+            tokens = np.memmap(
+                file, dtype=self.dtype, mode="r", offset=chunk.header_bytes, shape=(chunk.tokens,)
+            ).view(np.ndarray)
         self._maps[number] = tokens
         _keep_newest(self._maps)
         return tokens
 
-    def _check_size(self, chunk: Chunk, path: Path) -> None:
-        size = path.stat().st_size
+    def _opened(self, number: int) -> BufferedIOBase:
+        """The file of a chunk, checked if it has not been."""
+        chunk = self.chunks[number]
+        file = self.files.open(chunk.filename)
+        self._check_size(chunk, file)
+        if not self._verified[number]:
+            self._check(chunk.filename, file)
+            self._verified[number] = 1
+        return file
+
+    def _check_size(self, chunk: Chunk, file: BufferedIOBase) -> None:
+        size = os.fstat(file.fileno()).st_size
         if size != chunk.bytes:
+            self.files.discard(chunk.filename)
             raise UserError(
                 f"{self.files.name}/{chunk.filename}: damaged, {size:,} bytes found, "
                 f"{chunk.bytes:,} expected"
             )
 
-    def _check(self, filename: str, path: Path) -> None:
-        if self.verify and self.digests.get(filename) != file_digest(path):
+    def _check(self, filename: str, file: BufferedIOBase) -> None:
+        """Compare a file with its digest; leaves it at its start."""
+        if not self.verify:
+            return
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        if self.digests.get(filename) != found:
+            self.files.discard(filename)
             raise UserError(
                 f"{self.files.name}/{filename}: damaged, its sha256 is not the recorded one"
             )
