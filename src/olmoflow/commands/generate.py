@@ -15,7 +15,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     if (config["prompt"] is None) == (config["prompt_ids"] is None):
         raise UserError("prompt: expected either prompt=… (or prompt_file=…) or prompt_ids=[…]")
     loaded = load_model(find_checkpoint(config["checkpoint"]), config["runtime"])
-    from olmoflow.inference import generate
+    from olmoflow.inference import Sampling, generate
     from olmoflow.tokens.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(loaded.tokenizer) if loaded.tokenizer else None
@@ -32,18 +32,17 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         loaded.model,
         prompt_ids,
         max_new_tokens=config["max_new_tokens"],
-        temperature=config["temperature"],
-        top_p=config["top_p"],
-        top_k=config["top_k"],
+        sampling=Sampling(config["temperature"], config["top_p"], config["top_k"]),
         seed=config["seed"],
         stop_ids=[tokenizer.eos_id] if tokenizer and config["stop_at_eos"] else [],
+        vocab_size=tokenizer.vocab_size if tokenizer else None,
         on_token=stream,
     )
-    kept = generation.token_ids
+    new = generation.token_ids
     return {
         "prompt_ids": prompt_ids,
-        "token_ids": kept,
-        "text": tokenizer.decode(kept, skip_special_tokens=True) if tokenizer else None,
+        "token_ids": new,
+        "text": tokenizer.decode(new, skip_special_tokens=True) if tokenizer else None,
         "logprobs": generation.logprobs,
         "finish_reason": generation.finish_reason,
     }
