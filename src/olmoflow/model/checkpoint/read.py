@@ -49,6 +49,8 @@ _ALLOWED: dict[tuple[str, str], Any] = {
         for name, dtype in vars(torch).items()
         if isinstance(dtype, torch.dtype)
     },
+    # OLMo-core has a copy of its own.
+    ("olmo_core.distributed.checkpoint.filesystem", "_StorageInfo"): filesystem._StorageInfo,
     ("torch", "Size"): torch.Size,
     ("torch.serialization", "_get_layout"): torch.serialization._get_layout,
     # Where the checkpoint lay when it was written: read as pure paths, which touch no disk.

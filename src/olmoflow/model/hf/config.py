@@ -1,7 +1,7 @@
 """`config.json` of `Olmo3ForCausalLM`, written and read as data."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from olmoflow.errors import UserError
@@ -129,24 +129,32 @@ def from_hf_config(values: Mapping[str, Any], where: str) -> Olmo3Config:
     )
 
 
+def full_attention_period(full: Sequence[bool]) -> int | None:
+    """Every how many layers attention is full, the last always being so; None where it is not so.
+
+    Where several periods fit, it is 4, as in the released models, or the smallest.
+    """
+    last = len(full) - 1
+    candidates: list[int] = [4, *range(1, len(full) + 1)]
+    for every in candidates:
+        if list(full) == [(i + 1) % every == 0 or i == last for i in range(len(full))]:
+            return every
+    return None
+
+
 def _read_layer_types(values: Mapping[str, Any], n_layers: int, where: str) -> int:
-    """Every how many layers attention is full; 4, as in the released models, if that fits."""
     found = values.get("layer_types")
     if found is None:
         found = [FULL if (i + 1) % 4 == 0 else SLIDING for i in range(n_layers)]
-    last = n_layers - 1
-    candidates: list[int] = [4, *range(1, n_layers + 1)]
-    for every in candidates:
-        if found == [
-            FULL if (i + 1) % every == 0 or i == last else SLIDING for i in range(n_layers)
-        ]:
-            return every
-    raise _unsupported(
-        where,
-        "layer_types",
-        f"{len(found)} layers {found[:4]}…",
-        f"{n_layers} layers, every n-th and the last {FULL}, the others {SLIDING}",
-    )
+    every = full_attention_period([kind == FULL for kind in found])
+    if every is None or len(found) != n_layers or not {FULL, SLIDING}.issuperset(found):
+        raise _unsupported(
+            where,
+            "layer_types",
+            f"{len(found)} layers {found[:4]}…",
+            f"{n_layers} layers, every n-th and the last {FULL}, the others {SLIDING}",
+        )
+    return every
 
 
 def _read_rope(
