@@ -8,6 +8,9 @@ import json
 import pickle
 import shutil
 import tarfile
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,7 +24,7 @@ from olmoflow.model import Olmo3, Olmo3Config
 from olmoflow.model.checkpoint import write_checkpoint
 from olmoflow.model.checkpoint.read import DataReader, read_index
 from olmoflow.model.config import YaRN
-from olmoflow.model.olmo_core import import_olmo_core
+from olmoflow.model.olmo_core import fetch_olmo_core, import_olmo_core
 from olmoflow.model.olmo_core.config import read_olmo_core_config
 from olmoflow.model.olmo_core.names import NAMES
 from olmoflow.train.optimizer import SkipStepAdamW, parameter_groups
@@ -133,6 +136,53 @@ def test_without_trainer_state_the_folder_names_the_step(tmp_path, unpacked, nam
     shutil.rmtree(folder / "train")
     imported = import_olmo_core(folder)
     assert (imported.step, imported.tokens) == (step, None)
+
+
+@pytest.fixture
+def served(unpacked):
+    """The URL of the checkpoint, and the list of what is asked for."""
+    asked = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            asked.append(self.path)
+
+    root = partial(Handler, directory=str(unpacked.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), root) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/step4", asked
+        server.shutdown()
+
+
+def test_a_checkpoint_at_a_url_is_fetched_once(tmp_path, unpacked, served):
+    url, asked = served
+    seen = []
+    folder = fetch_olmo_core(url, tmp_path, lambda done, total: seen.append((done, total)))
+    assert folder == tmp_path / "step4"
+    assert seen == [(number, 6) for number in range(1, 7)]
+    here, there = import_olmo_core(folder), import_olmo_core(unpacked)
+    assert (here.config, here.step, here.tokens) == (there.config, there.step, there.tokens)
+    expected = dict(there.tensors)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in here.tensors)
+    asked.clear()
+    (folder / "model_and_optim" / "__0_3.distcp").unlink()
+    fetch_olmo_core(url, tmp_path)
+    assert asked == ["/step4/model_and_optim/__0_3.distcp"], "what is there is kept"
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("{}5", "{}5/config.json: missing, so it is not a checkpoint of OLMo-core"),
+        ("http://127.0.0.1:1/step4", "http://127.0.0.1:1/step4/config.json: cannot be read: "),
+        ("nothing://host/step4", "nothing://host/step4: cannot be opened: "),
+    ],
+)
+def test_a_url_that_holds_no_checkpoint(tmp_path, served, url, message):
+    with pytest.raises(UserError) as caught:
+        fetch_olmo_core(url.format(served[0]), tmp_path)
+    assert message.format(served[0]) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 # Nothing is executed

@@ -42,7 +42,8 @@ def special_ids(folder: Path) -> dict[str, int | None]:
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
-    """Copy the files that make up a tokenizer."""
+    """Copy the files that make up a tokenizer; the target is made when absent."""
+    target.mkdir(parents=True, exist_ok=True)
     for name in _FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)

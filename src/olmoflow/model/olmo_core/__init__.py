@@ -10,6 +10,7 @@ checkpoint) and, for runs that can go on, `train/`. OLMo-core itself is not need
 what a checkpoint holds is executed.
 """
 
+from olmoflow.model.olmo_core.fetch import fetch_olmo_core
 from olmoflow.model.olmo_core.load import OlmoCoreCheckpoint, import_olmo_core
 
-__all__ = ["OlmoCoreCheckpoint", "import_olmo_core"]
+__all__ = ["OlmoCoreCheckpoint", "fetch_olmo_core", "import_olmo_core"]
