@@ -2,7 +2,7 @@
 
     environment.py make [torch=cpu] [conda=no] [here=yes]   make it, or bring it up to date
     environment.py ready                                    the same; silent if it is up to date
-    environment.py just                                     print the path of a `just`
+    environment.py just [RECIPE …]                          print the path of a `just` for it
 
 Where conda, mamba or micromamba is on PATH, the environment is `.conda` and they supply what
 environment.yml lists above its pip section; otherwise it is `.venv`. Both lie in the checkout: two
@@ -75,8 +75,9 @@ def main(arguments: Sequence[str]) -> int:
             make(parse_options(rest), quiet=False)
         elif action == "ready" and not rest:
             make({}, quiet=True)
-        elif action == "just" and not rest:
-            print(find_just())
+        elif action == "just":
+            # `./just setup conda=no` on a fresh machine: the place for `just` is what it says.
+            print(find_just(parse_options(rest[1:]) if rest[:1] == ["setup"] else {}))
         else:
             raise SetupError(f"{' '.join(arguments)}: expected make, ready or just")
     except (SetupError, OSError) as error:
@@ -160,7 +161,7 @@ def create(options: Mapping[str, str], record: Record | None = None) -> Path:
         raise SetupError("conda=yes: no micromamba, mamba or conda on PATH; expected one of them")
     prefix = ROOT / (".conda" if tool else ".venv")
     ours = record is not None and record.prefix == prefix
-    if not ours and prefix in active_prefixes():
+    if not ours and prefix.exists() and prefix in active_prefixes():
         raise SetupError(
             f"{shown(prefix)} is active and was not made by ./just setup; expected `deactivate` "
             "first, or `./just setup here=yes` to install into it"
@@ -232,11 +233,11 @@ def install(prefix: Path, torch: str) -> None:
         )
 
 
-def find_just() -> Path:
+def find_just(options: Mapping[str, str]) -> Path:
     """A `just` in the environment, put there if need be."""
     with alone():
         record = Record.read()
-        prefix = record.prefix if record else create({})
+        prefix = record.prefix if record else create(options)
         just = prefix / "bin" / "just"
         if not just.is_file():
             pip(prefix, "install", ["--quiet", *constraints(), "rust-just"])

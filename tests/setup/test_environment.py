@@ -342,6 +342,15 @@ def test_the_wrapper_puts_a_just_into_the_environment_where_none_fits(checkout, 
     assert (venv / "bin" / "just").is_file()
 
 
+def test_the_wrapper_puts_just_where_setup_is_told_to_go(checkout, tools, venv):
+    program(tools, "new-just", JUST.format(version="1.59.0"))
+    program(tools, "conda", CONDA.format(name="conda"))
+    done = call(checkout, tools, str(checkout / "just"), "setup", "conda=no")
+    assert done.returncode == 0, done.stderr
+    assert (venv / "bin" / "just").is_file()
+    assert not (checkout / ".conda").exists()
+
+
 def test_clean_removes_what_can_be_made_again_and_nothing_else(checkout, tools, venv):
     setup(checkout, tools)
     kept = checkout / "artifacts" / "corpus" / "__pycache__"
