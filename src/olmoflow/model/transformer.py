@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from olmoflow.errors import UserError
-from olmoflow.model.attention.attend import Attend, AttentionBackend, prepare
+from olmoflow.model.attention.attend import Attend, AttentionBackend, check_backend, prepare
 from olmoflow.model.block import Block
 from olmoflow.model.cache import KVCache
 from olmoflow.model.config import Olmo3Config
@@ -33,6 +33,7 @@ class Olmo3(nn.Module):
         compute_dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
+        check_backend(attention)
         self.config = config
         self.attention: AttentionBackend = attention
         self.compute_dtype = compute_dtype
@@ -72,7 +73,10 @@ class Olmo3(nn.Module):
         """What the LM head sees: [B, T, d_model] after the final norm. Arguments as `forward`."""
         start, length = cache.length if cache else 0, input_ids.shape[1]
         self._check_length(start + length, document_ids, cache)
-        attends = {w: self._prepare(w, document_ids) for w in (None, self.config.sliding_window)}
+        attends = {
+            window: self._prepare(window, input_ids, document_ids)
+            for window in (None, self.config.sliding_window)
+        }
         full = self.full_rope(start, length, input_ids.device)
         near = self.window_rope(start, length, input_ids.device)
 
@@ -84,8 +88,17 @@ class Olmo3(nn.Module):
         hidden: Tensor = self.norm(x)
         return hidden
 
-    def _prepare(self, window: int | None, document_ids: Tensor | None) -> Attend:
-        return prepare(self.attention, window, document_ids)
+    def _prepare(
+        self, window: int | None, input_ids: Tensor, document_ids: Tensor | None
+    ) -> Attend:
+        return prepare(
+            self.attention,
+            window,
+            document_ids,
+            length=input_ids.shape[1],
+            device=input_ids.device,
+            dtype=self.compute_dtype,
+        )
 
     def _check_length(self, total: int, document_ids: Tensor | None, cache: KVCache | None) -> None:
         if total > self.config.max_sequence_length:

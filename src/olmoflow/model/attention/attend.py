@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 from olmoflow.errors import UserError
+from olmoflow.model.attention.flash import FlashAttention, require_flash
 from olmoflow.model.attention.sdpa import BlockwiseSDPA
 
 AttentionBackend = Literal["sdpa", "flex", "flash"]
@@ -36,12 +38,53 @@ def attend(
     Returns:
         [B, T, H, D], in the dtype of q.
     """
-    return prepare(backend, window, document_ids)(q, k, v)
+    prepared = prepare(
+        backend, window, document_ids, length=q.shape[1], device=q.device, dtype=q.dtype
+    )
+    return prepared(q, k, v)
 
 
-def prepare(backend: AttentionBackend, window: int | None, document_ids: Tensor | None) -> Attend:
-    """The part of `attend` that all layers with the same window share."""
+def prepare(
+    backend: AttentionBackend,
+    window: int | None,
+    document_ids: Tensor | None,
+    *,
+    length: int,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Attend:
+    """The part of `attend` that all layers with the same window share.
+
+    Args:
+        backend: As for `attend`.
+        window: As for `attend`.
+        document_ids: As for `attend`.
+        length: Of the queries and keys, T.
+        device: Of the queries.
+        dtype: Of the queries.
+
+    Raises:
+        UserError: The backend is unknown, not installed, or not made for such tensors.
+    """
+    check_backend(backend)
     if backend == "sdpa":
-        return BlockwiseSDPA(window, document_ids)
-    known = ", ".join(get_args(AttentionBackend))
-    raise UserError(f"attention: {backend!r} found, one of {known} expected")
+        return BlockwiseSDPA(window, document_ids, length, device, dtype)
+    if backend == "flash":
+        return FlashAttention(window, document_ids, device, dtype)
+    # Its import brings in torch's compiler, a second that the others need not wait.
+    from olmoflow.model.attention.flex import FlexAttention
+
+    return FlexAttention(window, document_ids, length, device)
+
+
+def check_backend(backend: str) -> None:
+    """Checks what can be known of a backend before there are tensors.
+
+    Raises:
+        UserError: It is unknown or not installed.
+    """
+    known = get_args(AttentionBackend)
+    if backend not in known:
+        raise UserError(f"attention: {backend!r} found, one of {', '.join(known)} expected")
+    if backend == "flash":
+        require_flash()

@@ -1,35 +1,96 @@
-"""torch's scaled_dot_product_attention on blocks of queries."""
+"""torch's scaled_dot_product_attention on blocks of queries and the keys that they may see.
 
-from dataclasses import dataclass
+The kernels compute every pair of a query and a key that they are given, masked or not, so the cost
+is the area of the blocks' rectangles. Narrow blocks keep it near that of the visible pairs, and
+with a window it grows linearly with the length.
+"""
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+NARROWEST, WIDEST = 64, 512
+"""Queries per block: kernels are slow on fewer, and more widen the rectangles."""
 
-@dataclass(frozen=True)
+LONGEST_IN_BLOCKS = 1024
+"""Tokens up to which causal attention without a window is cut into blocks on a CPU. Its kernel
+skips keys in steps of 512 only, so from here on it does as well uncut; a GPU's does at any length.
+"""
+
+
 class BlockwiseSDPA:
-    """Attention by torch's kernels, one block of queries at a time."""
+    """Attention by torch's kernels, one block of queries at a time.
 
-    window: int | None
-    document_ids: Tensor | None
+    The blocks share one bias of [block, window + block]. Only documents give each its own: together
+    `batch * length * (window + block)` numbers, once for all layers with that window. Where that
+    is too much (long rows of documents, no window), "flex" and "flash" do without.
+
+    Args:
+        window: Tokens seen, the current one included; None for all.
+        document_ids: [B, T], or None.
+        length: T.
+        device: Of the queries.
+        dtype: Of the queries.
+    """
+
+    def __init__(
+        self,
+        window: int | None,
+        document_ids: Tensor | None,
+        length: int,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        window = length if window is None else min(window, length)
+        cut = window < length or (device.type == "cpu" and length <= LONGEST_IN_BLOCKS)
+        self.one_call = document_ids is None and not cut
+        self.block = min(max(window // 4, NARROWEST), WIDEST)
+        self.reach = -(-(window - 1) // self.block)  # blocks seen before a query's own
+        self.biases: list[Tensor] = []
+        if not self.one_call:
+            bias = _bias(window, self.block, self.reach, device, dtype)
+            self.biases = self._biases(bias, length, document_ids)
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """[B, T, H, D], [B, T, H_kv, D], [B, T, H_kv, D] -> [B, T, H, D]."""
-        length = q.shape[1]
-        block = self.window or length
-        blocks = [self._block(q, k, v, i, min(i + block, length)) for i in range(0, length, block)]
-        return torch.cat(blocks, dim=1)
+        q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+        grouped = q.shape[1] != k.shape[1]
+        if self.one_call:
+            out = scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=grouped)
+            return out.transpose(1, 2)
+        # Split and joined, not sliced: the gradient of each slice would have the full length.
+        queries, keys, values = (torch.split(x, self.block, dim=2) for x in (q, k, v))
+        blocks = []
+        for i, bias in enumerate(self.biases):
+            seen = slice(max(0, i - self.reach), i + 1)
+            near = torch.cat(keys[seen], dim=2), torch.cat(values[seen], dim=2)
+            blocks.append(
+                scaled_dot_product_attention(queries[i], *near, attn_mask=bias, enable_gqa=grouped)
+            )
+        return torch.cat(blocks, dim=2).transpose(1, 2)
 
-    def _block(self, q: Tensor, k: Tensor, v: Tensor, start: int, stop: int) -> Tensor:
-        first = 0 if self.window is None else max(0, start - self.window + 1)
-        queries = torch.arange(start, stop, device=q.device)[:, None]
-        keys = torch.arange(first, stop, device=q.device)
-        mask = visible(queries, keys, self.window)
-        if self.document_ids is not None:
-            ids = self.document_ids
-            mask = mask & (ids[:, None, start:stop, None] == ids[:, None, None, first:stop])
-        return masked_attention(q[:, start:stop], k[:, first:stop], v[:, first:stop], mask)
+    def _biases(self, bias: Tensor, length: int, document_ids: Tensor | None) -> list[Tensor]:
+        """The bias of each block: a view of the common one, or that with the documents cut out."""
+        biases = []
+        before = self.reach * self.block
+        for start in range(0, length, self.block):
+            first, stop = max(0, start - before), min(start + self.block, length)
+            own = bias[: stop - start, before - (start - first) : before + (stop - start)]
+            if document_ids is not None:
+                ids = (
+                    document_ids[:, None, start:stop, None],
+                    document_ids[:, None, None, first:stop],
+                )
+                own = torch.where(ids[0] == ids[1], own, -torch.inf)
+            biases.append(own)
+        return biases
+
+
+def _bias(window: int, block: int, reach: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """0 where one of a block's queries sees a key of its own or the `reach` blocks before."""
+    keys = torch.arange((reach + 1) * block, device=device)
+    seen = visible(keys[-block:, None], keys, window)
+    return torch.zeros(seen.shape, device=device, dtype=dtype).masked_fill(~seen, -torch.inf)
 
 
 def visible(queries: Tensor, keys: Tensor, window: int | None) -> Tensor:

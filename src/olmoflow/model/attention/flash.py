@@ -1,0 +1,86 @@
+"""FlashAttention (arXiv 2307.08691) by the package flash-attn: CUDA, half precision.
+
+Packed documents are sequences of their own to its kernel, so nothing is spent on pairs across
+their borders, and no mask exists at any length.
+"""
+
+import importlib
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from olmoflow.errors import UserError
+
+
+class FlashAttention:
+    """Attention by flash-attn; the documents' borders are found here, once for all layers.
+
+    Args:
+        window: Tokens seen, the current one included; None for all.
+        document_ids: [B, T], or None.
+        device: Of the queries.
+        dtype: Of the queries.
+
+    Raises:
+        UserError: The package is missing, or it cannot compute on such tensors.
+    """
+
+    def __init__(
+        self,
+        window: int | None,
+        document_ids: Tensor | None,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.kernels = require_flash()
+        if device.type != "cuda":
+            raise UserError(f"attention: 'flash' on a {device.type} device found, CUDA expected")
+        if dtype not in (torch.bfloat16, torch.float16):
+            raise UserError(f"attention: 'flash' with {dtype} found, bfloat16 or float16 expected")
+        reach = -1 if window is None else window - 1  # tokens to the left of the current one
+        self.options = {"causal": True, "window_size": (reach, 0)}
+        self.borders = None if document_ids is None else document_borders(document_ids)
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """[B, T, H, D], [B, T, H_kv, D], [B, T, H_kv, D] -> [B, T, H, D]."""
+        out: Tensor
+        if self.borders is None:
+            out = self.kernels.flash_attn_func(q, k, v, **self.options)
+            return out
+        borders, longest = self.borders
+        flat = (x.flatten(0, 1) for x in (q, k, v))  # [B * T, heads, D]
+        sizes = borders, borders, longest, longest
+        out = self.kernels.flash_attn_varlen_func(*flat, *sizes, **self.options)
+        return out.view_as(q)
+
+
+def require_flash() -> Any:
+    """The package.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    try:
+        return importlib.import_module("flash_attn")
+    except ImportError as error:
+        raise UserError(
+            f"attention: 'flash' found, which needs the package flash-attn ({error}); "
+            "install it, or choose sdpa or flex"
+        ) from None
+
+
+def document_borders(document_ids: Tensor) -> tuple[Tensor, int]:
+    """Where documents begin in the rows laid end to end, and the length of the longest.
+
+    Args:
+        document_ids: [B, T], non-decreasing within a row.
+
+    Returns:
+        int32 [documents + 1], from 0 to B * T; and a number of tokens.
+    """
+    begins = torch.ones_like(document_ids, dtype=torch.bool)  # every row begins one
+    begins[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
+    starts = begins.flatten().nonzero().flatten()
+    borders = torch.cat((starts, starts.new_tensor([document_ids.numel()]))).to(torch.int32)
+    return borders, int(borders.diff().max())
