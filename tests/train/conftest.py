@@ -38,18 +38,30 @@ def experiment(shards, tmp_path):
     from olmoflow.train.save_policy import SavePolicy
     from olmoflow.train.schedules import Cosine
 
-    def optimizer(groups):
+    def adamw(groups):
         return SkipStepAdamW(groups, lr=3e-3)
 
-    def run(name="run", *, max_steps=4, micro=4, save=None, config=None, workers=0, **options):
+    def run(
+        name="run",
+        *,
+        max_steps=4,
+        micro=4,
+        save=None,
+        config=None,
+        objective=None,
+        optimizer=adamw,
+        max_grad_norm=1.0,
+        **options,
+    ):
         config = config or {}
         shape = {"d_model": 32, "n_layers": 4, "n_heads": 2, "n_kv_heads": 1}
         shape |= {"ffn_hidden_size": 64, "sliding_window": 16, "max_sequence_length": 64}
         module = OlmoModule(
             Olmo3Config(**{"vocab_size": VOCAB, **shape, **config}),
-            NextTokenPrediction(chunk_tokens=48),
+            objective or NextTokenPrediction(chunk_tokens=48),
             optimizer,
             Cosine(horizon=20, warmup=3),
+            max_grad_norm=max_grad_norm,
         )
         data = TokenDataModule(
             [Source(str(shards / "train"), max_repetition=100.0)],
@@ -58,7 +70,6 @@ def experiment(shards, tmp_path):
             micro_batch_sequences=micro,
             seed=1,
             max_steps=max_steps,
-            num_workers=workers,
         )
         run_dir = tmp_path / name
         settings = FitOptions(

@@ -1,0 +1,128 @@
+"""Killed, stopped, moved to other ranks: the run ends as if nothing had happened."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from safetensors.torch import load_file
+
+from olmoflow.model.checkpoint import list_steps
+
+STEPS = 40
+MODEL = (
+    "model.vocab_size=512 model.d_model=32 model.n_heads=2 model.n_kv_heads=1 "
+    "model.ffn_hidden_size=64 model.sliding_window=16"
+).split()
+RUN = (
+    f"sequence_length=32 global_batch_tokens=256 max_tokens={256 * STEPS} log_every=1 "
+    "schedule.warmup=3 optimizer.lr=3e-3 save.every_steps=7 runtime.accelerator=cpu output=json"
+).split()
+# What a step does not determine.
+TIMED = ("throughput/device/TPS", "throughput/device/MFU")
+
+
+def command(shards, *overrides):
+    start = [sys.executable, "-m", "olmoflow", "train", f"shards={shards}"]
+    return [*start, *MODEL, *RUN, *overrides]
+
+
+def start(folder, arguments):
+    environment = {**os.environ, "OLMOFLOW_HOME": str(folder)}
+    return subprocess.Popen(
+        arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(folder, arguments):
+    process = start(folder, arguments)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    return json.loads(out)
+
+
+def curve(folder):
+    with (folder / "checkpoint" / "run" / "metrics.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k not in TIMED} for row in csv.DictReader(file)]
+
+
+def wait_for_rows(folder, count, process):
+    file = folder / "checkpoint" / "run" / "metrics.csv"
+    while not file.exists() or file.read_text().count("\n") <= count:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.002)
+
+
+def weights(folder):
+    tensors = {}
+    last = list_steps(folder / "checkpoint" / "run")[-1]
+    assert last.step == STEPS
+    for file in sorted(last.path.rglob("*.safetensors")):
+        tensors.update(load_file(file))
+    return tensors
+
+
+@pytest.fixture(scope="module", params=[8, 2], ids=["accumulation 1", "accumulation 4"])
+def whole(request, shards, tmp_path_factory):
+    """An uninterrupted run: its folder and the override that it was started with."""
+    folder = tmp_path_factory.mktemp("whole")
+    override = f"runtime.micro_batch_sequences={request.param}"
+    result = finish(folder, command(shards, "name=run", override))
+    assert result["steps"] == STEPS
+    return folder, override
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "SIGTERM"])
+def test_the_loss_curve_is_bit_equal_to_the_uninterrupted_run(whole, shards, tmp_path, signal_):
+    uninterrupted, override = whole
+    arguments = command(shards, "name=run", override)
+    for rows in (11, 24) if signal_ == signal.SIGKILL else (16,):
+        process = start(tmp_path, arguments)
+        wait_for_rows(tmp_path, rows, process)
+        process.send_signal(signal_)
+        _, errors = process.communicate()
+        if signal_ == signal.SIGTERM:
+            assert process.returncode == 130, errors
+            assert "the same command resumes" in errors
+            # Saved where it stood, not where it last saved.
+            assert list_steps(tmp_path / "checkpoint" / "run")[-1].step >= rows
+    finish(tmp_path, arguments)
+    assert curve(tmp_path) == curve(uninterrupted)
+    ours, expected = weights(tmp_path), weights(uninterrupted)
+    assert ours.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert (ours[name] == tensor).all(), name
+
+
+@pytest.mark.distributed
+def test_two_ranks_go_on_where_one_was_killed_and_one_ends_what_two_began(
+    whole, shards, tmp_path
+):
+    uninterrupted, _ = whole
+    # Fewer sequences fit into the micro-batch of a rank that has half of the batch.
+    arguments = command(shards, "name=run", "runtime.micro_batch_sequences=2")
+    for rows, parallel in ((9, []), (22, ["parallel.shard=2"])):
+        process = start(tmp_path, [*arguments, *parallel])
+        wait_for_rows(tmp_path, rows, process)
+        process.kill()
+        process.communicate()
+    finish(tmp_path, [*arguments, "parallel.replicate=2"])
+    expected, found = curve(uninterrupted), curve(tmp_path)
+    assert [r["step"] for r in found] == [r["step"] for r in expected]
+    for name in ("train/CE loss", "optim/total grad norm", "optim/LR (group 0)"):
+        ours = [float(r[name]) for r in found]
+        assert ours == pytest.approx([float(r[name]) for r in expected], rel=2e-4), name
+
+
+@pytest.mark.distributed
+def test_a_failing_rank_is_one_line(shards, tmp_path):
+    arguments = command(shards, "parallel.shard=2", "runtime.micro_batch_sequences=8")
+    process = start(tmp_path, arguments)
+    _, errors = process.communicate()
+    assert process.returncode != 0
+    last = errors.strip().splitlines()[-1]
+    assert "cannot be cut into 2 ranks" in last
