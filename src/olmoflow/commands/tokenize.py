@@ -59,8 +59,7 @@ def make_tokenizer(config: Mapping[str, Any], corpus: Input | None) -> Input:
     settings = config["tokenizer"]
     inputs: list[Input] = []
     if settings["kind"] == "train":
-        if corpus is None:
-            raise UserError("tokenizer: a tokenizer is trained on a corpus; give corpus=…")
+        assert corpus is not None
         inputs = [corpus]
     elif settings["kind"] == "cl100k":
         inputs = [resolve(settings["ranks"], "tokenizer.ranks", [])]
@@ -129,6 +128,8 @@ def _tokenized_mix(config: Mapping[str, Any]) -> dict[str, Any]:
     mix = str(config["mix"])
     if config["max_bytes"] is None:
         raise UserError(f"max_bytes: missing; {mix} is terabytes, say how much of it to fetch")
+    if config["tokenizer"]["kind"] == "train":
+        raise UserError(f"tokenizer: {mix} is tokenized already; give tokenizer=dolma2, its own")
     tokenizer = make_tokenizer(config, None)
     source = Input("mix", "external", mix, mix, Path(mix))
     with claim(
@@ -147,9 +148,10 @@ def _tokenized_mix(config: Mapping[str, Any]) -> dict[str, Any]:
                     mix,
                     work.path / "train",
                     base_url=config["base_url"],
-                    eos_id=load_tokenizer(work.path / TOKENIZER).eos_id,
+                    tokenizer=load_tokenizer(work.path / TOKENIZER),
                     max_bytes=int(float(config["max_bytes"])),
                     chunk_tokens=int(float(config["chunk_tokens"])),
+                    seed=int(config["seed"]),
                     progress=advance,
                 )
             split = {"documents": found.documents, "tokens": found.tokens, "bytes": found.bytes}
