@@ -63,7 +63,9 @@ def build_pair(config: Olmo3Config) -> tuple[Olmo3, Olmo3ForCausalLM]:
                 parameter.uniform_(0.5, 1.5)
             else:
                 parameter.normal_(std=0.1)
-    theirs = Olmo3ForCausalLM(HFConfig(**to_hf_config(config, config.vocab_size, "float32")))
+    values = to_hf_config(config, config.vocab_size, "float32")
+    # Unless told otherwise they take token 1 for padding, whose embedding then gets no gradient.
+    theirs = Olmo3ForCausalLM(HFConfig(**values, pad_token_id=None, eos_token_id=None))
     theirs.set_attn_implementation("eager")
     renamed = {NAMES.theirs(name): tensor for name, tensor in ours.state_dict().items()}
     theirs.load_state_dict(renamed, strict=True)
