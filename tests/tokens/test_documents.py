@@ -58,6 +58,23 @@ def test_a_folder_is_read_by_name_and_gives_ids_and_sources_to_those_without(tmp
     ]
 
 
+def test_text_files_are_documents_where_there_is_nothing_else(tmp_path):
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books" / "a.txt").write_text("\ufeffone\ntwo\n")
+    (tmp_path / "b.md").write_text("# three")
+    (tmp_path / "c.txt").write_bytes(b"fine\n\xff")
+    documents, intake = read(tmp_path, max_error_rate=1)
+    assert [(d.id, d.source, d.text) for d in documents] == [
+        ("b.md:1", "b", "# three"),
+        ("books/a.txt:1", "books", "one\ntwo\n"),
+    ]
+    (malformed,) = intake.malformed
+    assert (malformed.line, malformed.reason) == (2, "invalid UTF-8 at byte 5 of the file")
+    assert [d.text for d in read(tmp_path / "b.md")[0]] == ["# three"]
+    (tmp_path / "d.jsonl").write_text('{"text": "four"}')
+    assert [d.text for d in read(tmp_path)[0]] == ["four"]
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [

@@ -1,9 +1,10 @@
-"""Documents read from JSON lines (plain, gzip, zstd) and Parquet, in a fixed order.
+"""Documents read from JSON lines (plain, gzip, zstd), Parquet or text files, in a fixed order.
 
 A document is ``{"id", "text", "source", "path"?, "license"?, …}``; only ``text`` is required of a
-user's own files: ``id`` is then file and line, ``source`` the file's folder or name. What is
-malformed is set apart with its file, line and reason, and counted; a run stops when it passes a
-rate. The rest of a file that is cut or damaged counts as one malformed document.
+user's own files: ``id`` is then file and line, ``source`` the file's folder or name. In a folder
+with neither JSON lines nor Parquet, every text file is a document. What is malformed is set apart
+with its file, line and reason, and counted; a run stops when it passes a rate. The rest of a file
+that is cut or damaged counts as one malformed document.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import zstandard
 from olmoflow.errors import UserError
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+TEXT_SUFFIXES = (".txt", ".md")
 # Judge the rate of malformed documents only once there are a few.
 _FEW = 100
 
@@ -107,13 +109,11 @@ def document_files(path: Path) -> list[Path]:
     Raises:
         UserError: There is none.
     """
-    if path.is_file():
-        found = [path]
-    else:
-        found = sorted(p for p in path.rglob("*") if p.is_file() and _is_documents(p))
-    if not found or not all(map(_is_documents, found)):
-        raise UserError(f"{path}: expected files that end in {', '.join(SUFFIXES)}")
-    return found
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for suffixes in (SUFFIXES, TEXT_SUFFIXES):
+        if found := [file for file in files if file.name.endswith(suffixes)]:
+            return found
+    raise UserError(f"{path}: expected files that end in {', '.join(SUFFIXES + TEXT_SUFFIXES)}")
 
 
 def read_documents(path: Path, intake: Intake) -> Iterator[Document]:
@@ -124,7 +124,7 @@ def read_documents(path: Path, intake: Intake) -> Iterator[Document]:
     """
     for file in document_files(path):
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name
-        rows = _parquet_rows if file.suffix == ".parquet" else _json_rows
+        rows = _READERS.get(file.suffix, _json_rows)
         for number, row in rows(file, intake):
             text = row.get("text")
             reason = _fault(text)
@@ -280,5 +280,15 @@ def _decoded(value: object) -> object:
     return value.decode(errors="surrogateescape") if isinstance(value, bytes) else value
 
 
-def _is_documents(path: Path) -> bool:
-    return path.name.endswith(SUFFIXES)
+def _text_rows(file: Path, intake: Intake) -> Iterator[tuple[int, dict[str, Any]]]:
+    data = b"".join(_blocks(file, intake))
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        intake.reject(file, line, f"invalid UTF-8 at byte {error.start} of the file")
+    else:
+        yield 1, {"text": text, "path": str(file)}
+
+
+_READERS = {".parquet": _parquet_rows, **dict.fromkeys(TEXT_SUFFIXES, _text_rows)}

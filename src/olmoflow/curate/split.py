@@ -1,0 +1,73 @@
+"""A user's own documents into a corpus: checked, and split into training and held-out text."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from olmoflow.curate.documents import CorpusWriter
+from olmoflow.errors import UserError
+from olmoflow.tokens.documents import Intake, read_documents
+
+
+@dataclass(frozen=True)
+class SplitStatistics:
+    """What was written.
+
+    Attributes:
+        documents: Documents by split.
+        bytes: UTF-8 bytes of text by split.
+        malformed: What was set apart, told in ``errors.jsonl``.
+    """
+
+    documents: dict[str, int]
+    bytes: dict[str, int]
+    malformed: int
+
+
+def split_documents(
+    source: Path,
+    output: Path,
+    *,
+    heldout_fraction: float = 0.02,
+    max_error_rate: float = 0.001,
+    seed: int = 0,
+) -> SplitStatistics:
+    """Write ``OUTPUT/train`` and ``OUTPUT/heldout``.
+
+    The hash of its text decides where a document goes. So a document stays where it is when others
+    come or go, and a copy of it never stands on the other side.
+
+    Args:
+        source: A file or folder, as `read_documents` takes it.
+        output: The corpus folder.
+        heldout_fraction: Share of the documents that is held out, about.
+        max_error_rate: Share of malformed documents above which the work stops.
+        seed: Of the split.
+
+    Raises:
+        UserError: There is no document, too many are malformed, or none is left for training.
+    """
+    if not 0 <= heldout_fraction < 1:
+        raise UserError(f"heldout_fraction={heldout_fraction:g}: expected 0 or more, below 1")
+    intake = Intake(max_error_rate)
+    try:
+        with CorpusWriter(output) as writer:
+            for document in read_documents(source, intake):
+                heldout = _uniform(seed, document.text) < heldout_fraction
+                writer.write("heldout" if heldout else "train", asdict(document))
+    finally:
+        intake.write(output)
+    if not writer.documents.get("train"):
+        raise UserError(
+            f"{source}: all {intake.documents} documents are held out; expected more documents, or "
+            f"less than heldout_fraction={heldout_fraction:g}"
+        )
+    return SplitStatistics(writer.documents, writer.bytes, len(intake.malformed))
+
+
+def _uniform(seed: int, text: str) -> float:
+    """A number in [0, 1) that the text decides."""
+    digest = hashlib.sha256(f"{seed}\0{text}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
