@@ -1,8 +1,9 @@
-"""One of several ranks that load a checkpoint, train a step sharded, and save: run by a test.
+"""Several ranks that load a checkpoint, train a step sharded, and save: run by a test.
 
-python checkpoint_rank.py RANK WORLD_SIZE FOLDER
+python checkpoint_ranks.py WORLD_SIZE FOLDER
 """
 
+import multiprocessing
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import test_checkpoint as t
 from olmoflow.model.checkpoint import CheckpointWriter, list_steps
 
 
-def main(rank: int, world_size: int, folder: Path) -> None:
+def run_rank(rank: int, world_size: int, folder: Path) -> None:
     store = f"file://{folder}/store"
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world_size)
     mesh = init_device_mesh("cpu", (world_size,))
@@ -54,5 +55,17 @@ def main(rank: int, world_size: int, folder: Path) -> None:
     dist.destroy_process_group()
 
 
+def main(world_size: int, folder: Path) -> int:
+    """Run all ranks; returns 1 if one of them fails."""
+    # Forked before torch starts threads: torch is imported once.
+    fork = multiprocessing.get_context("fork")
+    ranks = [fork.Process(target=run_rank, args=(r, world_size, folder)) for r in range(world_size)]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join()
+    return int(any(rank.exitcode for rank in ranks))
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2])))
