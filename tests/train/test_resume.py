@@ -14,13 +14,17 @@ from safetensors.torch import load_file
 from olmoflow.model.checkpoint import list_steps
 
 STEPS = 40
-MODEL = (
-    "model.vocab_size=512 model.d_model=32 model.n_heads=2 model.n_kv_heads=1 "
-    "model.ffn_hidden_size=64 model.sliding_window=16"
-).split()
+MODEL = [
+    "model.vocab_size=512",
+    "model.d_model=32",
+    "model.n_heads=2",
+    "model.n_kv_heads=1",
+    "model.ffn_hidden_size=64",
+    "model.sliding_window=16",
+]
 RUN = (
     f"sequence_length=32 global_batch_tokens=256 max_tokens={256 * STEPS} log_every=1 "
-    "schedule.warmup=3 optimizer.lr=3e-3 save.every_steps=7 runtime.accelerator=cpu output=json"
+    "warmup=3 optimizer.lr=3e-3 save.every_steps=7 runtime.accelerator=cpu output=json"
 ).split()
 # What a step does not determine.
 TIMED = ("throughput/device/TPS", "throughput/device/MFU")
@@ -99,9 +103,7 @@ def test_the_loss_curve_is_bit_equal_to_the_uninterrupted_run(whole, shards, tmp
 
 
 @pytest.mark.distributed
-def test_two_ranks_go_on_where_one_was_killed_and_one_ends_what_two_began(
-    whole, shards, tmp_path
-):
+def test_two_ranks_go_on_where_one_was_killed_and_one_ends_what_two_began(whole, shards, tmp_path):
     uninterrupted, _ = whole
     # Fewer sequences fit into the micro-batch of a rank that has half of the batch.
     arguments = command(shards, "name=run", "runtime.micro_batch_sequences=2")

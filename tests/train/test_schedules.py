@@ -21,8 +21,15 @@ def test_pretraining_7b_ends_where_the_released_run_ended():
 
 
 def test_warmup_is_linear_and_its_first_step_learns():
-    for schedule in (Constant(10), Cosine(100, 10), Linear(100, 10), WarmupStableDecay(100, 10, 20)):
-        assert [schedule.factor(s) for s in range(10)] == pytest.approx([(s + 1) / 10 for s in range(10)])
+    for schedule in (
+        Constant(10),
+        Cosine(100, 10),
+        Linear(100, 10),
+        WarmupStableDecay(100, 10, 20),
+    ):
+        assert [schedule.factor(s) for s in range(10)] == pytest.approx(
+            [(s + 1) / 10 for s in range(10)]
+        )
 
 
 def test_ends():

@@ -8,6 +8,7 @@ carries nothing but results.
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import re
 import sys
@@ -70,8 +71,8 @@ def compose(command: str, overrides: Sequence[str]) -> DictConfig:
 
 
 def steps_for_tokens(tokens: float, global_batch_tokens: int) -> int:
-    """``${steps:TOKENS,BATCH}``: whole optimizer steps within a budget of tokens."""
-    return int(float(tokens) // int(global_batch_tokens))
+    """``${steps:TOKENS,BATCH}``: optimizer steps until the budget is reached, as Ai2 counts them."""
+    return math.ceil(float(tokens) / int(global_batch_tokens))
 
 
 @dataclass
@@ -118,11 +119,9 @@ def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]
         The exit status.
     """
     prepare()
-    # Hydra's parser takes -m only before or after all overrides.
-    flags = [a for a in arguments if a in ("-m", "--multirun")]
-    rest = [a for a in arguments if a not in ("-m", "--multirun")]
-    jobs = _Jobs(command, texts, multirun=bool(flags))
-    sys.argv = [f"olmoflow {command}", *flags[:1], *rest, *hydra_settings()]
+    flags, rest = _flags_first(arguments)
+    jobs = _Jobs(command, texts, multirun=bool({"-m", "--multirun"} & set(flags)))
+    sys.argv = [f"olmoflow {command}", *flags, *rest, *hydra_settings()]
     entry = hydra.main(
         version_base="1.3", config_path=str(config_root() / "conf"), config_name=command
     )(_task(jobs))
@@ -140,6 +139,19 @@ def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]
     elif jobs.json_output:
         print_json(jobs.results[0]["result"])
     return jobs.status
+
+
+def _flags_first(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Hydra's flags and the overrides: its parser does not take flags between overrides."""
+    flags: list[str] = []
+    rest: list[str] = []
+    for argument in arguments:
+        takes_value = bool(flags) and flags[-1] in _FLAGS_WITH_VALUE
+        (flags if argument.startswith("-") or takes_value else rest).append(argument)
+    return flags, rest
+
+
+_FLAGS_WITH_VALUE = ("-c", "--cfg", "-p", "--package", "-cd", "--config-dir")
 
 
 def run_composed(command: str, config: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,160 @@
+"""Every choice of every group composes with every choice of the others, and what can be built is.
+
+Later work adds files to ``conf/``; this test finds them by itself. Where an option needs a value
+that no default can know, `NEEDS` gives one.
+"""
+
+from itertools import combinations, product
+
+import pytest
+
+from olmoflow.commands.flow import parse_steps
+from olmoflow.commands.hydra_app import compose, plain_config
+from olmoflow.commands.main import HYDRA_COMMANDS, config_root
+from olmoflow.commands.train_rank import build_module
+from olmoflow.errors import UserError
+
+CONF = config_root() / "conf"
+NEEDS = {
+    ("schedule", "wsd"): ["schedule.decay=100"],
+    ("schedule", "half_cosine"): ["schedule.start=100"],
+    ("tokenizer", "dolma2_local"): ["tokenizer.ranks=ranks.tiktoken"],
+    ("tokenizer", "folder"): ["tokenizer.source=folder"],
+}
+GIVEN = {
+    "generate": ["checkpoint=c"],
+    "evaluate": ["checkpoint=c"],
+    "import": ["source=s"],
+    "export": ["checkpoint=c", "target=t"],
+}
+TRAIN_GROUPS = [
+    "model",
+    "stage",
+    "method",
+    "variant",
+    "data",
+    "optimizer",
+    "schedule",
+    "parallel",
+    "logger",
+]
+
+
+def options(group):
+    return sorted(p.stem for p in (CONF / group).glob("*.yaml"))
+
+
+def recipes():
+    folder = CONF / "recipe"
+    return {p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.yaml")}
+
+
+def overrides(choice):
+    needed = [value for pair in choice.items() for value in NEEDS.get(pair, [])]
+    return [*(f"{group}={option}" for group, option in choice.items()), *needed]
+
+
+def pairwise(groups):
+    """Choices in which every two options of different groups meet at least once."""
+    missing = {
+        frozenset([(a, x), (b, y)])
+        for a, b in combinations(groups, 2)
+        for x, y in product(groups[a], groups[b])
+    }
+    while missing:
+        choice = dict(sorted(next(iter(sorted(missing, key=sorted)))))
+        for group, names in groups.items():
+            if group not in choice:
+                gained = {
+                    name: sum(frozenset([(group, name), p]) in missing for p in choice.items())
+                    for name in names
+                }
+                choice[group] = max(names, key=gained.__getitem__)
+        missing -= {frozenset(pair) for pair in combinations(choice.items(), 2)}
+        yield choice
+
+
+def instantiated(choice, *more):
+    config = plain_config(compose("train", [*overrides(choice), *more]))
+    module = build_module(config)
+    assert all(p.is_meta for p in module.model.parameters())
+    assert sum(p.numel() for p in module.model.parameters()) == module.config.num_parameters
+    return module
+
+
+CHOICES = list(pairwise({group: options(group) for group in TRAIN_GROUPS}))
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: "-".join(choice.values()))
+def test_groups_of_training_compose_and_instantiate(choice):
+    wanted = f"{choice['model']}/{choice['stage']}"
+    if wanted in recipes():
+        instantiated(choice)
+        return
+    with pytest.raises(UserError, match=f"recipe={wanted}: no published recipe") as error:
+        compose("train", overrides(choice))
+    assert "olmo3_7b/pretrain" in str(error.value)
+    borrowed = ["recipe=olmo3_tiny/pretrain", "sequence_length=128"]
+    instantiated(choice, *borrowed)
+
+
+def test_the_stage_chooses_the_schedule_and_the_user_may_choose_another():
+    def schedule(*chosen):
+        return compose("train", ["model=olmo3_7b", *chosen])["schedule"]["_target_"].split(".")[-1]
+
+    assert schedule("stage=pretrain") == "Cosine"
+    assert schedule("stage=midtrain") == "Linear"
+    assert schedule("stage=midtrain", "schedule=constant") == "Constant"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "steps", "batch", "lr", "warmup", "length"),
+    [
+        ("olmo3_7b/pretrain", 1_192_093, 4_194_304, 3e-4, 2000, 8192),
+        ("olmo3_7b/midtrain", 47_684, 2_097_152, 2.0712352850360292e-4, 0, 8192),
+        ("olmo3_7b/long_context", 11_921, 4_194_304, 2.0712352850360292e-4, 200, 65_536),
+        ("olmo3_32b/midtrain", 23_842, 4_194_304, 2.071235285e-4, 0, 8192),
+        ("olmo3_32b/long_context", 11_921, 8_388_608, 2.071235285e-4, 200, 65_536),
+        ("olmo3_190m/pretrain", 7_262, 524_288, 3e-4, 2000, 8192),
+    ],
+)
+def test_published_values(recipe, steps, batch, lr, warmup, length):
+    model, stage = recipe.split("/")
+    config = plain_config(compose("train", [f"model={model}", f"stage={stage}"]))
+    found = [config[k] for k in ("max_steps", "global_batch_tokens", "warmup", "sequence_length")]
+    assert found == [steps, batch, warmup, length]
+    assert config["optimizer"] == {
+        "_target_": "olmoflow.train.SkipStepAdamW",
+        "_partial_": True,
+        "lr": lr,
+        "betas": [0.9, 0.95],
+        "eps": 1e-8,
+        "weight_decay": 0.1,
+    }
+    assert config["method"]["objective"]["z_loss"] == 1e-5
+    assert config["max_grad_norm"] == 1.0
+    assert config["schedule"]["final"] == (0.1 if stage == "pretrain" else 0.0)
+    assert (config["model"].get("yarn") is not None) == (stage == "long_context")
+
+
+@pytest.mark.parametrize("command", sorted(set(HYDRA_COMMANDS) - {"train", "flow"}))
+def test_every_other_command_composes_with_each_of_its_choices(command):
+    known = {p.name for p in CONF.iterdir() if p.is_dir()}
+    lines = (CONF / f"{command}.yaml").read_text().splitlines()
+    keys = {line.strip("- ").partition(":")[0] for line in lines if line.startswith("  - ")}
+    given = GIVEN.get(command, [])
+    plain_config(compose(command, given))
+    for group in sorted(keys & known):
+        for option in options(group):
+            plain_config(compose(command, [*given, *overrides({group: option})]))
+
+
+@pytest.mark.parametrize("flow", options("flow"))
+def test_each_step_of_a_flow_composes(flow):
+    node = plain_config(compose("flow", [f"flow={flow}"]))["flow"]
+    for step in parse_steps(node["steps"]):
+        made = {
+            key: {"corpus": "c", "shards": "s", "checkpoint": "p"} for key in step.inputs.values()
+        }
+        arguments = [a for a in step.arguments(made)[1:] if not a.startswith("prompt=")]
+        plain_config(compose(step.command, arguments))
