@@ -100,7 +100,8 @@ def test_added_tokens_that_are_text_are_found(room):
     assert encoder.compiled
     id_ = backend.token_to_id("|||MAIL|||")
     assert id_ in encoder.encode(["write to |||MAIL|||.", "a || b"]).ids
-    assert_same(encoder, backend, ["write to |||MAIL|||.", "a || b", "|||"])
+    for texts in (["|||MAIL|||"], ["x", "to |||MAIL|||.", "", "a ||| b", "|||MAIL|||", "y"]):
+        assert_same(encoder, backend, texts)
 
 
 def test_no_texts_give_no_ids(encoder):

@@ -61,11 +61,19 @@ class BatchEncoder:
         """Encode texts; no special token is added."""
         data = [text.encode() for text in texts]
         sizes = np.fromiter(map(len, data), np.int64, len(data))
-        if self._tables is None or any(
-            literal in each for literal in self._tables.literals for each in data
-        ):
+        tables = self._tables
+        if tables is None:
             return self._encode_uncompiled(texts, sizes)
-        return self._tables.encode(data, sizes)
+        odd = np.array([tables.has_literal(each) for each in data], bool)
+        if not odd.any():
+            return tables.encode(data, sizes)
+        ids = [np.empty(0, np.uint32)] * len(data)
+        plain = [each for each, is_odd in zip(data, odd, strict=True) if not is_odd]
+        for place, found in zip(np.flatnonzero(~odd), tables.encode_each(plain), strict=True):
+            ids[place] = found
+        for place in np.flatnonzero(odd):
+            ids[place] = self._encode_uncompiled([texts[place]], sizes[place : place + 1]).ids
+        return Encoded(np.concatenate(ids), np.array([*map(len, ids)], np.int64), sizes)
 
     def _encode_uncompiled(self, texts: Sequence[str], sizes: NDArray[np.int64]) -> Encoded:
         encodings = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
@@ -95,6 +103,11 @@ class _Tables:
             np.zeros(3, np.int64),
         )
         self.literals: list[bytes] = []
+        self.prefixes: set[bytes] = set()
+
+    def has_literal(self, text: bytes) -> bool:
+        """Whether an added token that is text may occur, which only `tokenizers` looks for."""
+        return any(p in text for p in self.prefixes) and any(t in text for t in self.literals)
 
     def encode(self, data: list[bytes], sizes: NDArray[np.int64]) -> Encoded:
         from olmoflow.tokens import kernels
@@ -107,6 +120,13 @@ class _Tables:
         counts = np.empty(len(data), np.int64)
         total = kernels.encode_documents(text, ends, kinds, self._merges, self._cache, ids, counts)
         return Encoded(ids[:total], counts, sizes)
+
+    def encode_each(self, data: list[bytes]) -> list[NDArray[np.uint32]]:
+        """The ids of each text."""
+        if not data:
+            return []
+        found = self.encode(data, np.fromiter(map(len, data), np.int64, len(data)))
+        return np.split(found.ids, found.counts.cumsum()[:-1])
 
 
 @cache
@@ -174,8 +194,8 @@ def _compile(description: dict[str, Any]) -> _Tables | None:
     if any(a > b for a, b in itertools.pairwise(products)):
         return None
     tables = _Tables(byte_ids, pairs, products)
-    literals = {token["content"].encode() for token in added if not token["special"]}
-    tables.literals = sorted({literal[:3] for literal in literals})
+    tables.literals = [t["content"].encode() for t in added if not t["special"]]
+    tables.prefixes = {literal[:3] for literal in tables.literals}
     return tables
 
 
