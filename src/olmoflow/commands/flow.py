@@ -53,7 +53,8 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         print(f"\n[{number}/{len(steps)}] {step.title}\n$ {line}", file=sys.stderr, flush=True)
         results[step.name] = {} if config["dry_run"] else _run_step(step, arguments)
         if text and not config["dry_run"]:
-            _module(step.command).report(results[step.name])
+            module = _module(step.command)
+            getattr(module, "report_whole", module.report)(results[step.name])
             sys.stdout.flush()
     return {
         "steps": results,

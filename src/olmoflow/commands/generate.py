@@ -53,6 +53,11 @@ def report(result: Mapping[str, Any]) -> None:
     print(flush=True)
 
 
+def report_whole(result: Mapping[str, Any]) -> None:
+    """Show a text that another process sampled, as in a flow."""
+    print(result["text"])
+
+
 class _Stream:
     """Prints the prompt, then what each token adds, holding back incomplete UTF-8 characters."""
 
