@@ -102,13 +102,18 @@ def test_a_run_goes_on_exactly_as_if_it_had_not_stopped(tmp_path, trained, async
 
 
 def test_what_is_saved_in_the_background_is_the_state_at_the_call(tmp_path, trained):
-    expected = {name: p.clone() for name, p in trained[0].named_parameters()}
-    writer = CheckpointWriter(tmp_path, asynchronous=True)
-    writer.save(3, *trained, CONFIG, None)
-    train(*trained, 2, first=3)
+    """Also when the writer's memory is filled anew, and when the next state has other keys."""
+    model, optimizer = trained
+    writer, expected = CheckpointWriter(tmp_path, asynchronous=True), []
+    for step, saved in ((3, optimizer), (4, optimizer), (5, None)):
+        expected.append({name: p.clone() for name, p in model.named_parameters()})
+        writer.save(step, model, saved, CONFIG, None)
+        train(model, optimizer, 1, first=step)
     writer.wait()
-    for name, tensor in list_steps(tmp_path)[0].iter_tensors():
-        assert torch.equal(tensor, expected[name])
+    for checkpoint, state in zip(list_steps(tmp_path), expected, strict=True):
+        checkpoint.verify()
+        for name, tensor in checkpoint.iter_tensors():
+            assert torch.equal(tensor, state[name])
 
 
 def test_saving_before_the_first_step_changes_nothing(tmp_path):

@@ -9,8 +9,14 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed._state_dict_utils import (
+    CompanionMismatch,
+    _copy_state_dict,
+    _create_cpu_state_dict,
+)
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.metadata import StorageMeta
+from torch.distributed.checkpoint.staging import BlockingAsyncStager
 from torch.distributed.checkpoint.state_dict import get_model_state_dict, get_optimizer_state_dict
 from torch.distributed.checkpoint.state_dict_saver import async_save
 from torch.distributed.checkpoint.state_dict_saver import save as blocking_save
@@ -43,7 +49,8 @@ class CheckpointWriter:
     Args:
         series: folder of the series; made when absent.
         asynchronous: `save` returns once the state is copied to CPU memory, and a thread writes
-            it. One save runs at a time.
+            it. One save runs at a time. The copy's memory is kept for the next save: to allocate
+            it takes longer than to fill it.
 
     Attributes:
         on_complete: called on rank 0 with each checkpoint after it has appeared, in the writing
@@ -58,6 +65,7 @@ class CheckpointWriter:
         self._ranks: _Ranks | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
+        self._stager = _ReusingStager()
 
     def save(
         self,
@@ -101,7 +109,11 @@ class CheckpointWriter:
         alone = ranks.group is None
         if self.asynchronous:
             written = async_save(
-                state, storage_writer=storage, process_group=ranks.group, no_dist=alone
+                state,
+                storage_writer=storage,
+                async_stager=self._stager,
+                process_group=ranks.group,
+                no_dist=alone,
             )
             self._pending = self._thread.submit(self._complete_later, step, ranks, written)
         else:
@@ -154,6 +166,25 @@ def optimizer_entries(model: nn.Module, optimizer: torch.optim.Optimizer) -> dic
             if key.startswith("state.") and isinstance(value, Tensor):
                 value.zero_()
     return flat
+
+
+class _ReusingStager(BlockingAsyncStager):
+    """Copies a state to CPU memory that it keeps; pinned where there is a GPU.
+
+    Torch's own stager keeps it too if told so, but pins it in any case, which fails without CUDA.
+    """
+
+    _copy: dict[str, Any] | None = None
+
+    def stage(self, state_dict: dict[str, Any]) -> dict[str, Any]:
+        """A copy that later updates do not touch, overwritten by the next call."""
+        if self._copy is not None:
+            try:
+                return _copy_state_dict(state_dict, self._copy, type_check=False)
+            except CompanionMismatch:
+                self._copy = None  # other keys than last time
+        self._copy = _create_cpu_state_dict(state_dict, pin_memory=torch.cuda.is_available())
+        return _copy_state_dict(state_dict, self._copy, type_check=False)
 
 
 class StepWriter(FileSystemWriter):
