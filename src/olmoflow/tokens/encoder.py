@@ -69,9 +69,11 @@ class BatchEncoder:
             return tables.encode(data, sizes)
         ids = [np.empty(0, np.uint32)] * len(data)
         plain = [each for each, is_odd in zip(data, odd, strict=True) if not is_odd]
-        for place, found in zip(np.flatnonzero(~odd), tables.encode_each(plain), strict=True):
+        for place, found in zip(
+            np.flatnonzero(~odd).tolist(), tables.encode_each(plain), strict=True
+        ):
             ids[place] = found
-        for place in np.flatnonzero(odd):
+        for place in np.flatnonzero(odd).tolist():
             ids[place] = self._encode_uncompiled([texts[place]], sizes[place : place + 1]).ids
         return Encoded(np.concatenate(ids), np.array([*map(len, ids)], np.int64), sizes)
 
