@@ -108,5 +108,9 @@ def _bits_per_byte(config: Mapping[str, Any], checkpoint: Input, shards: Path) -
             }
             for name, row in rows_by_name.items()
         },
-        "baselines": {"gzip -9": scores.gzip, "unigram": scores.unigram},
+        "baselines": {
+            "gzip -9, each document": scores.gzip,
+            "gzip -9, all in one stream": scores.gzip_stream,
+            "unigram": scores.unigram,
+        },
     }

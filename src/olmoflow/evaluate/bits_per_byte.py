@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gzip
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,11 +42,21 @@ class BitsPerByte:
 
 @dataclass(frozen=True)
 class HeldOutScores:
-    """Everything that is said of one held-out text."""
+    """Everything that is said of one held-out text.
+
+    Attributes:
+        model: Over all documents.
+        by_source: Over the documents of each source.
+        gzip: Each document compressed by itself, as it would come to a reader.
+        gzip_stream: All documents as one file: gzip then looks back 32 kB, into other files of the
+            same package too, many times further than a small model's window.
+        unigram: From the training text's token frequencies.
+    """
 
     model: BitsPerByte
     by_source: dict[str, BitsPerByte]
     gzip: float
+    gzip_stream: float
     unigram: float
 
 
@@ -74,13 +84,15 @@ def score_heldout(
     per_document = np.add.reduceat(nats, starts)
     sizes: NDArray[np.int64] = heldout.documents["bytes"].to_numpy()
     sources = np.array(heldout.documents["source"].to_pylist())
+    texts = list(_texts(heldout, shards / "tokenizer"))
     return HeldOutScores(
         model=_ratio(per_document, sizes),
         by_source={
             str(s): _ratio(per_document[sources == s], sizes[sources == s])
             for s in sorted(set(sources))
         },
-        gzip=gzip_bits_per_byte(heldout, shards / "tokenizer"),
+        gzip=gzip_bits_per_byte(texts),
+        gzip_stream=gzip_bits_per_byte([b"".join(texts)]),
         unigram=unigram_bits_per_byte(
             TokenShards.open(shards / "train"), heldout, model.config.vocab_size
         ),
@@ -128,10 +140,10 @@ def token_nats(
     return nats
 
 
-def gzip_bits_per_byte(shards: TokenShards, tokenizer: Path) -> float:
-    """Bits per byte of ``gzip -9`` over all documents, one after another."""
-    text = b"".join(_texts(shards, tokenizer))
-    return 8 * len(gzip.compress(text, compresslevel=9, mtime=0)) / len(text)
+def gzip_bits_per_byte(texts: Sequence[bytes]) -> float:
+    """Bits per byte of ``gzip -9``, each text by itself."""
+    compressed = sum(len(gzip.compress(text, compresslevel=9, mtime=0)) for text in texts)
+    return 8 * compressed / sum(map(len, texts))
 
 
 def unigram_bits_per_byte(train: TokenShards, heldout: TokenShards, vocab_size: int) -> float:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import (
+    MixedPrecisionPolicy,
+    fully_shard,
+    register_fsdp_forward_method,
+)
 
 from olmoflow.model import Olmo3
 
@@ -18,3 +22,5 @@ def shard(model: Olmo3, mesh: DeviceMesh, compute_dtype: torch.dtype) -> None:
     for block in model.blocks:
         fully_shard(block, mesh=mesh, mp_policy=policy)
     fully_shard(model, mesh=mesh, mp_policy=policy)
+    # Objectives enter here, not through forward: embedding and LM head are gathered here as well.
+    register_fsdp_forward_method(model, "hidden_states")
