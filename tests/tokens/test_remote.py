@@ -17,6 +17,8 @@ from olmoflow.tokens import remote as remote_module
 from olmoflow.tokens.cache import CachedFiles, default_cache_dir
 from olmoflow.tokens.reader import TokenShards
 
+FOLDERS = 2 * 4096  # bytes of the folders themselves
+
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
@@ -85,28 +87,43 @@ def all_tokens(shards):
     return shards.read(0, len(shards))
 
 
-def test_http_gives_the_samples_of_the_folder(room, served, tmp_path):
+def first_steps(shards, count, **kwargs):
     from olmoflow.tokens import Source, TokenDataModule  # slow: not for the processes below
 
-    def steps(shards, **kwargs):
-        data = TokenDataModule(
-            [Source(shards, shuffle_chunks=2)],
-            sequence_length=32, global_batch_tokens=256, micro_batch_sequences=8, seed=1,
-            document_mask=True, **kwargs,
-        )  # fmt: skip
-        loader = iter(data.loader(0, 1, 0))
-        return [next(loader)[0] for _ in range(60)]
+    data = TokenDataModule(
+        [Source(str(shards), shuffle_chunks=2)],
+        sequence_length=32, global_batch_tokens=256, micro_batch_sequences=8, seed=1,
+        document_mask=True, **kwargs,
+    )  # fmt: skip
+    loader = iter(data.loader(0, 1, 0))
+    return [next(loader)[0] for _ in range(count)]
 
-    for local, remote in zip(
-        steps(str(room.shards)), steps(served.url, cache_dir=tmp_path / "cache"), strict=True
-    ):
-        assert local.keys() == remote.keys()
-        assert all((local[key] == remote[key]).all() for key in local)
+
+def assert_same_steps(found, expected):
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.keys() == theirs.keys()
+        assert all((ours[key] == theirs[key]).all() for key in ours)
+
+
+def test_http_gives_the_samples_of_the_folder(room, served, tmp_path):
+    found = first_steps(served.url, 60, cache_dir=tmp_path / "cache")
+    assert_same_steps(found, first_steps(room.shards, 60))
     # Each file came once.
     assert sorted(served.got) == sorted(set(served.got))
-    local, remote = TokenShards.open(room.shards), TokenShards.open(served.url, cache_dir=tmp_path)
+    local, remote = (TokenShards.open(u, cache_dir=tmp_path) for u in (room.shards, served.url))
     assert local.content == remote.content
     assert remote.documents.equals(local.documents)
+
+
+@pytest.mark.distributed
+def test_workers_read_the_same_from_a_small_cache(room, served, tmp_path):
+    shutil.rmtree(served.folder)
+    many_chunks(room, served.folder)
+    bound = 4 * max(p.stat().st_size for p in served.folder.iterdir())
+    cache = tmp_path / "cache"
+    found = first_steps(served.url, 40, num_workers=2, cache_dir=cache, cache_bytes=bound)
+    assert_same_steps(found, first_steps(served.folder, 40))
+    assert cached_bytes(cache / "shards") <= bound + FOLDERS
 
 
 def test_s3_gives_the_tokens_of_the_folder(room, tmp_path, monkeypatch):
@@ -159,8 +176,7 @@ def test_the_cache_stays_below_its_bound(room, served, tmp_path):
         np.testing.assert_array_equal(shards.read(start, 100), local.read(start, 100))
     done.set()
     watcher.join()
-    folder_sizes = 4096 * 2  # the folders themselves
-    assert 0 < largest[0] <= bound + folder_sizes
+    assert 0 < largest[0] <= bound + FOLDERS
 
 
 def test_a_file_too_large_for_the_cache_is_named(served, tmp_path):
@@ -229,8 +245,7 @@ def test_processes_share_a_cache(room, served, tmp_path):
         starts = [s for _ in range(20) for s in generator.integers(0, len(local) - 50, 8).tolist()]
         assert total == sum(int(local.read(start, 50).sum()) for start in starts)
     # Processes that end in the midst of a transfer leave its file: it is dead, and counts no more.
-    folders = 4096 * 2
-    assert cached_bytes(tmp_path / "cache" / "shards") <= bound + folders
+    assert cached_bytes(tmp_path / "cache" / "shards") <= bound + FOLDERS
 
 
 def test_many_readers_of_one_file_fetch_it_once(served, tmp_path):
