@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
+from olmoflow.documents import Document
 from olmoflow.tokens import Source, TokenDataModule
-from olmoflow.tokens.documents import Document
 from olmoflow.tokens.reader import TokenShards
 from olmoflow.tokens.shards import ShardWriter
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from litdata import StreamingDataset, TokensLoader
 
+from olmoflow.documents import Intake, read_documents
 from olmoflow.errors import UserError
-from olmoflow.tokens.documents import Intake, read_documents
 from olmoflow.tokens.format import write_chunk
 from olmoflow.tokens.reader import TokenShards
 from olmoflow.tokens.shards import write_shards

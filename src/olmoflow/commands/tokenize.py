@@ -81,8 +81,8 @@ def make_tokenizer(config: Mapping[str, Any], corpus: Input | None) -> Input:
 
 
 def _make(settings: Mapping[str, Any], inputs: list[Input]) -> Any:
+    from olmoflow.documents import Intake, read_documents
     from olmoflow.tokens.bpe import train_bpe
-    from olmoflow.tokens.documents import Intake, read_documents
     from olmoflow.tokens.tokenizer import load_tokenizer
 
     if settings["kind"] == "train":

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from olmoflow.curate.documents import CorpusWriter
+from olmoflow.documents import Intake, read_documents
 from olmoflow.errors import UserError
-from olmoflow.tokens.documents import Intake, read_documents
 
 
 @dataclass(frozen=True)

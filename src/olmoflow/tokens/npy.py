@@ -25,8 +25,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from olmoflow.documents import Document
 from olmoflow.errors import UserError
-from olmoflow.tokens.documents import Document
 from olmoflow.tokens.remote import Remote
 from olmoflow.tokens.shards import ShardStatistics, ShardWriter
 from olmoflow.tokens.tokenizer import Tokenizer

@@ -24,7 +24,7 @@ import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
 from olmoflow.digests import file_digest
-from olmoflow.tokens.documents import Document, Intake, document_files, read_documents
+from olmoflow.documents import Document, Intake, document_files, read_documents
 from olmoflow.tokens.encoder import BatchEncoder, Encoded
 from olmoflow.tokens.format import (
     DIGESTS,

@@ -8,8 +8,8 @@ import pyarrow.parquet as parquet
 import pytest
 import zstandard
 
+from olmoflow.documents import Intake, document_files, read_documents
 from olmoflow.errors import UserError
-from olmoflow.tokens.documents import Intake, document_files, read_documents
 
 GOOD = [{"id": f"d{i}", "text": f"text {i}", "source": "s", "path": "p"} for i in range(200)]
 
