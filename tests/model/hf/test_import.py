@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
@@ -270,6 +271,21 @@ def test_a_damaged_file(folder):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     assert f"{path}: damaged" in refusal(folder)
+
+
+def test_a_revision_of_the_hub_that_is_in_the_cache(tmp_path, monkeypatch, folder, config):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    repository = tmp_path / "hub" / "models--allenai--Olmo-3"
+    commit = "0123456789abcdef" * 2 + "01234567"
+    shutil.copytree(folder, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "stage1-step1000").write_text(commit)
+    imported = import_hf("hf:allenai/Olmo-3@stage1-step1000")
+    assert imported.config == config
+    assert imported.tokenizer == repository / "snapshots" / commit
+    assert len(dict(imported.tensors)) == 3 + 11 * config.n_layers
+    assert "cannot be reached, and it is not in the cache" in refusal("hf:allenai/Olmo-3@main")
 
 
 def test_a_hub_that_does_not_answer(tmp_path, monkeypatch):
