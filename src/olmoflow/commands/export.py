@@ -26,7 +26,8 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     tokenizer = tokenizer_folder(found)
     if tokenizer is None:
         raise UserError(
-            f"checkpoint={config['checkpoint']}: has no tokenizer; import it with tokenizer_from=DIR"
+            f"checkpoint={config['checkpoint']}: has no tokenizer; "
+            "import it with tokenizer_from=DIR"
         )
     checkpoint = open_checkpoint(found)
     export_hf(

@@ -71,7 +71,7 @@ def compose(command: str, overrides: Sequence[str]) -> DictConfig:
 
 
 def steps_for_tokens(tokens: float, global_batch_tokens: int) -> int:
-    """``${steps:TOKENS,BATCH}``: optimizer steps until the budget is reached, as Ai2 counts them."""
+    """``${steps:TOKENS,BATCH}``: steps until the budget is reached, as Ai2 counts them."""
     return math.ceil(float(tokens) / int(global_batch_tokens))
 
 
