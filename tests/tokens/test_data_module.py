@@ -1,5 +1,7 @@
 """Exact resume: the samples after it are those of the run that was never interrupted."""
 
+import shutil
+
 import lightning.pytorch as pl
 import pytest
 import torch
@@ -106,6 +108,19 @@ def test_the_fingerprint_knows_the_tokens(room, tmp_path):
     write_shards(tmp_path / "a.jsonl", room.tokenizer, tmp_path / "two")
     found = [module(room, sources=[Source(str(tmp_path / n))]) for n in ("one", "two")]
     assert found[0].mixture.fingerprint() != found[1].mixture.fingerprint()
+
+
+@pytest.mark.distributed
+def test_a_damaged_chunk_is_told_in_one_line_from_a_worker_too(room, tmp_path):
+    copy = shutil.copytree(room.shards, tmp_path / "shards")
+    chunk = copy / "chunk-0-1.bin"
+    chunk.write_bytes(chunk.read_bytes()[:-1])
+    for workers in (0, 1):
+        data = module(room, sources=[Source(str(copy), max_repetition=100)], num_workers=workers)
+        with pytest.raises(UserError) as error:
+            steps(data, 0, 100)
+        assert str(error.value).startswith(f"{chunk}: damaged, ")
+        assert "\n" not in str(error.value)
 
 
 def test_mistakes_are_told_in_one_line(room):

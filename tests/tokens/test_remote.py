@@ -336,7 +336,9 @@ def test_a_server_that_has_vanished_is_told_in_one_line(served, tmp_path):
 
 
 def test_wrong_urls_are_told_in_one_line(served, tmp_path):
-    with pytest.raises(UserError, match=rf"{served.url}/nowhere/digests\.json: missing"):
+    with pytest.raises(
+        UserError, match=rf"{served.url}/nowhere/digests\.json: missing; expected .*/train"
+    ):
         TokenShards.open(f"{served.url}/nowhere", cache_dir=tmp_path)
     (served.folder / "chunk-0-0.bin").unlink()
     with pytest.raises(UserError, match=rf"{served.url}/chunk-0-0\.bin: missing"):

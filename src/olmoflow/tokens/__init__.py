@@ -1,4 +1,15 @@
-"""Documents to tensors: tokenizers, shards, the order of samples, the data module."""
+"""Documents to tensors.
+
+- tokenizer, bpe, dolma2    tokenizers: opened and saved, trained, rebuilt from ranks
+- encoder, kernels    many texts to ids at once, in compiled code
+- format, shards, npy    litdata's chunks and a table; a corpus or one of Ai2's mixes into them
+- reader    random access to the chunks of a folder or URL, checked
+- remote, cache, bounded_folder    files behind a URL, fetched ahead into a folder with a bound
+- permutation, interleave, mixture    the order of samples: a function of mixture and seed
+- windows, data_module    samples as tensors, one optimizer step at a time, resumable
+
+Names are loaded on first use: `Source` needs no torch, and help and errors should not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +26,6 @@ _HOMES = {"Source": "mixture", "TokenDataModule": "data_module", "TokenShards": 
 
 
 def __getattr__(name: str) -> Any:
-    # Imported on demand: `Source` needs no torch, and help and errors should not wait for it.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib

@@ -15,18 +15,16 @@ import io
 import os
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from olmoflow.digests import file_digest
 from olmoflow.errors import UserError
+from olmoflow.tokens.bounded_folder import PARTIAL, BoundedFolder, is_locked
 from olmoflow.tokens.format import DIGESTS, read_digests
-from olmoflow.tokens.remote import Remote
+from olmoflow.tokens.remote import MISSING, Remote
 
-_PARTIAL = ".partial"
 # More need not be known of what comes next.
 _AHEAD = 64
 _TRANSFERS = 2
@@ -39,70 +37,17 @@ def default_cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "olmoflow"
 
 
-class BoundedFolder:
-    """Folders of files that together stay below a bound, whatever processes write into them.
-
-    A file that is being written is called ``.NAME.SIZE.partial``, counts with its full size and is
-    locked by its writer; one without a lock is what a killed process left.
-
-    Args:
-        root: Holds the folders.
-        limit: Bytes; None: no bound.
-    """
-
-    def __init__(self, root: Path, limit: int | None) -> None:
-        self.root, self.limit = root, limit
-        root.mkdir(parents=True, exist_ok=True)
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """While no other process changes what is there; never held during a transfer."""
-        with (self.root / ".lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-    def make_room(self, size: int, keep: Collection[Path], leave_last: Sequence[Path]) -> bool:
-        """Let files go until one of ``size`` bytes has room; call it `locked`.
-
-        Args:
-            size: Bytes.
-            keep: Not these.
-            leave_last: These after all others, from the end.
-        """
-        entries = list(self._entries())
-        excess = sum(e.size for e in entries) + size - (self.limit or 0)
-        if self.limit is None or excess <= 0:
-            return True
-        place = {path: len(leave_last) - i for i, path in enumerate(leave_last)}
-        going = []
-        for entry in sorted(entries, key=lambda e: (-place.get(e.path, 1 << 30), e.used)):
-            if excess > 0 and not entry.partial and entry.path not in keep:
-                going.append(entry)
-                excess -= entry.size
-        if excess > 0:
-            return False
-        for entry in going:
-            entry.path.unlink(missing_ok=True)
-        return True
-
-    def _entries(self) -> Iterator[_Entry]:
-        for path in self.root.glob("*/*"):
-            partial = path.name.endswith(_PARTIAL)
-            with suppress(FileNotFoundError):
-                if partial and not _is_locked(path):
-                    path.unlink()
-                    continue
-                stat = path.stat()
-                size = int(path.name.rsplit(".", 2)[1]) if partial else stat.st_size
-                yield _Entry(path, size, stat.st_mtime, partial)
-
-
 @dataclass(frozen=True)
-class _Entry:
+class _Claim:
+    """A file that is being written, and its lock."""
+
     path: Path
     size: int
-    used: float
-    partial: bool
+    file: io.BufferedWriter
+
+
+class _NoRoomError(Exception):
+    """Nothing may leave for a file that is wanted later."""
 
 
 class CachedFiles:
@@ -136,7 +81,7 @@ class CachedFiles:
         self.remote = Remote(url)
         self.name = self.remote.url
         self.connections = connections
-        self._record = self.remote.read(DIGESTS)
+        self._record = self._read_record()
         self._digests = read_digests(self._record, f"{self.name}/{DIGESTS}")
         identity = hashlib.sha256(self.name.encode() + b"\0" + self._record).hexdigest()
         self._bounded = BoundedFolder((cache_dir or default_cache_dir()) / "shards", cache_bytes)
@@ -155,7 +100,7 @@ class CachedFiles:
             try:
                 file = path.open("rb")
             except FileNotFoundError:
-                self._fetch(filename, ahead=False)
+                self._fetch(filename)
                 continue
             _touch(path)
             return file
@@ -179,21 +124,36 @@ class CachedFiles:
         """See `reader.Files`."""
         (self.folder / filename).unlink(missing_ok=True)
 
+    def _read_record(self) -> bytes:
+        try:
+            return self.remote.read(DIGESTS)
+        except UserError as error:
+            if not str(error).endswith(MISSING):
+                raise
+            raise UserError(f"{error}; expected the URL of one split of shards, …/train") from error
+
     # --- fetching --------------------------------------------------------------------------
 
     def _fetch_ahead(self) -> None:
         while True:
-            with self._changed:
-                while (filename := self._next()) is None:
-                    self._changed.wait()
-                self._settled.add(filename)
             try:
-                fits = self._fetch(filename, ahead=True)
-            except UserError:
-                continue  # whoever reads the file will hear of it
-            if not fits:
+                with self._in_turn:  # what is wanted first gets the first room
+                    filename = self._await_next()
+                    claim = self._claim(filename, ahead=True)
+                if claim:
+                    self._transfer(filename, claim)
+            except _NoRoomError:
                 with self._changed:
                     self._settled.update(self._wanted)
+            except UserError:
+                continue  # whoever reads the file will hear of it
+
+    def _await_next(self) -> str:
+        with self._changed:
+            while (filename := self._next()) is None:
+                self._changed.wait()
+            self._settled.add(filename)
+            return filename
 
     def _next(self) -> str | None:
         """The first wanted file that is neither there nor being fetched."""
@@ -204,15 +164,24 @@ class CachedFiles:
                 self._settled.add(filename)
         return None
 
-    def _fetch(self, filename: str, *, ahead: bool) -> bool:
-        """Bring a file into the folder, or wait until another thread or process has.
+    def _fetch(self, filename: str) -> None:
+        """Bring a file into the folder, or wait until another thread or process has."""
+        if claim := self._claim(filename, ahead=False):
+            self._transfer(filename, claim)
+
+    def _claim(self, filename: str, *, ahead: bool) -> _Claim | None:
+        """Make room for a file and begin it.
 
         Args:
             filename: Which.
             ahead: Do not wait, and let nothing go that is wanted before it.
 
         Returns:
-            False if there is no room for it ahead of time.
+            None if the file is there, or (ahead of time) another is fetching it.
+
+        Raises:
+            UserError: It is missing, or larger than the cache.
+            _NoRoomError: There is no room for it ahead of time.
         """
         size = self.remote.size(filename)
         limit = self._bounded.limit
@@ -221,27 +190,25 @@ class CachedFiles:
                 f"cache_bytes={limit:,}: {self.name}/{filename} has {size:,} bytes; expected room "
                 "for every file"
             )
-        path, partial = self.folder / filename, self.folder / f".{filename}.{size}{_PARTIAL}"
+        partial = self.folder / f".{filename}.{size}{PARTIAL}"
         while True:
             with self._bounded.locked():
-                if path.exists():
-                    return True
-                under_way = partial.open("rb") if _is_locked(partial) else None
+                if (self.folder / filename).exists():
+                    return None
+                under_way = partial.open("rb") if is_locked(partial) else None
                 if under_way is None and self._make_room(filename, size, ahead):
-                    claim = partial.open("wb")
-                    fcntl.flock(claim, fcntl.LOCK_EX)
-                    break
+                    file = partial.open("wb")
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                    return _Claim(partial, size, file)
             if under_way is not None:
                 with under_way:
-                    if not ahead:
-                        fcntl.flock(under_way, fcntl.LOCK_SH)
-            elif not ahead:
+                    if ahead:
+                        return None
+                    fcntl.flock(under_way, fcntl.LOCK_SH)
+            elif ahead:
+                raise _NoRoomError
+            else:
                 time.sleep(0.02)  # other transfers hold the room, and they end
-            if ahead:
-                return under_way is not None
-        with claim:
-            self._transfer(filename, size, partial)
-        return True
 
     def _make_room(self, filename: str, size: int, ahead: bool) -> bool:
         wanted = [self.folder / name for name in self._wanted]
@@ -249,13 +216,13 @@ class CachedFiles:
         before = wanted[: wanted.index(here)] if ahead and here in wanted else []
         return self._bounded.make_room(size, before, wanted)
 
-    def _transfer(self, filename: str, size: int, partial: Path) -> None:
+    def _transfer(self, filename: str, claim: _Claim) -> None:
         try:
             for _ in range(_TRANSFERS):
-                self.remote.download(filename, partial, size)
-                if file_digest(partial) == self._digests.get(filename):
+                self.remote.download(filename, claim.path, claim.size)
+                if file_digest(claim.path) == self._digests.get(filename):
                     with self._bounded.locked():
-                        partial.rename(self.folder / filename)
+                        claim.path.rename(self.folder / filename)
                     return
             raise UserError(
                 f"{self.name}/{filename}: damaged, its sha256 is not the recorded one, "
@@ -263,17 +230,19 @@ class CachedFiles:
             )
         except BaseException:
             with self._bounded.locked():
-                partial.unlink(missing_ok=True)
+                claim.path.unlink(missing_ok=True)
             raise
+        finally:
+            claim.file.close()
 
     # --- other processes -------------------------------------------------------------------
 
     def _start(self) -> None:
-        self._changed = threading.Condition()
+        self._changed, self._in_turn = threading.Condition(), threading.Lock()
         self._wanted, self._settled, self._threads = [], set(), []
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("_changed", "_wanted", "_settled", "_threads")
+        own = ("_changed", "_in_turn", "_wanted", "_settled", "_threads")
         return {key: value for key, value in self.__dict__.items() if key not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -288,15 +257,3 @@ def _touch(path: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _is_locked(path: Path) -> bool:
-    """Whether a living process holds a lock on a file."""
-    try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False

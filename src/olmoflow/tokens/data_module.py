@@ -14,7 +14,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from olmoflow.errors import UserError
 from olmoflow.tokens.mixture import Mixture, OnCap, Source
@@ -153,8 +153,8 @@ class Steps:
     """
 
     def __init__(self, dataset: StepDataset, first_step: int, num_workers: int) -> None:
-        self.loader: DataLoader[list[MicroBatch]] = DataLoader(
-            dataset,
+        self.loader: DataLoader[list[MicroBatch] | UserError] = DataLoader(
+            _Told(dataset),
             batch_size=None,
             sampler=_From(first_step),
             num_workers=num_workers,
@@ -165,7 +165,23 @@ class Steps:
         )
 
     def __iter__(self) -> Iterator[list[MicroBatch]]:
-        return iter(self.loader)
+        for batch in self.loader:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+
+
+class _Told(Dataset[list[MicroBatch] | UserError]):
+    """Returns a mistake instead of raising it: from a worker it would come as its traceback."""
+
+    def __init__(self, dataset: StepDataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, step: int) -> list[MicroBatch] | UserError:
+        try:
+            return self.dataset[step]
+        except UserError as error:
+            return error
 
 
 class _From(Sampler[int]):

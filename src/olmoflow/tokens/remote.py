@@ -16,6 +16,7 @@ from olmoflow.errors import UserError
 _ATTEMPTS = 4
 _FIRST_PAUSE = 0.5  # seconds, doubled after each attempt
 _CONNECT_SECONDS, _SILENCE_SECONDS = 20, 60
+MISSING = "missing"  # ends the message about a file that is not there
 # Statuses of HTTP below 500 that may pass: request time-out, too many requests.
 _PASSING, _NOT_FOUND = (408, 429), 404
 
@@ -113,7 +114,7 @@ def _may_pass(error: Exception) -> bool:
 def _reason(error: Exception) -> str:
     cause = error.__cause__ if error.__cause__ and _of_aiohttp(error.__cause__) else error
     if isinstance(cause, FileNotFoundError) or getattr(cause, "status", None) == _NOT_FOUND:
-        return "missing"
+        return MISSING
     return _first_line(cause) or type(cause).__name__
 
 
