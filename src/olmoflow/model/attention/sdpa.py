@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-NARROWEST, WIDEST = 64, 512
-"""Queries per block: kernels are slow on fewer, and more widen the rectangles."""
+NARROWEST, WIDEST = 128, 512
+"""Queries per block: more widen the rectangles, fewer make kernels slow and compilation long."""
 
 LONGEST_IN_BLOCKS = 1024
 """Tokens up to which causal attention without a window is cut into blocks on a CPU. Its kernel
