@@ -45,7 +45,7 @@ class BoundedFolder:
         excess = sum(e.size for e in entries) + size - (self.limit or 0)
         if self.limit is None or excess <= 0:
             return True
-        place = {path: len(leave_last) - i for i, path in enumerate(leave_last)}
+        place = {path: i for i, path in enumerate(leave_last)}
         going = []
         for entry in sorted(entries, key=lambda e: (-place.get(e.path, 1 << 30), e.used)):
             if excess > 0 and not entry.partial and entry.path not in keep:
