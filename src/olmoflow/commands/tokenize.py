@@ -73,23 +73,28 @@ def make_tokenizer(config: Mapping[str, Any], corpus: Input | None) -> Input:
         if work.finished is None:
             from olmoflow.tokens.tokenizer import load_tokenizer
 
-            _make(settings, inputs).save(work.path)
+            _make(settings, inputs, float(config["max_error_rate"]), work.path).save(work.path)
             work.finish({"vocab_size": load_tokenizer(work.path).vocab_size})
     made = work.finished
     assert made is not None
     return Input("tokenizer", "tokenizer", made.name, made.key, made.path)
 
 
-def _make(settings: Mapping[str, Any], inputs: list[Input]) -> Any:
+def _make(
+    settings: Mapping[str, Any], inputs: list[Input], max_error_rate: float, folder: Path
+) -> Any:
     from olmoflow.documents import Intake, read_documents
     from olmoflow.tokens.bpe import train_bpe
     from olmoflow.tokens.tokenizer import load_tokenizer
 
     if settings["kind"] == "train":
         source = inputs[0].path
-        intake = Intake(max_error_rate=1.0)  # judged when the shards are written
+        intake = Intake(max_error_rate)
         texts = (d.text for d in read_documents(_splits(source)["train"], intake))
-        return train_bpe(texts, int(settings["vocab_size"]))
+        try:
+            return train_bpe(texts, int(settings["vocab_size"]))
+        finally:
+            intake.write(folder)
     if settings["kind"] == "cl100k":
         from olmoflow.tokens.dolma2 import dolma2_tokenizer
 
@@ -177,4 +182,4 @@ _SPLITS = ("train", "heldout")
 
 def _own(_: str, names: list[str]) -> set[str]:
     """The tokenizer's files are copied, its provenance stays with it."""
-    return {n for n in names if n in ("request.json", "provenance.json", ".lock")}
+    return {n for n in names if n in ("request.json", "provenance.json", ".lock", "errors.jsonl")}
