@@ -55,10 +55,10 @@ format:
 bench name:
     @{{ python }} benchmarks/run.py "$@"
 
-# Build the environments of the peers that `bench` compares with
+# Build the environments of the peers that `bench` compares with: bench-peers [NAME …]
 [group('measure')]
-bench-peers:
-    @{{ python }} setup/peers.py
+bench-peers *names:
+    @{{ python }} setup/peers.py "$@"
 
 # Write constraints.txt from the environment, once its tests have passed
 [group('keep')]

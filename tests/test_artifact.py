@@ -145,9 +145,34 @@ def test_provenance_records_what_ran():
     assert provenance["versions"]["torch"]
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", "latest", "", " x"])
+@pytest.mark.parametrize("name", ["a/b", "..", "latest", " x"])
 def test_names_are_folder_names(name):
-    if name == "":
-        return
     with pytest.raises(UserError, match="expected letters"):
         make(name=name)
+
+
+def test_a_mistake_takes_no_name():
+    with (
+        pytest.raises(UserError, match="d_model"),
+        claim("checkpoint", command="train", config={"lr": "fast"}, name="run"),
+    ):
+        raise UserError("d_model: wrong")
+    with claim("checkpoint", command="train", config={"lr": 1e-3}, name="run") as work:
+        assert not work.resumed
+
+
+def test_a_run_that_has_steps_keeps_its_name_whatever_goes_wrong():
+    with (
+        pytest.raises(UserError, match="disk"),
+        claim("checkpoint", command="train", config={"lr": 1e-3}, name="run") as work,
+    ):
+        (work.path / "steps" / "step-5").mkdir(parents=True)
+        raise UserError("disk full")
+    with claim("checkpoint", command="train", config={"lr": 1e-3}, name="run") as work:
+        assert work.resumed
+
+
+def test_a_path_may_hold_an_at_sign(tmp_path):
+    (tmp_path / "a@b").mkdir()
+    (tmp_path / "a@b" / "x.jsonl").write_text("{}")
+    assert resolve(str(tmp_path / "a@b"), "corpus", ["corpus"]).path == tmp_path / "a@b"

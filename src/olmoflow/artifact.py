@@ -197,7 +197,14 @@ def claim(
         resumed = held is not None
         if not resumed:
             write_json(path / REQUEST, request)
-        yield Claim(kind, path.name, key, path, request, resumed=resumed)
+        try:
+            yield Claim(kind, path.name, key, path, request, resumed=resumed)
+        except UserError:
+            # A mistake takes no name: the corrected command is another key, and must be free to
+            # use it. Whatever can be resumed stays claimed.
+            if not resumed and not series_steps(path):
+                (path / REQUEST).unlink()
+            raise
 
 
 def key_of(command: str, config: Mapping[str, Any], inputs: Sequence[Input]) -> str:
@@ -248,7 +255,8 @@ def resolve(reference: str, role: str, kinds: Sequence[Kind]) -> Input:
     """
     if not isinstance(reference, str) or not reference:
         raise UserError(f"{role}={reference}: expected a name, NAME@STEP, a path or latest")
-    bare, _, step_text = reference.partition("@")
+    # A path may have an @ of its own.
+    bare, _, step_text = (reference, "", "") if _is_path(reference) else reference.partition("@")
     step = None
     if step_text:
         if not step_text.isdigit():
@@ -266,6 +274,10 @@ def resolve(reference: str, role: str, kinds: Sequence[Kind]) -> Input:
             return found
         return Input(role, "external", path.name, fingerprint(path), path.absolute(), step)
     raise UserError(_not_found(reference, bare, role, kinds))
+
+
+def _is_path(reference: str) -> bool:
+    return "@" in reference and Path(reference).expanduser().exists()
 
 
 def artifacts(kind: str | None = None) -> list[Artifact]:

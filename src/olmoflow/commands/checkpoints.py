@@ -79,8 +79,11 @@ def load_model(found: Input, runtime: Mapping[str, Any]) -> LoadedModel:
         imported = import_hf(str(found.path))
         with torch.device("meta"):
             model = Olmo3(imported.config, compute_dtype=dtype)
-        model.to_empty(device=device)
-        model.load_state_dict(dict(imported.tensors), strict=True)
+        model.to_empty(device=device).to(dtype)
+        parameters = dict(model.named_parameters())
+        with torch.no_grad():
+            for name, tensor in imported.tensors:  # one at a time: the model fits, twice it may not
+                parameters[name].copy_(tensor)
     else:
         checkpoint = open_checkpoint(found)
         with torch.device("meta"):
