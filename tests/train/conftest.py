@@ -51,6 +51,7 @@ def experiment(shards, tmp_path):
         objective=None,
         optimizer=adamw,
         max_grad_norm=1.0,
+        module_options=None,
         **options,
     ):
         config = config or {}
@@ -62,6 +63,7 @@ def experiment(shards, tmp_path):
             optimizer,
             Cosine(horizon=20, warmup=3),
             max_grad_norm=max_grad_norm,
+            **(module_options or {}),
         )
         data = TokenDataModule(
             [Source(str(shards / "train"), max_repetition=100.0)],

@@ -32,13 +32,21 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> float | None:
     return measured_flops(dtype) if device.type == "cpu" else None
 
 
-def measured_flops(dtype: torch.dtype, size: int = 1536, seconds: float = 0.6) -> float:
+def measured_flops(dtype: torch.dtype, seconds: float = 0.6) -> float:
     """FLOP/s of a square matrix product on this CPU: the best of several rounds."""
-    a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
-    a @ b
-    best, started = float("inf"), time.perf_counter()
+    # Some processors have no instructions for bfloat16 and are fifty times slower: begin small.
+    for size in (256, 512, 1024, 1536):
+        best = _product_seconds(size, dtype)
+        if best > seconds / 20:
+            break
+    started = time.perf_counter()
     while time.perf_counter() - started < seconds:
-        before = time.perf_counter()
-        a @ b
-        best = min(best, time.perf_counter() - before)
+        best = min(best, _product_seconds(size, dtype))
     return 2 * size**3 / best
+
+
+def _product_seconds(size: int, dtype: torch.dtype) -> float:
+    a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
+    before = time.perf_counter()
+    a @ b
+    return time.perf_counter() - before

@@ -1,0 +1,101 @@
+"""Runs of a few steps: what is reported, when they end, what is kept, in which arithmetic."""
+
+import csv
+
+import pytest
+import torch
+
+from olmoflow.errors import UserError
+from olmoflow.model.checkpoint import Checkpoint, list_steps
+from olmoflow.train.module import StartFrom
+from olmoflow.train.save_policy import SavePolicy
+
+
+def rows(done):
+    with (done.run_dir / "metrics.csv").open(newline="") as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def test_a_report_is_the_mean_of_its_steps_however_often_one_is_made(experiment):
+    every = rows(experiment("every", max_steps=9, log_every=1))
+    fourth = rows(experiment("fourth", max_steps=9, log_every=4))
+    assert [row["step"] for row in fourth] == [4, 8, 9]
+    for number, steps in enumerate((every[:4], every[4:8], every[8:])):
+        for name in ("train/CE loss", "train/Z loss", "optim/total grad norm"):
+            mean = sum(row[name] for row in steps) / len(steps)
+            assert fourth[number][name] == pytest.approx(mean, rel=1e-6), name
+        assert fourth[number]["optim/LR (group 0)"] == steps[-1]["optim/LR (group 0)"]
+
+
+def test_hard_stop_leaves_the_schedule_alone_and_the_run_can_go_on(experiment):
+    whole = experiment("whole", max_steps=8)
+    half = experiment("half", max_steps=8, hard_stop=5)
+    assert (half.result.steps, half.result.stopped) == (5, "hard_stop")
+    assert len(rows(half)) == 5
+    for ours, theirs in zip(rows(half), rows(whole)[:5], strict=True):
+        assert ours["train/CE loss"] == theirs["train/CE loss"]
+        assert ours["optim/LR (group 0)"] == theirs["optim/LR (group 0)"]
+    done = experiment("half", max_steps=8)
+    assert (done.result.steps, done.result.stopped) == (8, "finished")
+    for (name, ours), theirs in zip(
+        done.module.model.state_dict().items(),
+        whole.module.model.state_dict().values(),
+        strict=True,
+    ):
+        assert torch.equal(ours, theirs), name
+
+
+def test_permanent_checkpoints_stay_and_rolling_ones_make_room(experiment):
+    steps = SavePolicy(every_steps=3, every_minutes=None, keep_last=1)
+    done = experiment("steps", max_steps=10, save=steps)
+    assert [c.step for c in list_steps(done.run_dir)] == [3, 6, 9, 10]
+    minutes = SavePolicy(every_steps=None, every_minutes=1e-6, keep_last=2)
+    done = experiment("minutes", max_steps=6, save=minutes)
+    assert [c.step for c in list_steps(done.run_dir)] == [5, 6]
+
+
+def test_bfloat16_learns_as_float32_does(experiment):
+    full = rows(experiment("float32", max_steps=6))
+    half = rows(experiment("bf16", max_steps=6, module_options={"compute_dtype": torch.bfloat16}))
+    assert [r["train/CE loss"] for r in half] == pytest.approx(
+        [r["train/CE loss"] for r in full], abs=0.02
+    )
+    assert half[-1]["train/CE loss"] < half[0]["train/CE loss"] - 0.05
+
+
+def test_compiled_blocks_learn_as_uncompiled_ones_do(experiment):
+    small = {"n_layers": 1}
+    plain = rows(experiment("plain", max_steps=2, config=small))
+    compiled = experiment(
+        "compiled", max_steps=2, config=small, module_options={"compile_blocks": True}
+    )
+    assert [r["train/CE loss"] for r in rows(compiled)] == pytest.approx(
+        [r["train/CE loss"] for r in plain], rel=1e-5
+    )
+    keys = Checkpoint.open(list_steps(compiled.run_dir)[-1].path).tensor_names()
+    assert not [key for key in keys if "_orig_mod" in key]
+
+
+def test_a_new_run_takes_weights_and_where_wanted_moments_but_no_step(experiment):
+    first = experiment("first", max_steps=3)
+    checkpoint = Checkpoint.open(list_steps(first.run_dir)[-1].path)
+    with_moments = experiment("with", max_steps=1, start_from=StartFrom(checkpoint, optimizer=True))
+    without = experiment("without", max_steps=1, start_from=StartFrom(checkpoint))
+    assert with_moments.result.steps == without.result.steps == 1
+    # The loss of the first step is that of the weights, whatever the optimizer brought.
+    assert rows(with_moments)[0]["train/CE loss"] == rows(without)[0]["train/CE loss"]
+    assert rows(without)[0]["train/CE loss"] < rows(first)[0]["train/CE loss"]
+
+    def moments(done):
+        (optimizer,) = done.module.trainer.optimizers
+        return [int(state["step"]) for state in optimizer.state.values()]
+
+    assert set(moments(with_moments)) == {4}
+    assert set(moments(without)) == {1}
+
+
+def test_weights_of_another_shape_are_refused(experiment):
+    first = experiment("first", max_steps=1)
+    checkpoint = Checkpoint.open(list_steps(first.run_dir)[-1].path)
+    with pytest.raises(UserError, match=r"ffn_hidden_size|mlp|feed_forward|w1"):
+        experiment("other", config={"ffn_hidden_size": 96}, start_from=StartFrom(checkpoint))
