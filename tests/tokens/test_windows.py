@@ -2,6 +2,9 @@
 wished.
 """
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,7 @@ import torch
 from olmoflow.errors import UserError
 from olmoflow.tokens.mixture import Mixture, Source
 from olmoflow.tokens.reader import TokenShards
-from olmoflow.tokens.windows import IGNORE, StepDataset, WindowReader, window_sizes
+from olmoflow.tokens.windows import IGNORE, ReportedSteps, StepDataset, WindowReader, window_sizes
 
 LENGTH = 50
 
@@ -70,6 +73,13 @@ def test_labels_that_are_ignored_leave_the_inputs_whole(room):
     (batch,) = reader.micro_batches(last, 1)
     assert (batch["labels"] == IGNORE).any()
     assert (batch["input_ids"] >= 0).all()
+
+
+def test_workers_start_without_lightning():
+    code = "import olmoflow.tokens.windows, sys; print('lightning' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+    assert ReportedSteps.__module__ == StepDataset.__module__ == "olmoflow.tokens.windows"
 
 
 def test_a_step_that_cannot_be_cut_says_what_would_do(room):

@@ -14,12 +14,18 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from olmoflow.errors import UserError
 from olmoflow.tokens.mixture import Mixture, OnCap, Source
 from olmoflow.tokens.reader import TokenShards
-from olmoflow.tokens.windows import MicroBatch, StepDataset, WindowReader, window_sizes
+from olmoflow.tokens.windows import (
+    MicroBatch,
+    ReportedSteps,
+    StepDataset,
+    WindowReader,
+    window_sizes,
+)
 
 
 class TokenDataModule(pl.LightningDataModule):
@@ -154,7 +160,7 @@ class Steps:
 
     def __init__(self, dataset: StepDataset, first_step: int, num_workers: int) -> None:
         self.loader: DataLoader[list[MicroBatch] | UserError] = DataLoader(
-            _Told(dataset),
+            ReportedSteps(dataset),
             batch_size=None,
             sampler=_From(first_step),
             num_workers=num_workers,
@@ -169,19 +175,6 @@ class Steps:
             if isinstance(batch, UserError):
                 raise batch
             yield batch
-
-
-class _Told(Dataset[list[MicroBatch] | UserError]):
-    """Returns a mistake instead of raising it: from a worker it would come as its traceback."""
-
-    def __init__(self, dataset: StepDataset) -> None:
-        self.dataset = dataset
-
-    def __getitem__(self, step: int) -> list[MicroBatch] | UserError:
-        try:
-            return self.dataset[step]
-        except UserError as error:
-            return error
 
 
 class _From(Sampler[int]):

@@ -142,6 +142,21 @@ class StepDataset(Dataset[list[MicroBatch]]):
         return self._reader.micro_batches(first, self._share)
 
 
+class ReportedSteps(Dataset[list[MicroBatch] | UserError]):
+    """Steps, or the mistake that stands in a step's way: raised in a worker, a mistake would come
+    to the user as a traceback.
+    """
+
+    def __init__(self, steps: StepDataset) -> None:
+        self._steps = steps
+
+    def __getitem__(self, step: int) -> list[MicroBatch] | UserError:
+        try:
+            return self._steps[step]
+        except UserError as error:
+            return error
+
+
 def window_sizes(shards: TokenShards, source: Source, sequence_length: int) -> Sizes:
     """How many windows a source has and where its groups of chunks begin.
 
