@@ -1,7 +1,7 @@
 # The recipes: `./just` lists them, `./just RECIPE` runs one (CONTRIBUTING.md says when).
 # Recipes run in the environment that setup/python finds or makes, whatever is active outside.
 
-set positional-arguments := true
+set positional-arguments
 set shell := ["sh", "-eu", "-c"]
 
 python := "./setup/python"
@@ -35,13 +35,12 @@ test-system *arguments:
 test-gpu *arguments:
     @{{ python }} -m pytest -m gpu "$@"
 
-# Ruff, mypy and the justfile's form
+# Ruff and mypy
 [group('check')]
 lint:
     @{{ python }} -m ruff check .
     @{{ python }} -m ruff format --check .
     @{{ python }} -m mypy
-    @{{ quote(just_executable()) }} --fmt --check --unstable
 
 # Bring the code into form
 [group('check')]
