@@ -162,7 +162,7 @@ def test_a_mistake_takes_no_name():
 
 
 def test_a_run_that_has_steps_keeps_its_name_whatever_goes_wrong():
-    with (
+    with (  # noqa: PT012 - the mistake ends the claim
         pytest.raises(UserError, match="disk"),
         claim("checkpoint", command="train", config={"lr": 1e-3}, name="run") as work,
     ):
