@@ -156,3 +156,26 @@ def test_a_new_stage_starts_from_a_step_and_its_lineage_says_so(trained, home, c
     shown = capsys.readouterr().out
     assert "first" in shown
     assert '"s"' in shown
+
+
+def test_shards_behind_a_url_train_and_bring_their_tokenizer(home, monkeypatch, capsys):
+    import functools
+    import threading
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    monkeypatch.setenv("OLMOFLOW_CACHE", str(home / "cache"))
+    folder = home / "artifacts" / "shards" / "s"
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=folder)
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}/train"
+        assert main(["train", f"shards={url}", *SMALL, "name=remote", "output=json"]) == 0
+        assert train("name=local", "output=json") == 0
+    finally:
+        server.shutdown()
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    remote, local = (json.loads(line) for line in lines)
+    assert remote["final"]["train/CE loss"] == local["final"]["train/CE loss"]
+    assert (home / "artifacts" / "checkpoint" / "remote" / "tokenizer" / "tokenizer.json").is_file()

@@ -8,6 +8,7 @@ and a thousand start in the same way.
 from __future__ import annotations
 
 import copy
+import hashlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,10 @@ from olmoflow.commands.launch import launch
 from olmoflow.digests import write_json
 from olmoflow.environment import git_diff, installed_packages
 from olmoflow.errors import UserError
+from olmoflow.tokens.format import DIGESTS
+from olmoflow.tokens.remote import Remote
+from olmoflow.tokens.tokenizer import CONFIG as TOKENIZER_CONFIG
+from olmoflow.tokens.tokenizer import TOKENIZER as TOKENIZER_FILE
 
 CONFIG, JOB = "config.yaml", "job.json"
 
@@ -83,7 +88,9 @@ def find_sources(config: Mapping[str, Any]) -> list[Input]:
             raise UserError("shards: missing; give shards=NAME (olmoflow list kind=shards)")
         role = "shards" if reference == config["shards"] else f"data.sources[{index}].shards"
         if "://" in reference:
-            found.append(Input(role, "external", reference, reference, Path(reference)))
+            # The record of digests stands for the tokens: other content is another key.
+            key = hashlib.sha256(Remote(reference).read(DIGESTS)).hexdigest()[:12]
+            found.append(Input(role, "external", reference, key, Path(reference)))
         else:
             found.append(resolve(reference, role, ["shards"]))
     return found
@@ -108,9 +115,7 @@ def prepare_run(
 ) -> None:
     """Leave in the run folder what the ranks read and what a reader may ask later."""
     folder = work.path
-    tokenizer = sources[0].path / TOKENIZER
-    if tokenizer.is_dir():
-        shutil.copytree(tokenizer, folder / TOKENIZER, dirs_exist_ok=True)
+    _copy_tokenizer(sources[0], folder / TOKENIZER)
     (folder / CONFIG).write_text(yaml.safe_dump(dict(config), sort_keys=False))
     write_json(
         folder / JOB,
@@ -123,6 +128,22 @@ def prepare_run(
     )
     (folder / "packages.txt").write_text("\n".join(installed_packages()) + "\n")
     (folder / "git.diff").write_text(git_diff())
+
+
+def _copy_tokenizer(source: Input, target: Path) -> None:
+    """Keep the tokenizer that stands beside the split with the weights, if one does."""
+    if "://" not in source.name:
+        if (source.path / TOKENIZER).is_dir():
+            shutil.copytree(source.path / TOKENIZER, target, dirs_exist_ok=True)
+        return
+    remote = Remote(f"{source.name.rstrip('/').rpartition('/')[0]}/{TOKENIZER}")
+    for name in (TOKENIZER_FILE, TOKENIZER_CONFIG):
+        try:
+            content = remote.read(name)
+        except UserError:
+            return  # shards of somebody's own, without a tokenizer
+        target.mkdir(exist_ok=True)
+        (target / name).write_bytes(content)
 
 
 def _run_ranks(folder: Path, parallel: Mapping[str, Any]) -> dict[str, Any]:
