@@ -121,13 +121,20 @@ def test_metrics_have_the_names_of_olmo_core(trained):
         "train/CE loss",
         "train/PPL",
         "train/Z loss",
+        "train/Z loss unscaled",
+        "train/masked labels (%)",
         "train/global batch size",
         "optim/total grad norm",
         "optim/LR (group 0)",
         "optim/step skipped",
         "throughput/total tokens",
         "throughput/device/TPS",
+        "throughput/device/TPS (actual avg)",
+        "throughput/device/BPS",
         "throughput/device/MFU",
+        "throughput/device/data loading (%)",
+        "throughput/chinchilla multiple",
+        "throughput/total petaflops",
     ):
         assert float(rows[-1][name]) >= 0, name
     assert float(rows[-1]["throughput/total tokens"]) == 2048

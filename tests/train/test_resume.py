@@ -27,7 +27,7 @@ RUN = (
     "warmup=3 optimizer.lr=3e-3 save.every_steps=7 runtime.accelerator=cpu output=json"
 ).split()
 # What a step does not determine.
-TIMED = ("throughput/device/TPS", "throughput/device/MFU")
+TIMED = "throughput/device/"
 
 
 def command(shards, *overrides):
@@ -51,7 +51,10 @@ def finish(folder, arguments):
 
 def curve(folder):
     with (folder / "checkpoint" / "run" / "metrics.csv").open(newline="") as file:
-        return [{k: v for k, v in row.items() if k not in TIMED} for row in csv.DictReader(file)]
+        return [
+            {k: v for k, v in row.items() if not k.startswith(TIMED)}
+            for row in csv.DictReader(file)
+        ]
 
 
 def wait_for_rows(folder, count, process):

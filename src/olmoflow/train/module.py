@@ -172,8 +172,10 @@ class OlmoModule(pl.LightningModule):
         optimizer: torch.optim.Optimizer,
     ) -> None:
         """Enter the step into the averages that the next log line shows."""
-        self.tokens += sum(b["input_ids"].numel() for b in micro_batches) * self.trainer.world_size
+        tokens = sum(b["input_ids"].numel() for b in micro_batches) * self.trainer.world_size
+        self.tokens += tokens
         self.global_targets = targets
+        self._average("train/masked labels (%)").update(100 * (1 - targets / tokens))
         for name, total in totals.items():
             self._average(f"train/{name}").update(total / targets, weight=targets)
         self._average("optim/total grad norm").update(norm)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 
 from olmoflow.train.hardware import peak_flops
 from olmoflow.train.module import OlmoModule
@@ -30,15 +32,23 @@ class Reporter(pl.Callback):
         self.sequence_length = sequence_length
         self.peak_flops: float | None = None
         self.latest: dict[str, float] = {}
-        self._clock = time.perf_counter()
-        self._tokens = 0
+        self._window = self._run = _Stretch()
+        self._waiting_since = time.perf_counter()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin the clock; measure a CPU's peak rate."""
+        """Begin the clocks; measure a CPU's peak rate."""
         assert isinstance(pl_module, OlmoModule)
         device = trainer.strategy.root_device
         self.peak_flops = peak_flops(device, pl_module.model.compute_dtype)
-        self._clock, self._tokens = time.perf_counter(), pl_module.tokens
+        self._window = _Stretch(trainer.global_step, pl_module.tokens)
+        self._run = _Stretch(trainer.global_step, pl_module.tokens)
+        self._waiting_since = time.perf_counter()
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
+    ) -> None:
+        """The data have come."""
+        self._window.data_seconds += time.perf_counter() - self._waiting_since
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
@@ -46,19 +56,76 @@ class Reporter(pl.Callback):
         """Report if it is time."""
         step = trainer.global_step
         regular = step % self.every == 0
-        if not (regular or step == trainer.max_steps or trainer.should_stop):
-            return
-        assert isinstance(pl_module, OlmoModule)
-        # An irregular report at the end leaves the averages to the checkpoint, for the resumed run.
-        metrics = pl_module.collect(reset=regular)
-        now = time.perf_counter()
-        per_second = (pl_module.tokens - self._tokens) / (now - self._clock) / trainer.world_size
-        self._clock, self._tokens = now, pl_module.tokens
-        metrics["throughput/device/TPS"] = per_second
+        if regular or step == trainer.max_steps or trainer.should_stop:
+            assert isinstance(pl_module, OlmoModule)
+            # An irregular report at the end leaves the averages to the checkpoint, for the resumed
+            # run.
+            metrics = pl_module.collect(reset=regular)
+            metrics |= self._throughput(trainer, pl_module) | gpu_memory()
+            self._window = _Stretch(step, pl_module.tokens)
+            self.latest = metrics
+            if trainer.is_global_zero:
+                for sink in self.sinks:
+                    sink(step, metrics)
+        self._waiting_since = time.perf_counter()
+
+    def _throughput(self, trainer: pl.Trainer, module: OlmoModule) -> dict[str, float]:
+        """Speed since the last report and since the start, under OLMo-core's names."""
+        window, run, world = self._window, self._run, trainer.world_size
+        seconds = window.seconds()
+        tps = (module.tokens - window.tokens) / seconds / world
+        average = (module.tokens - run.tokens) / run.seconds() / world
+        steps = trainer.global_step - window.step
+        flops = module.config.flops_per_token(self.sequence_length)
+        metrics = {
+            "total petaflops": module.tokens * flops / 1e15,
+            "chinchilla multiple": module.tokens
+            / (20 * module.config.num_non_embedding_parameters),
+            "device/TPS": tps,
+            "device/TPS (actual avg)": average,
+            "device/BPS": steps / seconds,
+            "device/flopsPS": tps * flops,
+            "device/data loading (s)": window.data_seconds / max(1, steps),
+            "device/data loading (%)": 100 * window.data_seconds / seconds,
+        }
         if self.peak_flops:
-            flops = pl_module.config.flops_per_token(self.sequence_length)
-            metrics["throughput/device/MFU"] = 100 * per_second * flops / self.peak_flops
-        self.latest = metrics
-        if trainer.is_global_zero:
-            for sink in self.sinks:
-                sink(step, metrics)
+            metrics["device/MFU"] = 100 * tps * flops / self.peak_flops
+            metrics["device/MFU (actual avg)"] = 100 * average * flops / self.peak_flops
+        return {f"throughput/{name}": value for name, value in metrics.items()}
+
+
+@dataclass
+class _Stretch:
+    """Part of a run: where it began, and how long it has waited for data.
+
+    Attributes:
+        step: Where it began.
+        tokens: Seen until then.
+        started: Clock at its beginning.
+        data_seconds: Spent on waiting for data.
+    """
+
+    step: int = 0
+    tokens: int = 0
+    started: float = field(default_factory=time.perf_counter)
+    data_seconds: float = 0.0
+
+    def seconds(self) -> float:
+        """How long it has lasted."""
+        return time.perf_counter() - self.started
+
+
+def gpu_memory() -> dict[str, float]:
+    """The most memory that PyTorch has used of a CUDA device; nothing without one."""
+    if not torch.cuda.is_available():
+        return {}
+    total = torch.cuda.get_device_properties().total_memory
+    used = {
+        "active": torch.cuda.max_memory_allocated(),
+        "reserved": torch.cuda.max_memory_reserved(),
+    }
+    metrics = {}
+    for name, amount in used.items():
+        metrics[f"gpu_memory/GPU {name} mem (GiB)"] = amount / 2**30
+        metrics[f"gpu_memory/GPU {name} mem (%)"] = 100 * amount / total
+    return metrics

@@ -35,7 +35,7 @@ class NextTokenPrediction:
             z_loss=self.z_loss,
             chunk=self.chunk_tokens,
         )
-        return LossTerms(
-            cross_entropy + z_loss,
-            {"CE loss": cross_entropy.detach(), "Z loss": z_loss.detach()},
-        )
+        metrics = {"CE loss": cross_entropy.detach(), "Z loss": z_loss.detach()}
+        if self.z_loss:
+            metrics["Z loss unscaled"] = metrics["Z loss"] / self.z_loss
+        return LossTerms(cross_entropy + z_loss, metrics)
