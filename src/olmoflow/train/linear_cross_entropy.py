@@ -53,14 +53,17 @@ class _LinearCrossEntropy(torch.autograd.Function):
             counts = (target != IGNORE).float()
             index = target.clamp(min=0)[:, None]
             logits = (h @ cast.T).float()
-            lse = logits.logsumexp(1)
             picked = logits.gather(1, index).squeeze(1)
-            totals[0] += ((lse - picked) * counts).sum()
+            # One pass over the logits, row by row in the cache; the rest follows from it in place.
+            log_p = logits.log_softmax(1)
+            nll = -log_p.gather(1, index).squeeze(1)
+            lse = picked + nll
+            totals[0] += (nll * counts).sum()
             totals[1] += z_loss * (lse.square() * counts).sum()
             if not wants:
                 continue
             # d/dlogits of (lse - picked + z·lse²) = softmax·(1 + 2 z lse) - onehot
-            p = logits.sub_(lse[:, None]).exp_()
+            p = log_p.exp_()
             p *= ((1 + 2 * z_loss * lse) * counts)[:, None]
             p.scatter_add_(1, index, -counts[:, None])
             p = p.to(hidden.dtype)
