@@ -176,3 +176,9 @@ def test_a_path_may_hold_an_at_sign(tmp_path):
     (tmp_path / "a@b").mkdir()
     (tmp_path / "a@b" / "x.jsonl").write_text("{}")
     assert resolve(str(tmp_path / "a@b"), "corpus", ["corpus"]).path == tmp_path / "a@b"
+
+
+def test_latest_is_the_newest_of_any_kind():
+    make(name="c")
+    newest = make("shards", "tokenize", name="s")
+    assert find("latest").path == newest.path

@@ -295,8 +295,11 @@ def artifacts(kind: str | None = None) -> list[Artifact]:
 
 
 def find(name: str) -> Artifact:
-    """The finished artifact with this name or key, of whatever kind."""
-    matches = [a for a in artifacts() if name in (a.name, a.key)]
+    """The finished artifact with this name or key, of whatever kind; ``latest`` is the newest."""
+    known = artifacts()
+    if name == "latest" and known:
+        return known[-1]
+    matches = [a for a in known if name in (a.name, a.key)]
     if not matches and os.sep not in name:  # a second name, which `artifacts` does not list
         matches = [a for k in KINDS if (a := open_artifact(home() / k / name))]
     if len(matches) > 1:

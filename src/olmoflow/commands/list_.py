@@ -41,7 +41,7 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     Console(soft_wrap=False).print(table)
 
 
-def figures_text(figures: Mapping[str, Any], limit: int = 4) -> str:
+def figures_text(figures: Mapping[str, Any], limit: int = 3) -> str:
     """The first few figures in one line."""
     shown = [
         f"{k} {number_text(v)}" for k, v in figures.items() if isinstance(v, int | float | str)

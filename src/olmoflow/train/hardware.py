@@ -32,6 +32,14 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> float | None:
     return measured_flops(dtype) if device.type == "cpu" else None
 
 
+def lacks_bfloat16(device: torch.device) -> bool:
+    """Whether this is a CPU without instructions for bfloat16, fifty times slower than in fp32."""
+    known = hasattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported")
+    if device.type != "cpu" or not known:
+        return False
+    return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def measured_flops(dtype: torch.dtype, seconds: float = 0.6) -> float:
     """FLOP/s of a square matrix product on this CPU: the best of several rounds."""
     # Some processors have no instructions for bfloat16 and are fifty times slower: begin small.

@@ -175,9 +175,9 @@ class OlmoModule(pl.LightningModule):
         tokens = sum(b["input_ids"].numel() for b in micro_batches) * self.trainer.world_size
         self.tokens += tokens
         self.global_targets = targets
-        self._average("train/masked labels (%)").update(100 * (1 - targets / tokens))
         for name, total in totals.items():
             self._average(f"train/{name}").update(total / targets, weight=targets)
+        self._average("train/masked labels (%)").update(100 * (1 - targets / tokens))
         self._average("optim/total grad norm").update(norm)
         if isinstance(optimizer, SkipStepAdamW):
             self._average("optim/step skipped").update(optimizer.step_skipped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
-from olmoflow.train.hardware import peak_flops
+from olmoflow.train.hardware import lacks_bfloat16, peak_flops
 from olmoflow.train.module import OlmoModule
 
 Sink = Callable[[int, dict[str, float]], None]
@@ -39,7 +40,14 @@ class Reporter(pl.Callback):
         """Begin the clocks; measure a CPU's peak rate."""
         assert isinstance(pl_module, OlmoModule)
         device = trainer.strategy.root_device
-        self.peak_flops = peak_flops(device, pl_module.model.compute_dtype)
+        dtype = pl_module.model.compute_dtype
+        if dtype is torch.bfloat16 and trainer.is_global_zero and lacks_bfloat16(device):
+            print(
+                "dtype=bfloat16: this processor has no instructions for it, dtype=float32 is many "
+                "times faster here",
+                file=sys.stderr,
+            )
+        self.peak_flops = peak_flops(device, dtype)
         self._window = _Stretch(trainer.global_step, pl_module.tokens)
         self._run = _Stretch(trainer.global_step, pl_module.tokens)
         self._waiting_since = time.perf_counter()
