@@ -21,24 +21,15 @@ from typing import Any
 
 import torch
 
-from olmoflow.model import Olmo3Config
 from olmoflow.train.hardware import measured_flops
 
 HERE = Path(__file__).parent / "trainers"
 sys.path.insert(0, str(HERE))
-from turns import BATCH, SEQUENCE, SHAPE  # noqa: E402
+from turns import BATCH, SEQUENCE  # noqa: E402
+from with_olmoflow import CONFIG  # noqa: E402
 
 OLMO_CORE = HERE.parents[1] / ".peers" / "olmo-core" / "bin" / "python"
 WARM_UP, STEPS, ROUNDS = 3, 3, 7
-CONFIG = Olmo3Config(
-    vocab_size=SHAPE["vocab_size"],
-    d_model=SHAPE["d_model"],
-    n_layers=SHAPE["n_layers"],
-    n_heads=SHAPE["n_heads"],
-    n_kv_heads=SHAPE["n_heads"],
-    ffn_hidden_size=SHAPE["ffn_hidden_size"],
-    sliding_window=SHAPE["window"],
-)
 VERSIONS = {"ai2-olmo-core": "3.0.0"}
 LIMITS = {"float32 eager": {"ai2-olmo-core": 1.0}, "float32 compiled": {"ai2-olmo-core": 1.0}}
 

@@ -36,6 +36,17 @@ from olmoflow.train.save_policy import SavePolicy
 from olmoflow.train.schedules import Constant
 
 
+CONFIG = Olmo3Config(
+    vocab_size=SHAPE["vocab_size"],
+    d_model=SHAPE["d_model"],
+    n_layers=SHAPE["n_layers"],
+    n_heads=SHAPE["n_heads"],
+    n_kv_heads=SHAPE["n_heads"],
+    ffn_hidden_size=SHAPE["ffn_hidden_size"],
+    sliding_window=SHAPE["window"],
+)
+
+
 class SameBatch(pl.LightningDataModule):
     """One batch, again and again."""
 
@@ -70,18 +81,9 @@ class TakeTurns:
 def main() -> None:
     dtype, compiled = settings()
     memory = Memory()
-    config = Olmo3Config(
-        vocab_size=SHAPE["vocab_size"],
-        d_model=SHAPE["d_model"],
-        n_layers=SHAPE["n_layers"],
-        n_heads=SHAPE["n_heads"],
-        n_kv_heads=SHAPE["n_heads"],
-        ffn_hidden_size=SHAPE["ffn_hidden_size"],
-        sliding_window=SHAPE["window"],
-    )
     optimizer = functools.partial(SkipStepAdamW, lr=LR, betas=BETAS, weight_decay=WEIGHT_DECAY)
     module = OlmoModule(
-        config,
+        CONFIG,
         NextTokenPrediction(z_loss=Z_LOSS),
         optimizer,
         Constant(),

@@ -20,6 +20,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 from torchmetrics import MeanMetric
 
+from olmoflow.errors import UserError
 from olmoflow.model import Olmo3, Olmo3Config, initialise
 from olmoflow.model.attention import AttentionBackend
 from olmoflow.model.checkpoint import Checkpoint
@@ -113,6 +114,11 @@ class OlmoModule(pl.LightningModule):
         checkpoint = self.start_from.checkpoint
         checkpoint.load_model(self.model)
         if self.start_from.optimizer:
+            if not checkpoint.has_optimizer:
+                raise UserError(
+                    f"carry_optimizer=true: {checkpoint.path} holds no optimizer state; expected a "
+                    "checkpoint that does, or carry_optimizer=false"
+                )
             optimizer = self.trainer.optimizers[0]
             checkpoint.load_optimizer(self.model, optimizer, groups=False)
 
