@@ -35,7 +35,6 @@ from olmoflow.train.optimizer import SkipStepAdamW
 from olmoflow.train.save_policy import SavePolicy
 from olmoflow.train.schedules import Constant
 
-
 CONFIG = Olmo3Config(
     vocab_size=SHAPE["vocab_size"],
     d_model=SHAPE["d_model"],
