@@ -140,7 +140,7 @@ def test_metrics_have_the_names_of_olmo_core(trained):
     assert float(rows[-1]["throughput/total tokens"]) == 2048
 
 
-def test_wandb_without_a_key_leaves_a_real_offline_run_that_resume_continues(trained, home):
+def test_wandb_without_a_key_leaves_a_real_offline_run_that_resume_continues(trained, home, capsys):
     run_id = (trained / "wandb_id.txt").read_text().strip()
     (folder,) = (trained / "wandb").glob("offline-run-*")
     assert folder.name.endswith(run_id)
@@ -149,7 +149,11 @@ def test_wandb_without_a_key_leaves_a_real_offline_run_that_resume_continues(tra
     copy = home / "artifacts" / "checkpoint" / "first"
     (copy / "provenance.json").rename(copy / "provenance.away")
     try:
-        assert train("name=first", "logger=wandb") == 0
+        final = json.loads((copy / "provenance.away").read_text())["figures"]["train/CE loss"]
+        capsys.readouterr()
+        assert train("name=first", "logger=wandb", "output=json") == 0
+        # Killed after the last checkpoint: nothing was left to train, and nothing is lost.
+        assert json.loads(capsys.readouterr().out)["final"]["train/CE loss"] == final
         assert (trained / "wandb_id.txt").read_text().strip() == run_id
         assert all(f.name.endswith(run_id) for f in (trained / "wandb").glob("offline-run-*"))
     finally:

@@ -98,7 +98,7 @@ def fit(
     complete = list_steps(series)
     resumed = complete[-1] if complete else None
     file = MetricsFile(options.run_dir / METRICS)
-    file.resume_at(resumed.step if resumed else 0, options.log_every)
+    file.resume_at(resumed.step if resumed else 0, options.log_every, last_step)
     stop, progress = StopSignal(), Progress(last_step, shown=options.progress)
     strategy = HSDPStrategy(
         options.replicate, options.shard, series=series, asynchronous=options.save.asynchronous
@@ -129,7 +129,9 @@ def fit(
         stopped = "signal"
     elif trainer.global_step < options.max_steps:
         stopped = "hard_stop"
-    return FitResult(trainer.global_step, module.tokens, reporter.latest, stopped)
+    # Nothing was left to be done for a run that was killed after its last checkpoint.
+    final = reporter.latest or file.last()
+    return FitResult(trainer.global_step, module.tokens, final, stopped)
 
 
 def _quieten() -> None:

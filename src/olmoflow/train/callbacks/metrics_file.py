@@ -17,9 +17,19 @@ class MetricsFile:
         self.path = path
         self.columns: list[str] = ["step"]
 
-    def resume_at(self, step: int, every: int) -> None:
-        """Drop the rows of steps that will be done again, and of an end that was none."""
-        rows = [r for r in self._read() if int(r["step"]) <= step and int(r["step"]) % every == 0]
+    def resume_at(self, step: int, every: int, last_step: int) -> None:
+        """Drop the rows of steps that will be done again, and of an end that was none.
+
+        Args:
+            step: Where the run is taken up.
+            every: Steps between two regular rows.
+            last_step: Where it ends; its row stands, regular or not.
+        """
+        rows = [
+            row
+            for row in self._read()
+            if (number := int(row["step"])) <= step and (number % every == 0 or number == last_step)
+        ]
         if self.path.exists():
             self._write(rows)
 
@@ -33,6 +43,11 @@ class MetricsFile:
             return
         with self.path.open("a", newline="") as file:
             csv.DictWriter(file, self.columns).writerow(row)
+
+    def last(self) -> dict[str, float]:
+        """The metrics of the last row; empty if there is none."""
+        rows = self._read()
+        return {k: float(v) for k, v in rows[-1].items() if k != "step" and v} if rows else {}
 
     def _read(self) -> list[dict[str, str]]:
         if not self.path.exists():
