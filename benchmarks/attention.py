@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import torch
+from comparison import compare
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -51,18 +51,8 @@ Step = Callable[[], float]
 def _row(case: str, ours: Step, peer: Step, peer_name: str) -> dict[str, Any]:
     ours(), peer()  # warm up
     pairs = [(ours(), peer()) for _ in range(ROUNDS)]
-    ratios = [mine / other for mine, other in pairs]
-    return {
-        "case": case,
-        "metric": "speed",
-        "ours": median(mine for mine, _ in pairs),
-        "peer": median(other for _, other in pairs),
-        "peer_name": peer_name,
-        "unit": "tokens/s",
-        "ratio": median(ratios),
-        "ratio_min": min(ratios),
-        "ratio_max": max(ratios),
-    }
+    mine, theirs = zip(*pairs, strict=True)
+    return compare(case, mine, theirs, peer_name, "tokens/s")
 
 
 def _ours(length: int) -> Step:

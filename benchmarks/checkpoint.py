@@ -12,7 +12,6 @@ on a busy machine.
 from __future__ import annotations
 
 import shutil
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from typing import Any
 
 import torch
 import torch.distributed.checkpoint as dcp
+from comparison import compare
 from torch.distributed.checkpoint.state_dict import get_state_dict
 
 from olmoflow.model import Olmo3, Olmo3Config, initialise
@@ -69,18 +69,7 @@ def _compare(case: str, folder: Path, ours: Save, peer: Save) -> dict[str, Any]:
             shutil.rmtree(folder / "series")
             if repetition:
                 found.append(blocked)
-    ratios = [theirs / own for own, theirs in zip(*seconds, strict=True)]
-    return {
-        "case": case,
-        "metric": "speed",
-        "ours": statistics.median(seconds[0]),
-        "peer": statistics.median(seconds[1]),
-        "peer_name": "torch",
-        "unit": "s blocked",
-        "ratio": statistics.median(ratios),
-        "ratio_min": min(ratios),
-        "ratio_max": max(ratios),
-    }
+    return compare(case, *seconds, "torch", "s blocked")
 
 
 def _ours(state: tuple[Olmo3, torch.optim.Optimizer], asynchronous: bool) -> Save:

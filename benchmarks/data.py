@@ -10,7 +10,6 @@ they are stored, in batches of a ``DataLoader``.
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from comparison import compare
 from torch.utils.data import DataLoader, Dataset
 
 from olmoflow.documents import Document
@@ -57,18 +57,7 @@ def _compare(case: str, shards: Path, length: int, sequences: int, workers: int)
             speed = _tokens_per_second(loader, length * sequences)
             if repetition:
                 found.append(speed)
-    ratios = [a / b for a, b in zip(*speeds, strict=True)]
-    return {
-        "case": case,
-        "metric": "speed",
-        "ours": statistics.median(speeds[0]),
-        "peer": statistics.median(speeds[1]),
-        "peer_name": "litdata",
-        "unit": "tokens/s",
-        "ratio": statistics.median(ratios),
-        "ratio_min": min(ratios),
-        "ratio_max": max(ratios),
-    }
+    return compare(case, *speeds, "litdata", "tokens/s")
 
 
 def _tokens_per_second(batches: Iterator[Any], tokens: int) -> float:

@@ -34,7 +34,7 @@ COLUMNS = ("case", "metric", "ours", "peer", "peer_name", "unit", "ratio", "rati
 
 def main() -> int:
     """Run the benchmark that the command line names."""
-    names = sorted(p.stem for p in HERE.glob("*.py") if p.stem != "run")
+    names = sorted(p.stem for p in HERE.glob("*.py") if p.stem not in ("run", "comparison"))
     if len(sys.argv) != 2 or sys.argv[1] not in names:
         print(f"usage: run.py {{{','.join(names)}}}", file=sys.stderr)
         return 2

@@ -11,13 +11,14 @@ over arrays as ours does.
 from __future__ import annotations
 
 import os
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import files, version
 from pathlib import Path
 from typing import Any
+
+from comparison import compare
 
 from olmoflow.curate.installed_text import installed_packages
 from olmoflow.tokens.bpe import train_bpe
@@ -62,23 +63,8 @@ def _compare(
             encode(part)
             if number:  # the first part warms up
                 speeds[name].append(size / (time.perf_counter() - start))
-    rows = []
-    for peer in peers:
-        ratios = [a / b for a, b in zip(speeds["olmoflow"], speeds[peer], strict=True)]
-        rows.append(
-            {
-                "case": case,
-                "metric": "speed",
-                "ours": statistics.median(speeds["olmoflow"]),
-                "peer": statistics.median(speeds[peer]),
-                "peer_name": peer,
-                "unit": "MB/s",
-                "ratio": statistics.median(ratios),
-                "ratio_min": min(ratios),
-                "ratio_max": max(ratios),
-            }
-        )
-    return rows
+    mine = speeds.pop("olmoflow")
+    return [compare(case, mine, theirs, peer, "MB/s") for peer, theirs in speeds.items()]
 
 
 def _ours(tokenizer: Tokenizer, threads: int) -> Encode:

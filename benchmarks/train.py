@@ -13,19 +13,19 @@ it there. `matrix products` is the share of the processor's rate for them that o
 from __future__ import annotations
 
 import json
-import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+from comparison import compare
 
 from olmoflow.train.hardware import measured_flops
 
 HERE = Path(__file__).parent / "trainers"
 sys.path.insert(0, str(HERE))
-from turns import BATCH, SEQUENCE  # noqa: E402
+from task import BATCH, SEQUENCE  # noqa: E402
 from with_olmoflow import CONFIG  # noqa: E402
 
 OLMO_CORE = HERE.parents[1] / ".peers" / "olmo-core" / "bin" / "python"
@@ -95,30 +95,11 @@ def _measure(dtype: str, mode: str, rate: float) -> list[dict[str, Any]]:
     for trainer in trainers.values():
         trainer.close()
     case = f"{dtype} {'compiled' if mode == 'compile' else mode}"
+    ours, ours_memory = speeds.pop("olmoflow"), memory.pop("olmoflow")
     rows = []
-    for peer in ("transformers", "ai2-olmo-core"):
-        ratios = [a / b for a, b in zip(speeds["olmoflow"], speeds[peer], strict=True)]
-        ours, theirs = (statistics.median(speeds[name]) for name in ("olmoflow", peer))
-        rows.append(_row(case, "speed", ours, theirs, peer, "tokens/s", ratios))
-        ratio = memory[peer] / memory["olmoflow"]
-        rows.append(_row(case, "memory", memory["olmoflow"], memory[peer], peer, "MiB", [ratio]))
-    shares = [s * CONFIG.flops_per_token(SEQUENCE) / rate for s in speeds["olmoflow"]]
-    reached = statistics.median(shares) * rate / 1e9
-    rows.append(_row(case, "speed", reached, rate / 1e9, "matrix products", "GFLOP/s", shares))
-    return rows
-
-
-def _row(
-    case: str, metric: str, ours: float, peer: float, name: str, unit: str, ratios: list[float]
-) -> dict[str, Any]:
-    return {
-        "case": case,
-        "metric": metric,
-        "ours": ours,
-        "peer": peer,
-        "peer_name": name,
-        "unit": unit,
-        "ratio": statistics.median(ratios),
-        "ratio_min": min(ratios),
-        "ratio_max": max(ratios),
-    }
+    for peer, theirs in speeds.items():
+        rows.append(compare(case, ours, theirs, peer, "tokens/s"))
+        rows.append(compare(case, [ours_memory], [memory[peer]], peer, "MiB", metric="memory"))
+    reached = [speed * CONFIG.flops_per_token(SEQUENCE) / 1e9 for speed in ours]
+    rates = [rate / 1e9] * len(reached)
+    return [*rows, compare(case, reached, rates, "matrix products", "GFLOP/s")]

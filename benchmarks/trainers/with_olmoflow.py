@@ -13,19 +13,7 @@ import lightning.pytorch as pl
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from turns import (
-    BATCH,
-    BETAS,
-    LR,
-    MAX_NORM,
-    SEQUENCE,
-    SHAPE,
-    WEIGHT_DECAY,
-    Z_LOSS,
-    Memory,
-    Turns,
-    settings,
-)
+import task
 
 from olmoflow.model import Olmo3Config
 from olmoflow.train.fit import FitOptions, fit
@@ -36,13 +24,13 @@ from olmoflow.train.save_policy import SavePolicy
 from olmoflow.train.schedules import Constant
 
 CONFIG = Olmo3Config(
-    vocab_size=SHAPE["vocab_size"],
-    d_model=SHAPE["d_model"],
-    n_layers=SHAPE["n_layers"],
-    n_heads=SHAPE["n_heads"],
-    n_kv_heads=SHAPE["n_heads"],
-    ffn_hidden_size=SHAPE["ffn_hidden_size"],
-    sliding_window=SHAPE["window"],
+    vocab_size=task.SHAPE["vocab_size"],
+    d_model=task.SHAPE["d_model"],
+    n_layers=task.SHAPE["n_layers"],
+    n_heads=task.SHAPE["n_heads"],
+    n_kv_heads=task.SHAPE["n_heads"],
+    ffn_hidden_size=task.SHAPE["ffn_hidden_size"],
+    sliding_window=task.SHAPE["window"],
 )
 
 
@@ -51,7 +39,7 @@ class SameBatch(pl.LightningDataModule):
 
     def train_dataloader(self) -> Iterator[list[dict[str, torch.Tensor]]]:
         """Without end."""
-        ids = torch.randint(SHAPE["vocab_size"], (BATCH, SEQUENCE + 1))
+        ids = torch.randint(task.SHAPE["vocab_size"], (task.BATCH, task.SEQUENCE + 1))
         batch = {"input_ids": ids[:, :-1], "labels": ids[:, 1:]}
         while True:
             yield [batch]
@@ -60,7 +48,7 @@ class SameBatch(pl.LightningDataModule):
 class TakeTurns:
     """Stands where the metrics of each step go: there a turn ends and the next is waited for."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: task.Turns) -> None:
         self.turns = turns
         self.left = self.turns.next()
         self.steps, self.started = self.left, time.perf_counter()
@@ -78,19 +66,21 @@ class TakeTurns:
 
 
 def main() -> None:
-    dtype, compiled = settings()
-    memory = Memory()
-    optimizer = functools.partial(SkipStepAdamW, lr=LR, betas=BETAS, weight_decay=WEIGHT_DECAY)
+    dtype, compiled = task.settings()
+    memory = task.Memory()
+    optimizer = functools.partial(
+        SkipStepAdamW, lr=task.LR, betas=task.BETAS, weight_decay=task.WEIGHT_DECAY
+    )
     module = OlmoModule(
         CONFIG,
-        NextTokenPrediction(z_loss=Z_LOSS),
+        NextTokenPrediction(z_loss=task.Z_LOSS),
         optimizer,
         Constant(),
-        max_grad_norm=MAX_NORM,
+        max_grad_norm=task.MAX_NORM,
         compute_dtype=getattr(torch, dtype),
         compile_blocks=compiled,
     )
-    turns = Turns(memory)
+    turns = task.Turns(memory)
     with tempfile.TemporaryDirectory() as folder:
         options = FitOptions(
             run_dir=Path(folder),
@@ -101,7 +91,7 @@ def main() -> None:
             progress=False,
             sinks=[TakeTurns(turns)],
         )
-        fit(module, SameBatch(), options, sequence_length=SEQUENCE)
+        fit(module, SameBatch(), options, sequence_length=task.SEQUENCE)
 
 
 if __name__ == "__main__":

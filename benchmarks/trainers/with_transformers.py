@@ -9,32 +9,21 @@ import torch
 from transformers import Olmo3Config, Olmo3ForCausalLM
 
 sys.path.insert(0, str(Path(__file__).parent))
-from turns import (
-    BATCH,
-    BETAS,
-    LR,
-    MAX_NORM,
-    SEQUENCE,
-    SHAPE,
-    WEIGHT_DECAY,
-    Memory,
-    Turns,
-    settings,
-)
+import task
 
 
 def main() -> None:
-    dtype, compiled = settings()
-    memory = Memory()
-    layers = SHAPE["n_layers"]
+    dtype, compiled = task.settings()
+    memory = task.Memory()
+    layers = task.SHAPE["n_layers"]
     config = Olmo3Config(
-        vocab_size=SHAPE["vocab_size"],
-        hidden_size=SHAPE["d_model"],
+        vocab_size=task.SHAPE["vocab_size"],
+        hidden_size=task.SHAPE["d_model"],
         num_hidden_layers=layers,
-        num_attention_heads=SHAPE["n_heads"],
-        num_key_value_heads=SHAPE["n_heads"],
-        intermediate_size=SHAPE["ffn_hidden_size"],
-        sliding_window=SHAPE["window"],
+        num_attention_heads=task.SHAPE["n_heads"],
+        num_key_value_heads=task.SHAPE["n_heads"],
+        intermediate_size=task.SHAPE["ffn_hidden_size"],
+        sliding_window=task.SHAPE["window"],
         layer_types=[
             "full_attention" if (i + 1) % 4 == 0 else "sliding_attention" for i in range(layers)
         ],
@@ -46,19 +35,23 @@ def main() -> None:
     if compiled:
         model.compile()
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=LR, betas=BETAS, weight_decay=WEIGHT_DECAY, fused=True
+        model.parameters(),
+        lr=task.LR,
+        betas=task.BETAS,
+        weight_decay=task.WEIGHT_DECAY,
+        fused=True,
     )
-    ids = torch.randint(SHAPE["vocab_size"], (BATCH, SEQUENCE))
+    ids = torch.randint(task.SHAPE["vocab_size"], (task.BATCH, task.SEQUENCE))
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
             loss = model(input_ids=ids, labels=ids).loss
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_NORM)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), task.MAX_NORM)
         optimizer.step()
         optimizer.zero_grad()
 
-    Turns(memory).serve(step)
+    task.Turns(memory).serve(step)
 
 
 if __name__ == "__main__":

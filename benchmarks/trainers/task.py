@@ -1,4 +1,4 @@
-"""How a trainer is measured: it stays alive, and trains when it is its turn.
+"""The task of all trainers, and how each is measured: it stays alive and trains in its turn.
 
 `benchmarks/train.py` starts one process for each trainer and gives them turns, so that whatever
 else the machine does meets all of them alike. A line with a number of steps on standard input asks
