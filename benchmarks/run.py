@@ -62,7 +62,8 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         table.add_column(column, justify="left" if column in ("case", "peer_name") else "right")
     for row in rows:
         table.add_row(*(_text(row.get(column)) for column in COLUMNS))
-    Console().print(table)
+    # A file has no width of its own.
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
 def machine() -> dict[str, Any]:
