@@ -1,6 +1,6 @@
 """Writing a step from a stream of tensors, as imports do, with bounded memory."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from torch.distributed.checkpoint.planner import SavePlan
 from torch.distributed.checkpoint.storage import WriteResult
 
 from olmoflow.errors import UserError
+from olmoflow.model.bounded_groups import bounded_groups
 from olmoflow.model.checkpoint.digests import FileDigest
 from olmoflow.model.checkpoint.folder import finish, make_room, partial_folder, write_small_files
 from olmoflow.model.checkpoint.step import MODEL_PREFIX, OPTIMIZER_PREFIX, Checkpoint, step_folder
@@ -59,7 +60,7 @@ def _write_files(partial: Path, entries: Iterable[tuple[str, Tensor]], max_file_
     writer.set_up_storage_writer(is_coordinator=True)
     index = Metadata({}, planner_data={})
     written: list[list[WriteResult]] = []
-    for group in _groups(entries, max_file_bytes):
+    for group in bounded_groups(entries, max_file_bytes):
         if twice := group.keys() & index.state_dict_metadata.keys():
             raise UserError(f"tensor {min(twice)!r} comes twice")
         written.append(_write_file(writer, len(written), group, index))
@@ -81,19 +82,3 @@ def _write_file(
     # As in a state dict {"model": {…}, "optimizer": {…}}: for torch's own conversion tools.
     index.planner_data.update((key, tuple(key.split(".", 1))) for key in group)
     return writer.write_data(planner.finish_plan(plan), planner).value()
-
-
-def _groups(entries: Iterable[tuple[str, Tensor]], max_bytes: int) -> Iterator[dict[str, Tensor]]:
-    """Cut a stream of tensors into groups of at most `max_bytes`, or of one larger tensor."""
-    group: dict[str, Tensor] = {}
-    size = 0
-    for name, tensor in entries:
-        if group and size + tensor.nbytes > max_bytes:
-            yield group
-            group, size = {}, 0
-        if name in group:
-            raise UserError(f"tensor {name!r} comes twice")
-        group[name] = tensor
-        size += tensor.nbytes
-    if group:
-        yield group

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from olmoflow.errors import UserError
+from olmoflow.model.bounded_groups import bounded_groups
 from olmoflow.model.config import Olmo3Config
 from olmoflow.model.hf.config import to_hf_config
 from olmoflow.model.hf.names import NAMES, VOCABULARY
@@ -90,7 +91,7 @@ def _write_weights(
 
     shards: list[list[str]] = []
     size, stored = 0, dtype or torch.float32
-    for shard in _shards(exported(), max_shard_bytes):
+    for shard in bounded_groups(exported(), max_shard_bytes):
         save_file(shard, folder / _temporary(len(shards)), metadata={"format": "pt"})
         shards.append(list(shard))
         size += sum(tensor.nbytes for tensor in shard.values())
@@ -114,19 +115,6 @@ def _write_weights(
 def _temporary(number: int) -> str:
     """A file's name until the number of files is known."""
     return f"{number}.safetensors"
-
-
-def _shards(tensors: Iterable[tuple[str, Tensor]], max_bytes: int) -> Iterator[dict[str, Tensor]]:
-    shard: dict[str, Tensor] = {}
-    size = 0
-    for name, tensor in tensors:
-        if shard and size + tensor.nbytes > max_bytes:
-            yield shard
-            shard, size = {}, 0
-        shard[name] = tensor
-        size += tensor.nbytes
-    if shard:
-        yield shard
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
