@@ -20,6 +20,9 @@ NEEDS = {
     ("schedule", "half_cosine"): ["schedule.start=100"],
     ("tokenizer", "dolma2_local"): ["tokenizer.ranks=ranks.tiktoken"],
     ("tokenizer", "folder"): ["tokenizer.source=folder"],
+    ("parallel", "ddp"): ["parallel.ranks=8"],
+    ("parallel", "fsdp"): ["parallel.ranks=8"],
+    ("parallel", "hsdp"): ["parallel.ranks=16"],
 }
 GIVEN = {
     "generate": ["checkpoint=c"],

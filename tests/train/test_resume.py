@@ -110,12 +110,12 @@ def test_two_ranks_go_on_where_one_was_killed_and_one_ends_what_two_began(whole,
     uninterrupted, _ = whole
     # Fewer sequences fit into the micro-batch of a rank that has half of the batch.
     arguments = command(shards, "name=run", "runtime.micro_batch_sequences=2")
-    for rows, parallel in ((9, []), (22, ["parallel.shard=2"])):
+    for rows, parallel in ((9, []), (22, ["parallel=fsdp", "parallel.ranks=2"])):
         process = start(tmp_path, [*arguments, *parallel])
         wait_for_rows(tmp_path, rows, process)
         process.kill()
         process.communicate()
-    finish(tmp_path, [*arguments, "parallel.replicate=2"])
+    finish(tmp_path, [*arguments, "parallel=ddp", "parallel.ranks=2"])
     expected, found = curve(uninterrupted), curve(tmp_path)
     assert [r["step"] for r in found] == [r["step"] for r in expected]
     for name in ("train/CE loss", "optim/total grad norm", "optim/LR (group 0)"):
@@ -125,7 +125,8 @@ def test_two_ranks_go_on_where_one_was_killed_and_one_ends_what_two_began(whole,
 
 @pytest.mark.distributed
 def test_a_failing_rank_is_one_line(shards, tmp_path):
-    arguments = command(shards, "parallel.shard=2", "runtime.micro_batch_sequences=8")
+    two = ["parallel=fsdp", "parallel.ranks=2"]
+    arguments = command(shards, *two, "runtime.micro_batch_sequences=8")
     process = start(tmp_path, arguments)
     _, errors = process.communicate()
     assert process.returncode != 0

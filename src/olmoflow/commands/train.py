@@ -22,6 +22,7 @@ from olmoflow.commands.launch import launch
 from olmoflow.digests import write_json
 from olmoflow.environment import git_diff, installed_packages
 from olmoflow.errors import UserError
+from olmoflow.mesh import Mesh
 from olmoflow.tokens.format import DIGESTS
 from olmoflow.tokens.remote import Remote
 from olmoflow.tokens.tokenizer import CONFIG as TOKENIZER_CONFIG
@@ -32,6 +33,7 @@ CONFIG, JOB = "config.yaml", "job.json"
 
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Train; see ``conf/train.yaml`` for the settings."""
+    mesh = Mesh.of(config["parallel"], config["cluster"]["ranks"])
     sources = find_sources(config)
     start = find_checkpoint(config["checkpoint"]) if config["checkpoint"] else None
     inputs = [*sources, *([start] if start else [])]
@@ -44,7 +46,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     ) as work:
         if work.finished is None:
             prepare_run(work, config, overrides, sources, start)
-            outcome = _run_ranks(work.path, config["parallel"])
+            outcome = _run_ranks(work.path, mesh)
             if outcome["stopped"] == "signal":
                 raise KeyboardInterrupt
             work.finish(
@@ -146,10 +148,9 @@ def _copy_tokenizer(source: Input, target: Path) -> None:
         (target / name).write_bytes(content)
 
 
-def _run_ranks(folder: Path, parallel: Mapping[str, Any]) -> dict[str, Any]:
-    processes = int(parallel["replicate"]) * int(parallel["shard"])
-    if processes > 1:
-        return launch("olmoflow.commands.train_rank", folder, processes)
+def _run_ranks(folder: Path, mesh: Mesh) -> dict[str, Any]:
+    if mesh.ranks > 1:
+        return launch("olmoflow.commands.train_rank", folder, mesh.ranks)
     from olmoflow.commands.train_rank import train
 
     return train(folder)

@@ -20,6 +20,7 @@ from olmoflow.commands.checkpoints import TOKENIZER, open_checkpoint
 from olmoflow.commands.launch import OUTCOME, die_with_parent
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
+from olmoflow.mesh import Mesh
 
 CONFIG, JOB = "config.yaml", "job.json"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -50,8 +51,7 @@ def train(folder: Path) -> dict[str, Any]:
         max_steps=config["max_steps"],
         hard_stop=config["hard_stop"],
         accelerator=config["runtime"]["accelerator"],
-        replicate=config["parallel"]["replicate"],
-        shard=config["parallel"]["shard"],
+        mesh=Mesh.of(config["parallel"]),
         save=SavePolicy(**config["save"]),
         log_every=config["log_every"],
         progress=config["runtime"]["progress"],

@@ -13,6 +13,7 @@ import lightning.pytorch as pl
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
+from olmoflow.mesh import Mesh
 from olmoflow.model.checkpoint import list_steps
 from olmoflow.train.allocator import keep_freed_memory
 from olmoflow.train.callbacks import (
@@ -57,8 +58,7 @@ class FitOptions:
         max_steps: The schedule's and the data's last step.
         hard_stop: Stop earlier, at this step.
         accelerator: auto, cpu, cuda or mps.
-        replicate: Groups of ranks that hold the whole model.
-        shard: Ranks that share one.
+        mesh: How the ranks share the work.
         save: When checkpoints are written and which are kept.
         log_every: Steps between two reports.
         progress: Show where the run is.
@@ -70,8 +70,7 @@ class FitOptions:
     max_steps: int
     hard_stop: int | None = None
     accelerator: str = "auto"
-    replicate: int = 1
-    shard: int = 1
+    mesh: Mesh = field(default_factory=Mesh)
     save: SavePolicy = field(default_factory=SavePolicy)
     log_every: int = 10
     progress: bool = True
@@ -100,10 +99,8 @@ def fit(
     file = MetricsFile(options.run_dir / METRICS)
     file.resume_at(resumed.step if resumed else 0, options.log_every, last_step)
     stop, progress = StopSignal(), Progress(last_step, shown=options.progress)
-    strategy = HSDPStrategy(
-        options.replicate, options.shard, series=series, asynchronous=options.save.asynchronous
-    )
-    world = options.replicate * options.shard
+    strategy = HSDPStrategy(options.mesh, series=series, asynchronous=options.save.asynchronous)
+    world = options.mesh.ranks
     reporter = Reporter(options.log_every, sequence_length, [file, progress, *options.sinks])
     trainer = pl.Trainer(
         accelerator="gpu" if options.accelerator == "cuda" else options.accelerator,

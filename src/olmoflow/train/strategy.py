@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 from olmoflow.errors import UserError
+from olmoflow.mesh import Mesh
 from olmoflow.model.checkpoint import Checkpoint, CheckpointWriter
 from olmoflow.train.module import OlmoModule
 
@@ -27,17 +28,14 @@ class HSDPStrategy(ModelParallelStrategy):
     """Hybrid sharding: the model is sharded within groups of ranks and replicated across them.
 
     Args:
-        replicate: Groups.
-        shard: Ranks of a group.
+        mesh: How the ranks share the work.
         series: The folder of the checkpoint series.
         asynchronous: Training goes on while a checkpoint is written.
     """
 
-    def __init__(
-        self, replicate: int, shard: int, *, series: Path, asynchronous: bool = True
-    ) -> None:
+    def __init__(self, mesh: Mesh, *, series: Path, asynchronous: bool = True) -> None:
         super().__init__()
-        self.replicate, self.shard = replicate, shard
+        self.layout = mesh
         self.writer = CheckpointWriter(series, asynchronous=asynchronous)
         self.mesh: DeviceMesh | None = None
 
@@ -45,17 +43,15 @@ class HSDPStrategy(ModelParallelStrategy):
     def setup_environment(self) -> None:
         ParallelStrategy.setup_environment(self)
         self.set_world_ranks()
-        expected = self.replicate * self.shard
-        if self.world_size != expected:
+        if self.world_size != self.layout.ranks:
             raise UserError(
-                f"parallel: replicate={self.replicate} × shard={self.shard} expects {expected} "
-                f"ranks, {self.world_size} were started"
+                f"parallel.ranks={self.layout.ranks}: {self.world_size} ranks were started"
             )
         if self.world_size > 1:
             self._setup_distributed()
             self.mesh = init_device_mesh(
                 self.root_device.type,
-                (self.replicate, self.shard),
+                (self.layout.replicate, self.layout.sharded),
                 mesh_dim_names=("replicate", "shard"),
             )
 

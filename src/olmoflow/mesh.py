@@ -1,0 +1,86 @@
+"""How the ranks of a run share the work; known before any of them starts, and without torch.
+
+A run has ``replicate × shard × context`` ranks. The model is sharded over ``shard × context`` of
+them and replicated over the rest; ``context`` ranks in a row share the same sequences, each a part
+of every one; all others have samples of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from olmoflow.errors import UserError
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """The arrangement of the ranks.
+
+    Attributes:
+        replicate: Groups of ranks that hold the whole model.
+        shard: Ranks of a group that have samples of their own.
+        context: Ranks that share a sequence.
+    """
+
+    replicate: int = 1
+    shard: int = 1
+    context: int = 1
+
+    @property
+    def ranks(self) -> int:
+        """All ranks."""
+        return self.replicate * self.shard * self.context
+
+    @property
+    def sharded(self) -> int:
+        """Ranks over which one copy of the model is spread."""
+        return self.shard * self.context
+
+    @property
+    def data_ranks(self) -> int:
+        """Parts into which the samples of a step are cut."""
+        return self.replicate * self.shard
+
+    @classmethod
+    def of(cls, parallel: Mapping[str, Any], cluster_ranks: int | None = None) -> Mesh:
+        """The mesh of a config's ``parallel`` node.
+
+        Args:
+            parallel: ``ranks``, ``shard`` (null: all that ``context`` leaves) and ``context``.
+            cluster_ranks: Tasks that a cluster will start, where one is chosen.
+
+        Raises:
+            UserError: A number is missing or no count, or the ranks cannot be arranged so.
+        """
+        ranks, context = _count(parallel, "ranks"), _count(parallel, "context")
+        if cluster_ranks is not None and ranks != cluster_ranks:
+            raise UserError(
+                f"parallel.ranks={ranks}: the cluster's nodes and tasks come to {cluster_ranks}; "
+                "expected the same number (parallel=ddp, fsdp and hsdp take it from there)"
+            )
+        if ranks % context:
+            raise UserError(
+                f"parallel.context={context}: expected a divisor of parallel.ranks={ranks}"
+            )
+        shard = ranks // context if parallel["shard"] is None else _count(parallel, "shard")
+        if ranks % (shard * context):
+            product = f"{shard} × {context}" if context > 1 else str(shard)
+            raise UserError(
+                f"parallel.ranks={ranks}: expected a multiple of "
+                f"shard{' × context' if context > 1 else ''} = {product}"
+            )
+        return cls(ranks // (shard * context), shard, context)
+
+
+def _count(parallel: Mapping[str, Any], name: str) -> int:
+    value = parallel[name]
+    if value is None:
+        raise UserError(
+            f"parallel.{name}: missing; give the number of processes, parallel.{name}=N "
+            "(cluster=slurm takes it from nodes and tasks)"
+        )
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UserError(f"parallel.{name}={value}: expected a positive whole number")
+    return value
