@@ -1,4 +1,4 @@
-"""The released base runs: every value against what Ai2 published (paper Tables 34 and 35, scripts)."""
+"""The released base runs: every value against what Ai2 published (Tables 34 and 35, scripts)."""
 
 import pytest
 import yaml

@@ -25,6 +25,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from olmoflow.commands.ladder import ladder
 from olmoflow.commands.main import config_root, print_json
 from olmoflow.errors import UserError
 
@@ -54,6 +55,8 @@ def prepare() -> None:
     """Set what every composition needs: resolvers and bare errors."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that we word the error
     OmegaConf.register_new_resolver("steps", steps_for_tokens, replace=True)
+    OmegaConf.register_new_resolver("share", share_of_steps, replace=True)
+    OmegaConf.register_new_resolver("ladder", ladder, replace=True)
 
 
 def compose(command: str, overrides: Sequence[str]) -> DictConfig:
@@ -73,6 +76,11 @@ def compose(command: str, overrides: Sequence[str]) -> DictConfig:
 def steps_for_tokens(tokens: float, global_batch_tokens: int) -> int:
     """``${steps:TOKENS,BATCH}``: steps until the budget is reached, as Ai2 counts them."""
     return math.ceil(float(tokens) / int(global_batch_tokens))
+
+
+def share_of_steps(steps: int, share: float) -> int:
+    """``${share:STEPS,SHARE}``: so many of the steps, at least one."""
+    return max(1, round(int(steps) * float(share)))
 
 
 @dataclass

@@ -19,6 +19,7 @@ import yaml
 from olmoflow.artifact import Claim, Input, claim, resolve
 from olmoflow.commands.checkpoints import TOKENIZER, find_checkpoint
 from olmoflow.commands.launch import launch
+from olmoflow.commands.start import check_start, take_over
 from olmoflow.digests import write_json
 from olmoflow.environment import git_diff, installed_packages
 from olmoflow.errors import UserError
@@ -36,6 +37,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     mesh = Mesh.of(config["parallel"], config["cluster"]["ranks"])
     sources = find_sources(config)
     start = find_checkpoint(config["checkpoint"]) if config["checkpoint"] else None
+    check_start(config, start)
     inputs = [*sources, *([start] if start else [])]
     with claim(
         "checkpoint",
@@ -128,6 +130,8 @@ def prepare_run(
             "name": work.name,
         },
     )
+    if start and config["carry_trainer"]:
+        take_over(start, folder)
     (folder / "packages.txt").write_text("\n".join(installed_packages()) + "\n")
     (folder / "git.diff").write_text(git_diff())
 
