@@ -37,7 +37,7 @@ def ladder(name: str, model: Mapping[str, Any], sequence_length: int) -> float:
 
 def batch_tokens(size: int, sequence_length: int) -> int:
     """Tokens of a step: ``2048 · 160 · (N / 108e6)^⅔``, rounded to whole sequences."""
-    target = 2048 * 160 * (size / _SIZE) ** (2 / 3)
+    target = float(2048 * 160 * (size / _SIZE) ** (2 / 3))
     return max(1, round(target / sequence_length)) * sequence_length
 
 
