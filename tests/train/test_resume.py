@@ -123,6 +123,7 @@ def rank_process(folder, rank):
 
 @pytest.mark.distributed
 @pytest.mark.skipif(sys.platform != "linux", reason="finds a rank by /proc")
+@pytest.mark.parametrize("whole", [8], indirect=True, ids=["accumulation 1"])
 def test_any_rank_may_be_killed_and_any_number_of_ranks_goes_on(whole, shards, tmp_path):
     uninterrupted, _ = whole
     # Saved at every step, so that a kill meets a save.
