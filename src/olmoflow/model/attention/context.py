@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed._functional_collectives import all_gather_tensor_autograd
+from torch.distributed._functional_collectives import all_gather_single_autograd
 
 from olmoflow.model.attention.attend import Attend, AttentionBackend, prepare
 
@@ -47,7 +47,7 @@ class ContextParallel:
         Its gradient is summed over the ranks, each of which has used all of it.
         """
         batch, own, *rest = x.shape
-        gathered = all_gather_tensor_autograd(x.contiguous(), gather_dim=0, group=self.group)
+        gathered = all_gather_single_autograd(x.contiguous(), gather_dim=0, group=self.group)
         chunks = gathered.view(self.size, batch, 2, own // 2, *rest)
         in_order = torch.cat((chunks[:, :, 0], chunks[:, :, 1].flip(0)))  # [2C, B, T / 2C, …]
         return in_order.transpose(0, 1).reshape(batch, own * self.size, *rest)
