@@ -65,6 +65,16 @@ def trained(home):
         (["sequence_length=1024", "global_batch_tokens=4096"], "sequence_length=1024: expected at"),
         (["global_batch_tokens=100"], "global_batch_tokens=100: expected a multiple of"),
         (["runtime.micro_batch_sequences=3"], "cannot be cut into 1 ranks"),
+        (["parallel=ddp", "parallel.ranks=3"], "global_batch_tokens=256: cannot be cut into 3"),
+        (["parallel=fsdp"], "parallel.ranks: missing; give the number of processes"),
+        (
+            ["parallel=hsdp", "parallel.ranks=6"],
+            "parallel.ranks=6: expected a multiple of shard = 8",
+        ),
+        (
+            ["runtime.activation_checkpointing.mode=budget"],
+            "runtime.activation_checkpointing.budget=None: expected a number from 0 to 1",
+        ),
         (["dtype=float8"], "dtype=float8: expected one of float32, bfloat16"),
         (["attention=sdp"], "attention"),
         (["optimizer.lr=fast"], "optimizer.lr"),

@@ -35,6 +35,11 @@ CONFIG, JOB = "config.yaml", "job.json"
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Train; see ``conf/train.yaml`` for the settings."""
     mesh = Mesh.of(config["parallel"], config["cluster"]["ranks"])
+    mesh.check_batch(
+        global_batch_tokens=config["global_batch_tokens"],
+        sequence_length=config["sequence_length"],
+        micro_batch_sequences=config["runtime"]["micro_batch_sequences"],
+    )
     sources = find_sources(config)
     start = find_checkpoint(config["checkpoint"]) if config["checkpoint"] else None
     check_start(config, start)

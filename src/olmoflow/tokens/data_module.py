@@ -124,9 +124,8 @@ class TokenDataModule(pl.LightningDataModule):
         """This rank's batches, without end, from the step that was restored."""
         if self.trainer is None:
             return self.loader(0, 1, self._first_step)
-        return self.loader(
-            self.trainer.global_rank, self.trainer.world_size, self.trainer.global_step
-        )
+        share = self.trainer.distributed_sampler_kwargs or {"rank": 0, "num_replicas": 1}
+        return self.loader(share["rank"], share["num_replicas"], self.trainer.global_step)
 
     def loader(self, rank: int, world: int, first_step: int) -> Steps:
         """The batches of one rank from a step on.
