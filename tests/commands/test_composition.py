@@ -118,6 +118,13 @@ def test_every_experiment_composes_and_instantiates(experiment):
     Mesh.of(plain_config(compose("train", overrides(chosen)))["parallel"])
 
 
+def test_a_mistyped_experiment_lists_those_there_are():
+    with pytest.raises(
+        UserError, match=r"experiments=olmo3_7b/pretrian: did you mean olmo3_7b/pre"
+    ):
+        compose("train", ["experiments=olmo3_7b/pretrian"])
+
+
 def test_any_size_has_the_ladder_and_a_run_of_it_may_have_another_schedule():
     assert instantiated({"model": "olmo3_60m", "recipe": "ladder"}).schedule.decay > 0
     instantiated({"model": "olmo3_60m", "recipe": "ladder", "schedule": "cosine"})

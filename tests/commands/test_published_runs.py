@@ -137,9 +137,11 @@ def test_every_value_is_the_published_one(name):
     assert config["method"]["objective"]["z_loss"] == 1e-5
     assert (config["dtype"], config["compile"], config["attention"]) == ("bfloat16", True, "flash")
     assert config["save"]["every_steps"] == 1000
-    # The batch can be cut so.
-    sequences = config["global_batch_tokens"] // config["sequence_length"]
-    assert sequences % (mesh.data_ranks * runtime["micro_batch_sequences"]) == 0
+    mesh.check_batch(
+        global_batch_tokens=config["global_batch_tokens"],
+        sequence_length=config["sequence_length"],
+        micro_batch_sequences=runtime["micro_batch_sequences"],
+    )
 
 
 @pytest.mark.parametrize(

@@ -215,14 +215,15 @@ def explain(error: Exception, command: str, overrides: Sequence[str]) -> str:
 
 def _explain_choice(choice: str, text: str) -> str:
     group, _, option = choice.rpartition("/")
-    if choice.startswith("recipe/"):
-        group, option = "recipe", choice.removeprefix("recipe/")
-        folder = config_root() / "conf" / "recipe"
+    reason = ""
+    if choice.startswith(("recipe/", "experiments/")):
+        group, option = choice.split("/", 1)
+        folder = config_root() / ("conf/recipe" if group == "recipe" else group)
         known = [p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.yaml")]
-        reason = "no published recipe for this combination; "
+        if group == "recipe":
+            reason = "no published recipe for this combination (recipe=ladder fits any size); "
     else:
         known = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
-        reason = ""
     close = get_close_matches(option, known, n=1)
     hint = f"did you mean {close[0]}? " if close and not reason else ""
     return f"{group}={option}: {reason}{hint}expected one of {', '.join(sorted(known))}"
