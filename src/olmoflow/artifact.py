@@ -117,22 +117,15 @@ def home() -> Path:
 
 
 class Unfinished(Exception):  # noqa: N818  (an answer, not an error)
-    """Raised by `claim` within `only_looking`: here is the folder in which work is to be done."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} is not finished")
-        self.path = path
+    """Raised by `claim` within `only_looking`; its argument is the folder to be worked in."""
 
 
-_looking: ContextVar[bool] = ContextVar("looking", default=False)
+_looking = ContextVar("looking", default=False)
 
 
 @contextmanager
 def only_looking() -> Iterator[None]:
-    """Within, a command gets as far as its artifact and returns it, or raises `Unfinished`.
-
-    So a submission learns what is done already, and hears the user's mistakes, before any job.
-    """
+    """Within, a command returns its result if that is finished, or raises `Unfinished`."""
     token = _looking.set(True)
     try:
         yield

@@ -81,7 +81,7 @@ def look_ahead(command: str, config: dict[str, Any], overrides: list[str], modul
         with only_looking():
             return Cell(overrides, config, finished=module.run(config, overrides))
     except Unfinished as unfinished:
-        return Cell(overrides, config, run_dir=unfinished.path)
+        return Cell(overrides, config, run_dir=unfinished.args[0])
 
 
 def submit(command: str, cells: Sequence[Cell]) -> dict[str, Any]:

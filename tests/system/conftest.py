@@ -1,7 +1,7 @@
 """A real SLURM of one node with 2 CPUs on loopback, for tests; needs root, slurm-wlm and munge.
 
-``start()`` writes slurm.conf into a folder of its own and starts munged, slurmctld and slurmd, or
-takes those that already answer; ``stop()`` ends what was started. Clients find it by SLURM_CONF.
+It writes slurm.conf into a folder of its own and starts munged, slurmctld and slurmd, or takes those
+that already answer, and ends what it started. Clients find it by SLURM_CONF.
 """
 
 import os
@@ -10,6 +10,8 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+
+import pytest
 
 FOLDER = Path("/tmp/olmoflow-slurm")
 CONF = FOLDER / "slurm.conf"
@@ -47,15 +49,58 @@ PartitionName=spare Nodes={host} Default=NO MaxTime=60 State=UP
 """
 
 
-def start():
-    """Start what does not run yet; returns once the node takes jobs."""
+class Slurm:
+    """What a test asks of SLURM."""
+
+    def job(self, job_id):
+        """What scontrol knows of a job, or of one cell of an array (JOB_CELL)."""
+        shown = subprocess.run(
+            ["scontrol", "show", "job", "--oneliner", job_id], capture_output=True, text=True
+        )
+        return dict(field.split("=", 1) for field in shown.stdout.split() if "=" in field)
+
+    def wait(self, job_id, seconds=150):
+        """Wait for a job's end and return its state; holds of two minutes are skipped."""
+        deadline = time.monotonic() + seconds
+        while (found := self.job(job_id))["JobState"] in ("PENDING", "RUNNING", "COMPLETING"):
+            assert time.monotonic() < deadline, found
+            self.skip_hold(job_id)
+            time.sleep(0.2)
+        return found["JobState"]
+
+    def wait_for_requeue(self, job_id, restarts, seconds=60):
+        """Wait until a job has been requeued so many times, and let it start at once."""
+        deadline = time.monotonic() + seconds
+        while int((found := self.job(job_id))["Restarts"]) < restarts:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.1)
+        self.skip_hold(job_id)
+
+    def skip_hold(self, job_id):
+        """SLURM keeps a requeued job back for two minutes; let it start."""
+        found = self.job(job_id)
+        if found["JobState"] == "PENDING" and found["Reason"] == "BeginTime":
+            subprocess.run(["scontrol", "update", f"JobId={job_id}", "StartTime=now"], check=True)
+
+
+@pytest.fixture(scope="session")
+def slurm():
+    """A running SLURM."""
+    started = _start()
+    yield Slurm()
+    if started:
+        _stop()
+
+
+def _start():
+    """Start what does not run yet, wait for the node, and return whether there was need."""
     missing = [name for name in ("munged", "slurmctld", "slurmd") if not _program(name)]
     if missing:
         raise RuntimeError(f"no {', '.join(missing)}: apt-get install slurm-wlm munge")
     os.environ["SLURM_CONF"] = str(CONF)
     # Without the file the clients look for a controller by DNS, for a minute.
     if CONF.is_file() and _node_state() in ("idle", "mix", "alloc"):
-        return
+        return False
     for name in ("state", "spool"):
         (FOLDER / name).mkdir(parents=True, exist_ok=True)
     host = socket.gethostname().partition(".")[0]
@@ -70,10 +115,11 @@ def start():
         if time.monotonic() > deadline:
             raise RuntimeError(f"the node is {_node_state()!r} after 60 s; see {FOLDER}/*.log")
         time.sleep(0.3)
+    return True
 
 
-def stop():
-    """End the SLURM daemons that `start` left, with their jobs, and remove their folder."""
+def _stop():
+    """End the SLURM daemons that `_start` left, with their jobs, and remove their folder."""
     if CONF.is_file():
         subprocess.run(["scancel", "--user=root"], capture_output=True)
         for name in ("slurmd", "slurmctld"):
