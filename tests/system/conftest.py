@@ -1,7 +1,7 @@
 """A real SLURM of one node with 2 CPUs on loopback, for tests; needs root, slurm-wlm and munge.
 
-It writes slurm.conf into a folder of its own and starts munged, slurmctld and slurmd, or takes those
-that already answer, and ends what it started. Clients find it by SLURM_CONF.
+It writes slurm.conf into a folder of its own and starts munged, slurmctld and slurmd, or takes
+those that already answer, and ends what it started. Clients find it by SLURM_CONF.
 """
 
 import os
@@ -59,7 +59,7 @@ class Slurm:
         )
         return dict(field.split("=", 1) for field in shown.stdout.split() if "=" in field)
 
-    def wait(self, job_id, seconds=150):
+    def wait(self, job_id, seconds=300):
         """Wait for a job's end and return its state; holds of two minutes are skipped."""
         deadline = time.monotonic() + seconds
         while (found := self.job(job_id))["JobState"] in ("PENDING", "RUNNING", "COMPLETING"):
