@@ -27,6 +27,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from olmoflow.commands.ladder import ladder
 from olmoflow.commands.main import config_root, print_json
+from olmoflow.commands.slurm.submit import Cell, look_ahead, submit
+from olmoflow.commands.slurm.submit import report as report_submission
 from olmoflow.errors import UserError
 
 
@@ -57,6 +59,8 @@ def prepare() -> None:
     OmegaConf.register_new_resolver("steps", steps_for_tokens, replace=True)
     OmegaConf.register_new_resolver("share", share_of_steps, replace=True)
     OmegaConf.register_new_resolver("ladder", ladder, replace=True)
+    OmegaConf.register_new_resolver("product", lambda a, b: a * b, replace=True)
+    OmegaConf.register_new_resolver("larger", lambda a, b: max(a, b or a), replace=True)
 
 
 def compose(command: str, overrides: Sequence[str]) -> DictConfig:
@@ -91,6 +95,7 @@ class _Jobs:
     texts: Mapping[str, str]
     multirun: bool
     results: list[dict[str, Any]] = field(default_factory=list)
+    cells: list[Cell] = field(default_factory=list)
     error: Exception | None = None
     json_output: bool = False
     status: int = 0
@@ -100,6 +105,13 @@ class _Jobs:
         try:
             config = plain_config(composed, self.texts)
             self.json_output = _output(config) == "json"
+            # A flow stays here, and its steps are submitted.
+            if config["cluster"]["name"] == "slurm" and self.command != "flow":
+                module = importlib.import_module(command_module(self.command))
+                self.cells.append(look_ahead(self.command, config, overrides, module))
+                return
+            if config["dry_run"] and self.command != "flow":
+                raise UserError("dry_run=true: expected cluster=slurm, whose script it prints")
             result = run_composed(self.command, config, overrides)
         except Exception as error:
             # Kept rather than raised: Hydra would add lines of its own, and in a sweep one failed
@@ -137,6 +149,13 @@ def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]
         entry()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, command, rest)) from error
+    if jobs.cells:
+        submission = {
+            **submit(command, jobs.cells),
+            **({"failed": jobs.results} if jobs.results else {}),
+        }
+        print_json(submission) if jobs.json_output else report_submission(submission)
+        return jobs.status
     if not jobs.results:  # --cfg
         return 0
     if jobs.multirun:

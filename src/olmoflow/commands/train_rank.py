@@ -17,7 +17,7 @@ from torch.distributed.elastic.multiprocessing.errors import record
 from olmoflow.artifact import Input
 from olmoflow.commands.build import build
 from olmoflow.commands.checkpoints import TOKENIZER, open_checkpoint
-from olmoflow.commands.launch import OUTCOME, die_with_parent
+from olmoflow.commands.launch import OUTCOME, die_with_parent, rank_from_srun
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
 from olmoflow.mesh import Mesh
@@ -146,9 +146,11 @@ def check_vocabulary(config: Mapping[str, Any], tokenizer: Path) -> None:
 @record
 def main() -> None:
     """Run as one of several ranks."""
-    die_with_parent()
+    if "SLURM_STEP_ID" not in os.environ:  # SLURM ends its tasks itself
+        die_with_parent()
     train(Path(sys.argv[1]))
 
 
 if __name__ == "__main__":
+    rank_from_srun(Path(sys.argv[1]))
     main()

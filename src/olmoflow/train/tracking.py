@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from olmoflow.environment import slurm_record
+
 ID_FILE = "wandb_id.txt"
 
 
@@ -59,6 +61,9 @@ class WandbRun:
             config=dict(config),
             mode="online" if has_api_key() else "offline",
         )
+        if slurm := slurm_record():
+            # A run that another job goes on with has the newest job's.
+            self.run.config.update({"slurm": slurm}, allow_val_change=True)
 
     def __call__(self, step: int, metrics: dict[str, float]) -> None:
         """Log a report."""
