@@ -25,8 +25,9 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from olmoflow.commands.ladder import ladder
 from olmoflow.commands.main import config_root, print_json
-from olmoflow.commands.slurm.submit import Cell, look_ahead, submit
+from olmoflow.commands.slurm.submit import STAYS_HERE, Cell, look_ahead, submit
 from olmoflow.commands.slurm.submit import report as report_submission
 from olmoflow.errors import UserError
 
@@ -58,6 +59,8 @@ def prepare() -> None:
     OmegaConf.register_new_resolver("steps", steps_for_tokens, replace=True)
     OmegaConf.register_new_resolver("product", lambda a, b: a * b, replace=True)
     OmegaConf.register_new_resolver("larger", lambda a, b: max(a, b or a), replace=True)
+    OmegaConf.register_new_resolver("share", share_of_steps, replace=True)
+    OmegaConf.register_new_resolver("ladder", ladder, replace=True)
 
 
 def compose(command: str, overrides: Sequence[str]) -> DictConfig:
@@ -79,6 +82,11 @@ def steps_for_tokens(tokens: float, global_batch_tokens: int) -> int:
     return math.ceil(float(tokens) / int(global_batch_tokens))
 
 
+def share_of_steps(steps: int, share: float) -> int:
+    """``${share:STEPS,SHARE}``: so many of the steps, at least one."""
+    return max(1, round(int(steps) * float(share)))
+
+
 @dataclass
 class _Jobs:
     """Runs the command for each composed config and keeps what came of it."""
@@ -97,8 +105,7 @@ class _Jobs:
         try:
             config = plain_config(composed, self.texts)
             self.json_output = _output(config) == "json"
-            # A flow stays here, and its steps are submitted.
-            if config["cluster"]["name"] == "slurm" and self.command != "flow":
+            if config["cluster"]["name"] == "slurm" and self.command not in STAYS_HERE:
                 module = importlib.import_module(command_module(self.command))
                 self.cells.append(look_ahead(self.command, config, overrides, module))
                 return
@@ -142,10 +149,9 @@ def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, command, rest)) from error
     if jobs.cells:
-        submission = {
-            **submit(command, jobs.cells),
-            **({"failed": jobs.results} if jobs.results else {}),
-        }
+        submission = submit(command, jobs.cells)
+        if jobs.results:  # cells that cannot run
+            submission["failed"] = jobs.results
         print_json(submission) if jobs.json_output else report_submission(submission)
         return jobs.status
     if not jobs.results:  # --cfg
@@ -226,14 +232,15 @@ def explain(error: Exception, command: str, overrides: Sequence[str]) -> str:
 
 def _explain_choice(choice: str, text: str) -> str:
     group, _, option = choice.rpartition("/")
-    if choice.startswith("recipe/"):
-        group, option = "recipe", choice.removeprefix("recipe/")
-        folder = config_root() / "conf" / "recipe"
+    reason = ""
+    if choice.startswith(("recipe/", "experiments/")):
+        group, option = choice.split("/", 1)
+        folder = config_root() / ("conf/recipe" if group == "recipe" else group)
         known = [p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.yaml")]
-        reason = "no published recipe for this combination; "
+        if group == "recipe":
+            reason = "no published recipe for this combination (recipe=ladder fits any size); "
     else:
         known = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
-        reason = ""
     close = get_close_matches(option, known, n=1)
     hint = f"did you mean {close[0]}? " if close and not reason else ""
     return f"{group}={option}: {reason}{hint}expected one of {', '.join(sorted(known))}"

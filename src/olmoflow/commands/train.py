@@ -19,6 +19,7 @@ import yaml
 from olmoflow.artifact import Claim, Input, claim, resolve
 from olmoflow.commands.checkpoints import TOKENIZER, find_checkpoint
 from olmoflow.commands.launch import OutOfTime, launch
+from olmoflow.commands.start import check_start, take_over
 from olmoflow.digests import write_json
 from olmoflow.environment import git_diff, installed_packages, slurm_record
 from olmoflow.errors import UserError
@@ -34,8 +35,14 @@ CONFIG, JOB = "config.yaml", "job.json"
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Train; see ``conf/train.yaml`` for the settings."""
     mesh = Mesh.of(config["parallel"], config["cluster"]["ranks"])
+    mesh.check_batch(
+        global_batch_tokens=config["global_batch_tokens"],
+        sequence_length=config["sequence_length"],
+        micro_batch_sequences=config["runtime"]["micro_batch_sequences"],
+    )
     sources = find_sources(config)
     start = find_checkpoint(config["checkpoint"]) if config["checkpoint"] else None
+    check_start(config, start)
     inputs = [*sources, *([start] if start else [])]
     with claim(
         "checkpoint",
@@ -132,6 +139,8 @@ def prepare_run(
     )
     if slurm := slurm_record():
         write_json(folder / "slurm.json", slurm)
+    if start and config["carry_trainer"]:
+        take_over(start, folder)
     (folder / "packages.txt").write_text("\n".join(installed_packages()) + "\n")
     (folder / "git.diff").write_text(git_diff())
 

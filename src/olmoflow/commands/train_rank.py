@@ -75,6 +75,7 @@ def build_module(config: Mapping[str, Any]) -> Any:
     Raises:
         UserError: A node does not fit its class, or values do not fit each other.
     """
+    from olmoflow.train.activation_checkpointing import ActivationCheckpointing
     from olmoflow.train.module import OlmoModule
 
     model = build(config["model"], "model")
@@ -94,6 +95,7 @@ def build_module(config: Mapping[str, Any]) -> Any:
         compute_dtype=DTYPES[config["dtype"]],
         attention=config["attention"],
         compile_blocks=config["compile"],
+        checkpointing=ActivationCheckpointing(**config["runtime"]["activation_checkpointing"]),
         seed=config["init_seed"],
     )
 
