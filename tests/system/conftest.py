@@ -80,6 +80,8 @@ class Slurm:
         """SLURM keeps a requeued job back for two minutes; let it start."""
         found = self.job(job_id)
         if found["JobState"] == "PENDING" and found["Reason"] == "BeginTime":
+            # The node takes no new start in the second in which it gave up the old one.
+            time.sleep(3)
             subprocess.run(["scontrol", "update", f"JobId={job_id}", "StartTime=now"], check=True)
 
 

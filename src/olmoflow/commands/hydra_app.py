@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from olmoflow.commands.ladder import ladder
 from olmoflow.commands.main import config_root, print_json
-from olmoflow.commands.slurm.submit import Cell, look_ahead, submit
+from olmoflow.commands.slurm.submit import STAYS_HERE, Cell, look_ahead, submit
 from olmoflow.commands.slurm.submit import report as report_submission
 from olmoflow.errors import UserError
 
@@ -105,8 +105,7 @@ class _Jobs:
         try:
             config = plain_config(composed, self.texts)
             self.json_output = _output(config) == "json"
-            # A flow stays here, and its steps are submitted.
-            if config["cluster"]["name"] == "slurm" and self.command != "flow":
+            if config["cluster"]["name"] == "slurm" and self.command not in STAYS_HERE:
                 module = importlib.import_module(command_module(self.command))
                 self.cells.append(look_ahead(self.command, config, overrides, module))
                 return
@@ -150,10 +149,9 @@ def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, command, rest)) from error
     if jobs.cells:
-        submission = {
-            **submit(command, jobs.cells),
-            **({"failed": jobs.results} if jobs.results else {}),
-        }
+        submission = submit(command, jobs.cells)
+        if jobs.results:  # cells that cannot run
+            submission["failed"] = jobs.results
         print_json(submission) if jobs.json_output else report_submission(submission)
         return jobs.status
     if not jobs.results:  # --cfg

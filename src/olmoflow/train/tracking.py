@@ -62,8 +62,9 @@ class WandbRun:
             mode="online" if has_api_key() else "offline",
         )
         if slurm := slurm_record():
-            # A run that another job goes on with has the newest job's.
-            self.run.config.update({"slurm": slurm}, allow_val_change=True)
+            # Of several jobs that went on with the run, the newest.
+            shown: Any = self.run.config
+            shown.update({"slurm": slurm}, allow_val_change=True)
 
     def __call__(self, step: int, metrics: dict[str, float]) -> None:
         """Log a report."""

@@ -32,6 +32,8 @@ from olmoflow.environment import SNAPSHOT_GIT, git_diff, git_record
 from olmoflow.errors import UserError
 from olmoflow.mesh import Mesh
 
+# A flow submits its steps; a plan says what such a job would cost.
+STAYS_HERE = frozenset({"flow", "plan"})
 # These claim their artifact before they do any work, so that they can be asked for it here.
 _CLAIM_FIRST = frozenset({"curate", "tokenize", "train", "evaluate"})
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
