@@ -53,7 +53,17 @@ _OWN_FILES = frozenset({REQUEST, PROVENANCE, LOCK})
 
 # Settings that change how a command runs or reports, never what it computes.
 NOT_IN_KEY = frozenset(
-    {"name", "output", "logger", "cluster", "parallel", "runtime", "save", "log_every"}
+    {
+        "name",
+        "output",
+        "group",
+        "logger",
+        "cluster",
+        "parallel",
+        "runtime",
+        "save",
+        "log_every",
+    }
 )
 
 

@@ -28,6 +28,7 @@ GIVEN = {
     "generate": ["checkpoint=c"],
     "evaluate": ["checkpoint=c"],
     "import": ["source=s"],
+    "merge": ["checkpoints=[a,b]"],
     "export": ["checkpoint=c", "target=t"],
 }
 TRAIN_GROUPS = [

@@ -25,6 +25,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from olmoflow.commands.groups import group_name, record_job
 from olmoflow.commands.main import config_root, print_json
 from olmoflow.errors import UserError
 
@@ -81,16 +82,22 @@ class _Jobs:
 
     command: str
     texts: Mapping[str, str]
-    multirun: bool
+    sweep: Sequence[str] | None  # the overrides of the whole sweep, if it is one
     results: list[dict[str, Any]] = field(default_factory=list)
     error: Exception | None = None
     json_output: bool = False
     status: int = 0
+    group: str | None = None
 
     def __call__(self, composed: DictConfig) -> None:
         overrides = list(HydraConfig.get().overrides.task)
+        # What a report is given as its group is what it reads.
+        given = composed.get("group") if self.command != "report" else None
         try:
+            experiment = HydraConfig.get().runtime.choices.get("experiments")
+            self.group = group_name(self.command, given, experiment, self.sweep)
             config = plain_config(composed, self.texts)
+            config["group"] = self.group or config.get("group")
             self.json_output = _output(config) == "json"
             result = run_composed(self.command, config, overrides)
         except Exception as error:
@@ -99,12 +106,15 @@ class _Jobs:
             self.error = error
             self.status = max(self.status, 2 if isinstance(error, UserError) else 1)
             self.results.append({"overrides": overrides, "status": "failed", "error": str(error)})
-            if self.multirun:
+            if self.sweep is not None:
                 print(f"olmoflow: {' '.join(overrides)}: {error}", file=sys.stderr)
                 if os.environ.get("OLMOFLOW_DEBUG") == "1":
                     traceback.print_exception(error)
         else:
             self.results.append({"overrides": overrides, "status": "finished", "result": result})
+        recorded = self.sweep is not None or given is not None
+        if self.group is not None and recorded and self.command != "flow":
+            record_job(self.group, self.command, self.results[-1])
 
 
 def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]) -> int:
@@ -120,7 +130,7 @@ def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]
     """
     prepare()
     flags, rest = _flags_first(arguments)
-    jobs = _Jobs(command, texts, multirun=bool({"-m", "--multirun"} & set(flags)))
+    jobs = _Jobs(command, texts, rest if {"-m", "--multirun"} & set(flags) else None)
     sys.argv = [f"olmoflow {command}", *flags, *rest, *hydra_settings()]
     entry = hydra.main(
         version_base="1.3", config_path=str(config_root() / "conf"), config_name=command
@@ -131,9 +141,11 @@ def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]
         raise UserError(explain(error, command, rest)) from error
     if not jobs.results:  # --cfg
         return 0
-    if jobs.multirun:
+    if jobs.sweep is not None:
         if jobs.json_output:
-            print_json({"jobs": jobs.results})
+            print_json({"group": jobs.group, "jobs": jobs.results})
+        else:
+            print(f"group {jobs.group}: olmoflow report group={jobs.group}", file=sys.stderr)
     elif jobs.error:
         raise jobs.error
     elif jobs.json_output:
