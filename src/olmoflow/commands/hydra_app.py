@@ -112,8 +112,7 @@ class _Jobs:
                     traceback.print_exception(error)
         else:
             self.results.append({"overrides": overrides, "status": "finished", "result": result})
-        recorded = self.sweep is not None or given is not None
-        if self.group is not None and recorded and self.command != "flow":
+        if self.group is not None and self.command not in ("report", "flow"):
             record_job(self.group, self.command, self.results[-1])
 
 
