@@ -16,6 +16,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
 from olmoflow.artifact import home, open_artifact
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
@@ -48,12 +50,39 @@ def group_name(
                 f"group={given}: expected letters, digits and . _ + = , - (and not latest)"
             )
         return str(given)
-    if experiment is not None:
+    if experiment is not None and "experiments" not in swept_keys(sweep or ()):
         return experiment.replace("/", "-")
     if sweep is None:
         return None
     settings = sorted(o for o in sweep if o.partition("=")[0] not in _NOT_A_SETTING)
     return f"{command}-{hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:8]}"
+
+
+def file_under(
+    logger: Mapping[str, Any],
+    group: str | None,
+    choices: Mapping[str, str | None],
+    sweep: Sequence[str] | None,
+) -> dict[str, Any]:
+    """The W&B settings with what the command line knows: the group, and tags that tell runs apart.
+
+    Args:
+        logger: As composed; what the user gave stays.
+        group: The job's group.
+        choices: Of each config group.
+        sweep: The overrides of the whole sweep, if it is one.
+    """
+    chosen = (choices.get(each) for each in ("model", "stage", "method"))
+    tags = [each for each in chosen if each and each != "none"]
+    tags = list(dict.fromkeys([*tags, *logger["tags"]]))
+    named_by = logger["named_by"] or swept_keys(sweep or ())
+    return {**logger, "group": logger["group"] or group, "tags": tags, "named_by": named_by}
+
+
+def swept_keys(sweep: Sequence[str]) -> list[str]:
+    """The keys that a sweep gives several values."""
+    parsed = OverridesParser.create().parse_overrides(list(sweep))
+    return [each.key_or_group for each in parsed if each.is_sweep_override()]
 
 
 def record_job(group: str, command: str, job: Mapping[str, Any]) -> None:

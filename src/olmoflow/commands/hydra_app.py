@@ -25,7 +25,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from olmoflow.commands.groups import group_name, record_job
+from olmoflow.commands.groups import file_under, group_name, record_job
 from olmoflow.commands.main import config_root, print_json
 from olmoflow.errors import UserError
 
@@ -94,10 +94,12 @@ class _Jobs:
         # What a report is given as its group is what it reads.
         given = composed.get("group") if self.command != "report" else None
         try:
-            experiment = HydraConfig.get().runtime.choices.get("experiments")
-            self.group = group_name(self.command, given, experiment, self.sweep)
+            choices = HydraConfig.get().runtime.choices
+            self.group = group_name(self.command, given, choices.get("experiments"), self.sweep)
             config = plain_config(composed, self.texts)
             config["group"] = self.group or config.get("group")
+            if config.get("logger", {}).get("name") == "wandb":
+                config["logger"] = file_under(config["logger"], self.group, choices, self.sweep)
             self.json_output = _output(config) == "json"
             result = run_composed(self.command, config, overrides)
         except Exception as error:

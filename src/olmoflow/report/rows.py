@@ -84,7 +84,7 @@ def gather(
         runs: What finished.
         failures: Listed below the table.
         title: The heading.
-        metrics: What to tabulate; None: the training loss and every score.
+        metrics: What to tabulate; None: the training loss and every suite's score.
 
     Raises:
         UserError: No run has one of the metrics.
@@ -158,8 +158,8 @@ def _metrics(runs: Sequence[Run], wanted: Sequence[str] | None) -> list[str]:
     if not runs:
         return list(wanted or ())
     if wanted is None:
-        rest = [n for n in known if "/" not in n or n.partition("/")[0] in known]
-        return [*([LOSS] if LOSS in known else []), *(n for n in rest if n not in _COUNTS)]
+        rest = (n for n in known if "/" not in n and n not in _COUNTS)
+        return [*([LOSS] if LOSS in known else []), *rest]
     for name in wanted:
         if name not in known:
             close = get_close_matches(name, known, n=1)
