@@ -4,6 +4,8 @@ import json
 
 from wandb.proto.wandb_internal_pb2 import Record
 
+from olmoflow.train.tracking import WandbRun
+
 BLOCK, HEADER = 32768, 7
 
 
@@ -60,3 +62,22 @@ def test_a_cell_is_filed_under_its_sweep(tiny):
         if r.HasField("summary")
     }
     assert json.loads(summary["stopped"]) == "finished"
+
+
+def test_a_cancelled_run_says_so_and_keeps_its_last_step(tiny, monkeypatch):
+    begin = WandbRun.__init__
+    monkeypatch.setattr(
+        WandbRun, "__init__", lambda self, *given: begin(self, *given, lambda run: {"cancel"})
+    )
+    error = tiny(
+        *["train", "shards=s", *tiny.settings, "name=stopped", "logger=wandb"],
+        *["logger.cancel_check_minutes=0.0005", "max_tokens=1e7"],
+        "data.sources.0.max_repetition=1e6",
+        status=2,
+    )
+    folder = tiny.home / "checkpoint" / "stopped"
+    outcome = json.loads((folder / "outcome.json").read_text())
+    assert (outcome["stopped"], outcome["tag"]) == ("cancelled", "cancel")
+    assert f"stopped: cancelled at step {outcome['steps']} by the W&B tag cancel" in error
+    assert (folder / "steps" / f"step-{outcome['steps']:08d}").is_dir()
+    assert not (folder / "provenance.json").exists()
