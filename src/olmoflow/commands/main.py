@@ -28,7 +28,9 @@ HYDRA_COMMANDS = {
     "evaluate": "a checkpoint into scores",
     "generate": "text from a checkpoint",
     "import": "a Hugging Face or OLMo-core checkpoint into one of ours",
+    "merge": "several checkpoints into their weighted mean",
     "export": "a checkpoint into a folder that Hugging Face transformers loads",
+    "report": "runs or a sweep into a table with mean ± std over seeds, and plots",
     "flow": "several commands in one file, each run once",
 }
 # Plain commands that only look.

@@ -58,6 +58,11 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
                 raise OutOfTime(outcome["steps"])
             if outcome["stopped"] == "signal":
                 raise KeyboardInterrupt
+            if outcome["stopped"] == "cancelled":
+                raise UserError(
+                    f"{work.name}: cancelled at step {outcome['steps']} by the W&B tag "
+                    f"{outcome['tag']}; without the tag, the same command resumes"
+                )
             work.finish(
                 {
                     "steps": outcome["steps"],
