@@ -1,0 +1,199 @@
+"""Peak memory of a rank: one step of the real model and objective on tensors without data.
+
+The model, its sharding and the objective are those of training, on a fake process group of the full
+number of ranks. Two shallow models are traced, of one and of two groups of layers (three window
+layers and a full one), and every quantity is carried on linearly to the model's depth; a model of
+at most two groups is traced as it is.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.tensor import DTensor
+from torch.testing._internal.distributed.fake_pg import FakeStore
+
+from olmoflow.mesh import Mesh
+from olmoflow.model import Olmo3, Olmo3Config
+from olmoflow.plan.job import Job
+from olmoflow.plan.live_bytes import ACTIVATIONS, GRADIENTS, OTHER, PARAMETERS, LiveBytes
+from olmoflow.plan.stand_ins import (
+    attends,
+    checkpointed_modules,
+    compile_blocks,
+    compute_twice,
+    replace_attention,
+)
+from olmoflow.train.objectives import NextTokenPrediction
+from olmoflow.train.sharding import shard
+
+OPTIMIZER = "optimizer"
+KINDS = (PARAMETERS, GRADIENTS, OPTIMIZER, ACTIVATIONS, OTHER)
+
+
+@dataclass(frozen=True)
+class Traced:
+    """What one optimizer step takes on one rank.
+
+    Attributes:
+        spans: Bytes by kind at the peak of each span of the step.
+        matmul_flops: Of one micro-batch's matrix products, what is computed twice included.
+        attention_recompute: Attentions computed a second time, as a share of all.
+    """
+
+    spans: tuple[dict[str, float], ...]
+    matmul_flops: float
+    attention_recompute: float
+
+    @property
+    def peak(self) -> dict[str, float]:
+        """Bytes by kind at the step's largest moment."""
+        return max(self.spans, key=lambda span: sum(span.values()))
+
+
+def trace(job: Job) -> Traced:
+    """Memory of one rank, and the FLOPs that it executes, without allocating either."""
+    group, layers = job.model.full_attention_every, job.model.n_layers
+    if layers <= 2 * group:
+        return trace_depth(job, layers)
+    short, long = trace_depth(job, group), trace_depth(job, 2 * group)
+    return extrapolate(short, long, (layers - group) / group)
+
+
+def extrapolate(short: Traced, long: Traced, steps: float) -> Traced:
+    """`short` plus `steps` times what `long` has more."""
+
+    def further(a: float, b: float) -> float:
+        return a + steps * (b - a)
+
+    return Traced(
+        tuple(
+            {kind: further(a[kind], b[kind]) for kind in KINDS}
+            for a, b in zip(short.spans, long.spans, strict=True)
+        ),
+        further(short.matmul_flops, long.matmul_flops),
+        long.attention_recompute,
+    )
+
+
+def trace_depth(job: Job, n_layers: int) -> Traced:
+    """The same for a model of so many layers, every one of them traced."""
+    dtype = torch.bfloat16 if job.compute_bytes == 2 else torch.float32
+    fake = FakeTensorMode()
+    with warnings.catch_warnings(), _fake_ranks(job.mesh) as (mesh, context), fake:
+        warnings.simplefilter("ignore")
+        model = _model(replace(job.model, n_layers=n_layers), job, dtype, context)
+        if mesh is not None:
+            shard(model, mesh, dtype)
+        return _step(model, job, fake)
+
+
+def _model(
+    config: Olmo3Config, job: Job, dtype: torch.dtype, context: dist.ProcessGroup | None
+) -> Olmo3:
+    model = Olmo3(config, compute_dtype=dtype)
+    attend = attends(config, context)
+    for block, each in zip(model.blocks, attend, strict=True):
+        replace_attention(block, each)  # type: ignore[arg-type]
+    twice = checkpointed_modules(model, job.checkpointing)
+    if job.compiled:
+        own = job.sequence_length // job.mesh.context
+        x = torch.zeros(job.micro_batch, own, config.d_model, dtype=dtype, requires_grad=True)
+        in_parts = job.checkpointing.mode == "modules"
+        compile_blocks(model, attend, x, job.checkpointing, in_parts=in_parts)
+    for _, module in twice:
+        compute_twice(module)
+    return model
+
+
+def _step(model: Olmo3, job: Job, fake: FakeTensorMode) -> Traced:
+    """Forward and backward passes of the micro-batches, with the optimizer's state in place.
+
+    The optimizer's own kernel works in place, so that the peak is not there. From the second
+    micro-batch on nothing changes: gradients exist from then on.
+    """
+    objective = NextTokenPrediction(chunk_tokens=job.chunk_tokens)
+    moments = 2 * sum(_local_bytes(p) for p in model.parameters())
+    live = LiveBytes(fake)
+    live.mark(model.buffers(), OTHER)
+    live.mark(model.parameters(), PARAMETERS)
+    _watch(model, live)
+    tokens = job.micro_batch, job.sequence_length // job.mesh.context
+    micro_batches = min(job.micro_batches, 2)
+    with live:
+        for _ in range(micro_batches):
+            live.kind = ACTIVATIONS
+            ids = torch.zeros(tokens, dtype=torch.int64)
+            terms = objective(model, {"input_ids": ids, "labels": ids})
+            live.next_span()
+            torch.autograd.backward(terms.loss_sum * 1.0)
+            del terms, ids
+            live.next_span()
+    spans = tuple({**{k: float(peak[k]) for k in KINDS}, OPTIMIZER: moments} for peak in live.peaks)
+    calls = live.attention_calls
+    forward = calls["_scaled_dot_product_flash_attention"]
+    backward = calls["_scaled_dot_product_flash_attention_backward"]
+    return Traced(spans[:-1], live.matmul_flops / micro_batches, forward / backward - 1)
+
+
+def _watch(model: Olmo3, live: LiveBytes) -> None:
+    """Tell apart what the forward pass makes: activations, gathered parameters, the loss's own."""
+
+    def gathered(*modules: nn.Module) -> None:
+        if live.kind == ACTIVATIONS:
+            live.mark((p for module in modules for p in module.parameters()), OTHER)
+
+    def end_of_blocks(*_: Any) -> None:
+        live.kind = OTHER
+
+    def last_block(_: nn.Module, args: tuple[Any, ...]) -> None:
+        if live.kind == ACTIVATIONS:  # a new span once its backward pass is done
+            args[0].register_hook(lambda _: live.next_span())
+
+    def gradient(parameter: Tensor) -> None:
+        assert parameter.grad is not None
+        live.mark([parameter.grad], GRADIENTS)
+
+    for parameter in model.parameters():
+        parameter.register_post_accumulate_grad_hook(gradient)
+    root = model.embeddings, model.norm, model.lm_head
+    model.embeddings.register_forward_pre_hook(lambda *_: gathered(*root))
+    for block in model.blocks:
+        block.register_forward_pre_hook(lambda block, _: gathered(block))
+    model.blocks[-1].register_forward_pre_hook(last_block)
+    model.norm.register_forward_hook(end_of_blocks)
+
+
+def _local_bytes(parameter: Tensor) -> int:
+    local = parameter.to_local() if isinstance(parameter, DTensor) else parameter
+    return local.numel() * local.element_size()
+
+
+@contextmanager
+def _fake_ranks(mesh: Mesh) -> Iterator[tuple[DeviceMesh | None, dist.ProcessGroup | None]]:
+    """All ranks in this one process: FSDP's mesh, and the ranks that share a sequence."""
+    if mesh.ranks == 1:
+        yield None, None
+        return
+    dist.init_process_group("fake", rank=0, world_size=mesh.ranks, store=FakeStore())
+    try:
+        layout, names = (mesh.replicate, mesh.sharded), ("replicate", "shard")
+        context = dist.new_group(list(range(mesh.context))) if mesh.context > 1 else None
+        yield init_device_mesh("cpu", layout, mesh_dim_names=names), context
+    finally:
+        dist.destroy_process_group()
+
+
+def peak_gib(traced: Traced) -> dict[str, float]:
+    """GiB by kind at the peak, and their sum."""
+    gib = {kind: value / 2**30 for kind, value in traced.peak.items()}
+    return {**gib, "peak": sum(gib.values())}
