@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import operator
 import os
 import re
 import sys
@@ -54,6 +55,7 @@ def prepare() -> None:
     """Set what every composition needs: resolvers and bare errors."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that we word the error
     OmegaConf.register_new_resolver("steps", steps_for_tokens, replace=True)
+    OmegaConf.register_new_resolver("product", operator.mul, replace=True)
 
 
 def compose(command: str, overrides: Sequence[str]) -> DictConfig:

@@ -9,7 +9,8 @@ model, R copies, C ranks that share a sequence and n micro-batches, a rank sends
 - keys and values, bf16:   n · 2 · K · tokens · (C - 1) / C          gathered, their gradient
                                                                      scattered back
 
-where K are the key and value numbers of a token over all layers. A ring through several nodes leaves
+where K are the key and value numbers of a token over all layers (half as much again where they are
+gathered for a second forward pass). A ring through several nodes leaves
 and enters each once per ring; with as many rings as GPUs of the node take part, every link between
 nodes carries its share of the bytes.
 """
@@ -47,8 +48,8 @@ def collectives(job: Job) -> list[Collective]:
     ring, copies_ring = (shared - 1) / shared, (copies - 1) / copies
     gathered = job.compute_bytes * (2 * (total - root) + root)
     keys = 2 * model.n_layers * model.n_kv_heads * model.head_width
-    if job.checkpointing.mode == "full":
-        keys *= 1.5  # gathered once more for the second forward pass
+    if job.checkpointing.mode == "full" or job.keys_gathered_twice:
+        keys *= 1.5
     sequences = job.micro_batch * job.sequence_length
     hops = [
         ("all-gather of parameters", n * gathered * ring, shared, 1),

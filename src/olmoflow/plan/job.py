@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from olmoflow.errors import UserError
@@ -85,7 +84,8 @@ class Job:
         micro_batch: Sequences that a rank computes at once.
         compute_bytes: Bytes of an activation: 2 for bf16, 4 for fp32.
         compiled: Whether blocks are compiled.
-        float8: Whether matrix products run in float8; known of published runs, no setting of ours.
+        float8: Whether matrix products run in float8; said of published runs, no setting of ours.
+        keys_gathered_twice: Whether the backward pass gathers keys and values again; likewise.
         checkpointing: What is computed twice to save memory.
         chunk_tokens: Tokens whose logits exist at a time.
     """
@@ -100,6 +100,7 @@ class Job:
     compute_bytes: int = 2
     compiled: bool = True
     float8: bool = False
+    keys_gathered_twice: bool = False
     checkpointing: Checkpointing = field(default_factory=Checkpointing)
     chunk_tokens: int = 1024
 
@@ -140,7 +141,3 @@ class Job:
         """Machines."""
         return -(-self.mesh.ranks // self.hardware.gpus_per_node)
 
-
-def overrides_text(overrides: Sequence[str]) -> str:
-    """Overrides as one writes them."""
-    return " ".join(overrides)

@@ -24,6 +24,9 @@ FLOAT8_SPEED = 1.4
 """Matrix products in float8 against bf16, with the casts. Not fitted: it follows from published
 whole-step gains of 1.28 (torchtitan, Llama 3.1 8B) and 1.32 (OLMo-core, 7B at 4096 tokens)."""
 
+EAGER_SPEED = 1 / 1.16
+"""Computing without compile against with it (torchtitan, Llama 3.1 8B on 8 H100). Not fitted."""
+
 
 @dataclass(frozen=True)
 class Executed:
@@ -63,12 +66,15 @@ class Constants:
 
     def seconds(self, terms: Terms) -> float:
         """Seconds of a step."""
-        computing = terms.matmul / self.matmul_efficiency
-        return (
-            computing
-            + terms.attention / self.attention_efficiency
-            + self.exposed * terms.communication
-        )
+        return sum(self.parts(terms).values())
+
+    def parts(self, terms: Terms) -> dict[str, float]:
+        """The same by what takes them; communication is what it delays the step by."""
+        return {
+            "matmul": terms.matmul / self.matmul_efficiency,
+            "attention": terms.attention / self.attention_efficiency,
+            "communication": self.exposed * terms.communication,
+        }
 
 
 def terms(job: Job, executed: Executed) -> Terms:
@@ -78,9 +84,9 @@ def terms(job: Job, executed: Executed) -> Terms:
     weights = 6 * job.model.num_non_embedding_parameters
     attention = job.model.flops_per_token(job.sequence_length) - weights
     again = 1 + executed.attention_recompute / 3  # a forward pass is a third of the count
-    speed = FLOAT8_SPEED if job.float8 else 1.0
+    speed = 1.0 if job.compiled else EAGER_SPEED
     return Terms(
-        tokens * executed.matmul_flops_per_token / peak / speed,
-        tokens * attention * again / peak,
+        tokens * executed.matmul_flops_per_token / peak / speed / (FLOAT8_SPEED**job.float8),
+        tokens * attention * again / peak / speed,
         sum(c.seconds for c in collectives(job)),
     )
