@@ -32,7 +32,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
             from olmoflow.plan.estimate import estimate
 
             result = estimate(job, tokens)
-            advice = [] if result.fits else [change.as_dict() for change in advise(job, tokens)]
+            advice = [] if result.fits else [change.as_dict() for change in advise(result)]
             figures = {**result.as_dict(), "advice": advice}
             write_json(work.path / ESTIMATE, figures)
             work.finish(figures)

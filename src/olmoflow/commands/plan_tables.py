@@ -19,7 +19,8 @@ def print_plan(plan: Mapping[str, Any]) -> None:
     arrangement = " × ".join(f"{name} {shape[name]}" for name in ("replicate", "shard", "context"))
     console.print(
         f"{plan['gpus']:,} GPUs ({plan['hardware']}): {arrangement}; "
-        f"{shape['micro_batches']} micro-batch(es) of {shape['micro_batch_sequences']} sequence(s)"
+        f"{shape['micro_batches']} micro-batch(es) of {shape['micro_batch_sequences']} sequence(s)",
+        soft_wrap=True,
     )
     memory = _table("GiB per GPU at the peak", "")
     for kind, gib in plan["memory_gib"].items():
@@ -45,6 +46,7 @@ def print_plan(plan: Mapping[str, Any]) -> None:
             f"${change['dollars']:,.0f}",
             highlight=False,
             markup=False,
+            soft_wrap=True,
         )
 
 

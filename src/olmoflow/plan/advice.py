@@ -10,7 +10,7 @@ from olmoflow.mesh import Mesh
 from olmoflow.plan.estimate import Estimate, estimate
 from olmoflow.plan.job import Checkpointing, Job
 
-MOST_TRIED = 8
+MOST_TRIED = 6
 """Changes that are planned again; each takes seconds."""
 
 
@@ -32,18 +32,19 @@ class Change:
         }
 
 
-def advise(job: Job, tokens: float) -> list[Change]:
+def advise(found: Estimate) -> list[Change]:
     """Changes with which the job fits, the first of its kind each; else the one that comes nearest.
 
-    The order is that of what they cost: sharding over more ranks, a smaller micro-batch,
+    The order is that of what they cost: compiling, sharding over more ranks, a smaller micro-batch,
     computing part or all of the activations twice, splitting sequences, more machines.
     """
     tried: list[Change] = []
     done: set[str] = set()
-    for kind, overrides, changed in candidates(job):
-        if kind in done or len(tried) == MOST_TRIED:
+    for kind, overrides, changed in candidates(found):
+        # All at once, and more machines, only where nothing less does.
+        if kind in done or len(tried) == MOST_TRIED or (done and kind in ("all", "nodes")):
             continue
-        change = Change(overrides, estimate(changed, tokens))
+        change = Change(overrides, estimate(changed, found.tokens))
         tried.append(change)
         if change.result.fits:
             done.add(kind)
@@ -52,20 +53,18 @@ def advise(job: Job, tokens: float) -> list[Change]:
     return fitting or nearest
 
 
-def candidates(job: Job) -> Iterator[tuple[str, tuple[str, ...], Job]]:
+def candidates(found: Estimate) -> Iterator[tuple[str, tuple[str, ...], Job]]:
     """Changes in order: their kind, the overrides, the job with them."""
-    yield from _possible("shard", job, _more_sharding(job))
+    job = found.job
+    yield from _possible("compile", job, [(("compile=true",), {"compiled": True})])
+    yield from _possible("shard", job, _more_sharding(found))
     if job.micro_batch > 1:
         smaller = ("runtime.micro_batch_sequences=1",)
         yield from _possible("micro-batch", job, [(smaller, {"micro_batch": 1})])
     yield from _possible("checkpointing", job, _checkpointing(job))
     yield from _possible("context", job, _context(job))
     least = Mesh(1, job.mesh.replicate * job.mesh.shard, job.mesh.context)
-    everything = {
-        "mesh": least,
-        "micro_batch": 1,
-        "checkpointing": Checkpointing("full"),
-    }
+    everything = {"mesh": least, "micro_batch": 1, "checkpointing": Checkpointing("full")}
     overrides = (
         *_mesh_overrides(least),
         "runtime.micro_batch_sequences=1",
@@ -82,9 +81,7 @@ def candidates(job: Job) -> Iterator[tuple[str, tuple[str, ...], Job]]:
 _Options = list[tuple[tuple[str, ...], dict[str, object]]]
 
 
-def _possible(
-    kind: str, job: Job, options: _Options
-) -> Iterator[tuple[str, tuple[str, ...], Job]]:
+def _possible(kind: str, job: Job, options: _Options) -> Iterator[tuple[str, tuple[str, ...], Job]]:
     for overrides, changes in options:
         try:
             changed = replace(job, **changes)  # type: ignore[arg-type]
@@ -94,14 +91,16 @@ def _possible(
             yield kind, overrides, changed
 
 
-def _more_sharding(job: Job) -> _Options:
-    mesh, options = job.mesh, []
-    for times in (2, 4, 8, 16, 64, mesh.replicate):
-        if times > 1 and mesh.replicate % times == 0:
+def _more_sharding(found: Estimate) -> _Options:
+    """The least that may do: parameters, gradients and moments shrink, the rest stays."""
+    job, mesh = found.job, found.job.mesh
+    room = job.hardware.memory_gib - job.hardware.reserved_gib - found.memory_gib["peak"]
+    for times in range(2, mesh.replicate + 1):
+        saved = 16 * job.model.num_parameters / mesh.sharded * (1 - 1 / times) / 2**30
+        if mesh.replicate % times == 0 and saved + room >= 0:
             wider = Mesh(mesh.replicate // times, mesh.shard * times, mesh.context)
-            options.append((_mesh_overrides(wider), {"mesh": wider}))
-    # The widest tells whether sharding helps at all: it comes first, and the least that does later.
-    return options[-1:] if options else []
+            return [(_mesh_overrides(wider), {"mesh": wider})]
+    return []
 
 
 def _mesh_overrides(mesh: Mesh) -> tuple[str, ...]:
@@ -123,14 +122,10 @@ def _checkpointing(job: Job) -> _Options:
 
 
 def _context(job: Job) -> _Options:
-    """Sequences over more of the ranks that share the model now; as many samples at once as that
-    leaves."""
-    options: _Options = []
+    """Sequences split over ranks of a node that share the model already."""
+    mesh, options = job.mesh, []
     for size in (2, 4, 8):
-        mesh = job.mesh
-        ranks = mesh.ranks
-        if size <= mesh.context or mesh.sharded % size or size > job.hardware.gpus_per_node:
-            continue
-        split = Mesh(ranks // mesh.sharded, mesh.sharded // size, size)
-        options.append((_mesh_overrides(split), {"mesh": split}))
+        if mesh.context < size <= job.hardware.gpus_per_node and mesh.sharded % size == 0:
+            split = Mesh(mesh.replicate, mesh.sharded // size, size)
+            options.append((_mesh_overrides(split), {"mesh": split}))
     return options

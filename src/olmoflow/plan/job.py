@@ -140,4 +140,3 @@ class Job:
     def nodes(self) -> int:
         """Machines."""
         return -(-self.mesh.ranks // self.hardware.gpus_per_node)
-

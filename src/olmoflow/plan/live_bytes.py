@@ -85,9 +85,12 @@ class LiveBytes(TorchDispatchMode):
         if torch._guards.active_fake_mode() is not self.fake:
             return out
         self._count_flops(func, args, kwargs or {}, out)
+        known = len(self.kinds)
         for tensor in tree_leaves(out):
             if isinstance(tensor, Tensor):
                 self.kinds.setdefault(tensor.untyped_storage(), self.kind)
+        if len(self.kinds) == known:  # a view, or in place
+            return out
         # Sums anew: FSDP empties and refills storages without an operation that could be seen.
         alive = self.now()
         if alive.total() > self.peaks[-1].total():

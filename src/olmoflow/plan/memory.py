@@ -9,7 +9,7 @@ at most two groups is traced as it is.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,10 +23,11 @@ from torch.distributed.tensor import DTensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from olmoflow.mesh import Mesh
-from olmoflow.model import Olmo3, Olmo3Config
+from olmoflow.model import Olmo3
 from olmoflow.plan.job import Job
 from olmoflow.plan.live_bytes import ACTIVATIONS, GRADIENTS, OTHER, PARAMETERS, LiveBytes
 from olmoflow.plan.stand_ins import (
+    Graphs,
     attends,
     checkpointed_modules,
     compile_blocks,
@@ -64,8 +65,8 @@ def trace(job: Job) -> Traced:
     """Memory of one rank, and the FLOPs that it executes, without allocating either."""
     group, layers = job.model.full_attention_every, job.model.n_layers
     if layers <= 2 * group:
-        return trace_depth(job, layers)
-    short, long = trace_depth(job, group), trace_depth(job, 2 * group)
+        return trace_depths(job, [layers])[0]
+    short, long = trace_depths(job, [group, 2 * group])
     return extrapolate(short, long, (layers - group) / group)
 
 
@@ -85,34 +86,36 @@ def extrapolate(short: Traced, long: Traced, steps: float) -> Traced:
     )
 
 
-def trace_depth(job: Job, n_layers: int) -> Traced:
-    """The same for a model of so many layers, every one of them traced."""
+def trace_depths(job: Job, depths: Sequence[int]) -> list[Traced]:
+    """The same for models of so many layers, every one of them traced."""
     dtype = torch.bfloat16 if job.compute_bytes == 2 else torch.float32
-    fake = FakeTensorMode()
+    fake, found = FakeTensorMode(), []
     with warnings.catch_warnings(), _fake_ranks(job.mesh) as (mesh, context), fake:
         warnings.simplefilter("ignore")
-        model = _model(replace(job.model, n_layers=n_layers), job, dtype, context)
-        if mesh is not None:
-            shard(model, mesh, dtype)
-        return _step(model, job, fake)
+        graphs: Graphs = {}  # the same at every depth
+        for depth in depths:
+            model = Olmo3(replace(job.model, n_layers=depth), compute_dtype=dtype)
+            _prepare(model, job, context, graphs)
+            if mesh is not None:
+                shard(model, mesh, dtype)
+            found.append(_step(model, job, fake))
+    return found
 
 
-def _model(
-    config: Olmo3Config, job: Job, dtype: torch.dtype, context: dist.ProcessGroup | None
-) -> Olmo3:
-    model = Olmo3(config, compute_dtype=dtype)
-    attend = attends(config, context)
+def _prepare(model: Olmo3, job: Job, context: dist.ProcessGroup | None, graphs: Graphs) -> None:
+    """Attention as on a GPU, activation checkpointing, and blocks as compiling leaves them."""
+    attend = attends(model.config, context)
     for block, each in zip(model.blocks, attend, strict=True):
         replace_attention(block, each)  # type: ignore[arg-type]
     twice = checkpointed_modules(model, job.checkpointing)
     if job.compiled:
-        own = job.sequence_length // job.mesh.context
-        x = torch.zeros(job.micro_batch, own, config.d_model, dtype=dtype, requires_grad=True)
+        size = job.micro_batch, job.sequence_length // job.mesh.context, model.config.d_model
+        x = torch.zeros(size, dtype=model.compute_dtype, requires_grad=True)
         in_parts = job.checkpointing.mode == "modules"
-        compile_blocks(model, attend, x, job.checkpointing, in_parts=in_parts)
+        budget = job.checkpointing.budget if job.checkpointing.mode == "budget" else None
+        compile_blocks(model, attend, x, budget, graphs, in_parts=in_parts)
     for _, module in twice:
         compute_twice(module)
-    return model
 
 
 def _step(model: Olmo3, job: Job, fake: FakeTensorMode) -> Traced:
@@ -122,7 +125,7 @@ def _step(model: Olmo3, job: Job, fake: FakeTensorMode) -> Traced:
     micro-batch on nothing changes: gradients exist from then on.
     """
     objective = NextTokenPrediction(chunk_tokens=job.chunk_tokens)
-    moments = 2 * sum(_local_bytes(p) for p in model.parameters())
+    moments = float(2 * sum(_local_bytes(p) for p in model.parameters()))
     live = LiveBytes(fake)
     live.mark(model.buffers(), OTHER)
     live.mark(model.parameters(), PARAMETERS)

@@ -1,13 +1,15 @@
 """Seconds of a training step.
 
-    step = matmul / efficiency + attention / efficiency + exposed · communication
+    step = matmul / efficiency + attention / efficiency + exposed · communication + optimizer
 
 - matmul: seconds of the executed matrix products at the GPU's peak, what activation checkpointing
   computes twice included;
 - attention: seconds of the formula's attention FLOPs (no causal halving) at the peak; its constant
   also takes in norms, rotations and whatever else lies around it;
 - communication: seconds of the collectives at the links' nominal speed, of which some hide behind
-  the matrix products.
+  the matrix products;
+- optimizer: AdamW reads and writes 28 bytes of each of the rank's own parameters (itself, gradient
+  and two moments in, all but the gradient out) at the speed of the GPU's memory.
 
 The three constants are linear in the step's seconds (as 1 / efficiency), so the fit is a linear
 least-squares problem: see `calibration`.
@@ -48,6 +50,7 @@ class Terms:
     matmul: float
     attention: float
     communication: float
+    optimizer: float
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Constants:
             "matmul": terms.matmul / self.matmul_efficiency,
             "attention": terms.attention / self.attention_efficiency,
             "communication": self.exposed * terms.communication,
+            "optimizer": terms.optimizer,
         }
 
 
@@ -89,4 +93,5 @@ def terms(job: Job, executed: Executed) -> Terms:
         tokens * executed.matmul_flops_per_token / peak / speed / (FLOAT8_SPEED**job.float8),
         tokens * attention * again / peak / speed,
         sum(c.seconds for c in collectives(job)),
+        28 * job.model.num_parameters / job.mesh.sharded / (job.hardware.memory_gbps * 1e9),
     )

@@ -27,8 +27,10 @@ from olmoflow.model.block import Block
 from olmoflow.model.rope import Rotation
 from olmoflow.plan.job import Checkpointing
 
-
 _PARTS = ("attention", "attention_norm", "feed_forward", "feed_forward_norm")
+
+Graphs = dict[tuple[str, int | None], Callable[..., Any]]
+"""What stands for a compiled part of a block in layers of one window."""
 
 
 def flash_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -122,7 +124,13 @@ def compute_twice(module: nn.Module) -> None:
 
 
 def compile_blocks(
-    model: Olmo3, attend: Sequence[Attend], x: Tensor, how: Checkpointing, *, in_parts: bool
+    model: Olmo3,
+    attend: Sequence[Attend],
+    x: Tensor,
+    budget: float | None,
+    graphs: Graphs,
+    *,
+    in_parts: bool,
 ) -> None:
     """Let every block run the graphs that compiling it would leave.
 
@@ -130,20 +138,20 @@ def compile_blocks(
         model: Its blocks are changed in place, before they are sharded.
         attend: The attention of each layer.
         x: What enters a block; needs a gradient.
-        how: For its budget.
+        budget: The share of the activations that is kept; None: all that the partitioner would.
+        graphs: Those that are known already, by part and window; takes in the new ones.
         in_parts: A graph for each of the block's parts, where some of them are computed twice.
     """
-    graphs: dict[Any, Callable[..., Any]] = {}
     rotation = model.full_rope(0, x.shape[1], x.device)
     for layer, block in enumerate(model.blocks):
         assert isinstance(block, Block)
         for name in _PARTS if in_parts else ("",):
-            key = name, attend[layer]
+            key = name, model.config.window(layer)
             if key not in graphs:
                 # A block of its own: the model's are sharded later, and gather in their forward.
                 reference = Block(model.config)
                 replace_attention(reference, attend[layer])
-                graphs[key] = _graphs(reference.get_submodule(name), x, rotation, how.budget)
+                graphs[key] = _graphs(reference.get_submodule(name), x, rotation, budget)
             module = block.get_submodule(name)
             module.forward = _run(graphs[key], module)  # type: ignore[method-assign]
 
