@@ -123,7 +123,8 @@ def _checkpointing(job: Job) -> _Options:
 
 def _context(job: Job) -> _Options:
     """Sequences split over ranks of a node that share the model already."""
-    mesh, options = job.mesh, []
+    mesh = job.mesh
+    options: _Options = []
     for size in (2, 4, 8):
         if mesh.context < size <= job.hardware.gpus_per_node and mesh.sharded % size == 0:
             split = Mesh(mesh.replicate, mesh.sharded // size, size)

@@ -22,12 +22,11 @@ BEST_MATMUL = 0.80
 with matrix products and communication growing together, six rows cannot tell them apart."""
 
 H100 = Hardware("h100x8", 8, 79.6, 4.0, 989.5, 3350.0, 450.0, 25.0, 2.0)
-_SHAPE = {"vocab_size": 100_352, "max_sequence_length": 65_536}
 _7B = Olmo3Config(
-    d_model=4096, n_layers=32, n_heads=32, n_kv_heads=32, ffn_hidden_size=11_008, **_SHAPE
+    100_352, 4096, 32, n_heads=32, n_kv_heads=32, ffn_hidden_size=11_008, max_sequence_length=65_536
 )
 _32B = Olmo3Config(
-    d_model=5120, n_layers=64, n_heads=40, n_kv_heads=8, ffn_hidden_size=27_648, **_SHAPE
+    100_352, 5120, 64, n_heads=40, n_kv_heads=8, ffn_hidden_size=27_648, max_sequence_length=65_536
 )
 
 

@@ -47,7 +47,7 @@ def collectives(job: Job) -> list[Collective]:
     root = 2 * model.vocab_size * model.d_model + model.d_model
     ring, copies_ring = (shared - 1) / shared, (copies - 1) / copies
     gathered = job.compute_bytes * (2 * (total - root) + root)
-    keys = 2 * model.n_layers * model.n_kv_heads * model.head_width
+    keys = 2.0 * model.n_layers * model.n_kv_heads * model.head_width
     if job.checkpointing.mode == "full" or job.keys_gathered_twice:
         keys *= 1.5
     sequences = job.micro_batch * job.sequence_length

@@ -9,7 +9,7 @@ it remembers every storage that an operation returns, and its kind, for as long 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 import torch
@@ -50,7 +50,8 @@ class LiveBytes(TorchDispatchMode):
         super().__init__()
         self.fake = fake
         self.kind = ACTIVATIONS
-        self.kinds = WeakIdKeyDictionary()
+        kinds: Any = WeakIdKeyDictionary  # has no types
+        self.kinds: MutableMapping[torch.UntypedStorage, str] = kinds()
         self.peaks: list[Counter[str]] = [Counter()]
         self.matmul_flops = 0
         self.attention_calls: Counter[str] = Counter()

@@ -90,7 +90,7 @@ def trace_depths(job: Job, depths: Sequence[int]) -> list[Traced]:
     """The same for models of so many layers, every one of them traced."""
     dtype = torch.bfloat16 if job.compute_bytes == 2 else torch.float32
     fake, found = FakeTensorMode(), []
-    with warnings.catch_warnings(), _fake_ranks(job.mesh) as (mesh, context), fake:
+    with warnings.catch_warnings(), fake_ranks(job.mesh) as (mesh, context), fake:
         warnings.simplefilter("ignore")
         graphs: Graphs = {}  # the same at every depth
         for depth in depths:
@@ -98,7 +98,7 @@ def trace_depths(job: Job, depths: Sequence[int]) -> list[Traced]:
             _prepare(model, job, context, graphs)
             if mesh is not None:
                 shard(model, mesh, dtype)
-            found.append(_step(model, job, fake))
+            found.append(step_memory(model, job, fake))
     return found
 
 
@@ -118,11 +118,16 @@ def _prepare(model: Olmo3, job: Job, context: dist.ProcessGroup | None, graphs: 
         compute_twice(module)
 
 
-def _step(model: Olmo3, job: Job, fake: FakeTensorMode) -> Traced:
+def step_memory(model: Olmo3, job: Job, fake: FakeTensorMode | None) -> Traced:
     """Forward and backward passes of the micro-batches, with the optimizer's state in place.
 
     The optimizer's own kernel works in place, so that the peak is not there. From the second
     micro-batch on nothing changes: gradients exist from then on.
+
+    Args:
+        model: Sharded, where there is more than one rank.
+        job: For the size of the batch and the number of micro-batches.
+        fake: The mode under which the model was made; None: it is real.
     """
     objective = NextTokenPrediction(chunk_tokens=job.chunk_tokens)
     moments = float(2 * sum(_local_bytes(p) for p in model.parameters()))
@@ -145,7 +150,8 @@ def _step(model: Olmo3, job: Job, fake: FakeTensorMode) -> Traced:
     calls = live.attention_calls
     forward = calls["_scaled_dot_product_flash_attention"]
     backward = calls["_scaled_dot_product_flash_attention_backward"]
-    return Traced(spans[:-1], live.matmul_flops / micro_batches, forward / backward - 1)
+    recomputed = forward / backward - 1 if backward else 0.0  # 0 where the CPU's own attention ran
+    return Traced(spans[:-1], live.matmul_flops / micro_batches, recomputed)
 
 
 def _watch(model: Olmo3, live: LiveBytes) -> None:
@@ -167,7 +173,7 @@ def _watch(model: Olmo3, live: LiveBytes) -> None:
         live.mark([parameter.grad], GRADIENTS)
 
     for parameter in model.parameters():
-        parameter.register_post_accumulate_grad_hook(gradient)
+        parameter.register_post_accumulate_grad_hook(gradient)  # type: ignore[no-untyped-call]
     root = model.embeddings, model.norm, model.lm_head
     model.embeddings.register_forward_pre_hook(lambda *_: gathered(*root))
     for block in model.blocks:
@@ -182,7 +188,7 @@ def _local_bytes(parameter: Tensor) -> int:
 
 
 @contextmanager
-def _fake_ranks(mesh: Mesh) -> Iterator[tuple[DeviceMesh | None, dist.ProcessGroup | None]]:
+def fake_ranks(mesh: Mesh) -> Iterator[tuple[DeviceMesh | None, dist.ProcessGroup | None]]:
     """All ranks in this one process: FSDP's mesh, and the ranks that share a sequence."""
     if mesh.ranks == 1:
         yield None, None
@@ -190,7 +196,7 @@ def _fake_ranks(mesh: Mesh) -> Iterator[tuple[DeviceMesh | None, dist.ProcessGro
     dist.init_process_group("fake", rank=0, world_size=mesh.ranks, store=FakeStore())
     try:
         layout, names = (mesh.replicate, mesh.sharded), ("replicate", "shard")
-        context = dist.new_group(list(range(mesh.context))) if mesh.context > 1 else None
+        context: Any = dist.new_group(list(range(mesh.context))) if mesh.context > 1 else None
         yield init_device_mesh("cpu", layout, mesh_dim_names=names), context
     finally:
         dist.destroy_process_group()

@@ -14,7 +14,11 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from functorch.compile import aot_function, make_boxed_func, min_cut_rematerialization_partition
+from functorch.compile import (  # type: ignore[import-untyped]
+    aot_function,
+    make_boxed_func,
+    min_cut_rematerialization_partition,
+)
 from torch import Tensor, nn
 from torch._functorch import config as functorch_config
 from torch.distributed._functional_collectives import all_gather_tensor_autograd
@@ -39,7 +43,7 @@ def flash_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     [B, T_q, H, D], [B, T, H_kv, D], [B, T, H_kv, D] -> [B, T_q, H, D]; a window changes no shape.
     """
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    out = torch.ops.aten._scaled_dot_product_flash_attention(q, k, v, 0.0, True)[0]
+    out: Tensor = torch.ops.aten._scaled_dot_product_flash_attention(q, k, v, 0.0, True)[0]
     return out.transpose(1, 2)
 
 
@@ -120,7 +124,7 @@ def compute_twice(module: nn.Module) -> None:
     def call(*args: Any) -> Any:
         return checkpoint(forward, *args, use_reentrant=False)
 
-    module.forward = call  # type: ignore[method-assign]
+    module.forward = call
 
 
 def compile_blocks(
@@ -153,7 +157,7 @@ def compile_blocks(
                 replace_attention(reference, attend[layer])
                 graphs[key] = _graphs(reference.get_submodule(name), x, rotation, budget)
             module = block.get_submodule(name)
-            module.forward = _run(graphs[key], module)  # type: ignore[method-assign]
+            module.forward = _run(graphs[key], module)
 
 
 def _run(compiled: Callable[..., Any], module: nn.Module) -> Callable[..., Any]:
