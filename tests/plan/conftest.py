@@ -12,7 +12,8 @@ from olmoflow.plan.job import Job
 SMALL = Olmo3Config(
     vocab_size=512,
     d_model=64,
-    n_layers=4,
+    n_layers=2,
+    full_attention_every=2,
     n_heads=4,
     n_kv_heads=2,
     ffn_hidden_size=128,

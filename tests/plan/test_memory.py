@@ -38,16 +38,18 @@ def test_the_calibration_uses_what_the_trace_says(midtrain_7b):
 
 
 @pytest.mark.parametrize(
-    ("compiled", "how"),
-    [(False, Checkpointing()), (False, Checkpointing("full")), (True, Checkpointing())],
+    ("mesh", "compiled", "how"),
+    [
+        (Mesh(2, 4), False, Checkpointing()),
+        (Mesh(), False, Checkpointing("full")),
+        (Mesh(), True, Checkpointing()),
+    ],
 )
-def test_two_shallow_models_tell_of_a_deep_one(make_job, compiled, how):
-    job = make_job({"n_layers": 16}, compiled=compiled, checkpointing=how)
-    carried, whole = trace(job), trace_depths(job, [16])[0]
-    for ours, full in zip(carried.spans, whole.spans, strict=True):
-        assert sum(ours.values()) == pytest.approx(sum(full.values()), rel=0.01)
+def test_two_shallow_models_tell_of_a_deep_one(make_job, mesh, compiled, how):
+    job = make_job({"n_layers": 12}, mesh, compiled=compiled, checkpointing=how)
+    carried, whole = trace(job), trace_depths(job, [12])[0]
+    assert carried.spans == whole.spans
     assert carried.matmul_flops == whole.matmul_flops
-    assert carried.peak["parameters"] == whole.peak["parameters"]
 
 
 @pytest.mark.parametrize("mesh", [Mesh(), Mesh(2, 4)], ids=["one rank", "2 × 4"])
@@ -71,9 +73,7 @@ def test_each_way_of_computing_twice_keeps_less(make_job):
         job = make_job(compiled=compiled, checkpointing=how)
         return trace(job).spans[0]["activations"]
 
-    eager = [activations(False, how) for how in (Checkpointing("full"), FEED_FORWARD)]
-    assert eager == sorted(eager)
-    assert eager[-1] < activations(False, Checkpointing())
+    assert activations(False, Checkpointing("full")) < activations(False, FEED_FORWARD)
     ways = Checkpointing("budget", budget=0.2), FEED_FORWARD, Checkpointing()
     compiled = [activations(True, how) for how in ways]
     assert compiled == sorted(compiled)

@@ -38,6 +38,7 @@ from olmoflow.train.objectives import NextTokenPrediction
 from olmoflow.train.sharding import shard
 
 OPTIMIZER = "optimizer"
+FEWEST = 4  # layers in which the first, the last and those in between are different ones
 KINDS = (PARAMETERS, GRADIENTS, OPTIMIZER, ACTIVATIONS, OTHER)
 
 
@@ -63,7 +64,8 @@ class Traced:
 
 def trace(job: Job) -> Traced:
     """Memory of one rank, and the FLOPs that it executes, without allocating either."""
-    group, layers = job.model.full_attention_every, job.model.n_layers
+    every, layers = job.model.full_attention_every, job.model.n_layers
+    group = every * -(-FEWEST // every)
     if layers <= 2 * group:
         return trace_depths(job, [layers])[0]
     short, long = trace_depths(job, [group, 2 * group])
@@ -164,8 +166,8 @@ def _watch(model: Olmo3, live: LiveBytes) -> None:
     def end_of_blocks(*_: Any) -> None:
         live.kind = OTHER
 
-    def last_block(_: nn.Module, args: tuple[Any, ...]) -> None:
-        if live.kind == ACTIVATIONS:  # a new span once its backward pass is done
+    def span_ends(_: nn.Module, args: tuple[Any, ...]) -> None:
+        if live.kind == ACTIVATIONS:  # when the backward pass has come back to what went in
             args[0].register_hook(lambda _: live.next_span())
 
     def gradient(parameter: Tensor) -> None:
@@ -178,7 +180,9 @@ def _watch(model: Olmo3, live: LiveBytes) -> None:
     model.embeddings.register_forward_pre_hook(lambda *_: gathered(*root))
     for block in model.blocks:
         block.register_forward_pre_hook(lambda block, _: gathered(block))
-    model.blocks[-1].register_forward_pre_hook(last_block)
+    # In between, bytes change by the same amount from block to block: the peak is at an end.
+    for block in (model.blocks[-1], *model.blocks[1:-1][:1]):
+        block.register_forward_pre_hook(span_ends)
     model.norm.register_forward_hook(end_of_blocks)
 
 
