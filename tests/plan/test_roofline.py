@@ -96,5 +96,5 @@ def test_a_job_that_cannot_run_is_an_error(changes, line):
 def test_unknown_ways_of_checkpointing_are_errors():
     with pytest.raises(UserError, match="mode=some: expected one of none, full, modules, budget"):
         Checkpointing("some")
-    with pytest.raises(UserError, match="budget=1.5: expected a number from 0 to 1"):
+    with pytest.raises(UserError, match=r"budget=1\.5: expected a number from 0 to 1"):
         Checkpointing("budget", budget=1.5)

@@ -65,7 +65,7 @@ class Estimate:
         flops = job.model.flops_per_token(job.sequence_length)
         peak = job.hardware.peak_tflops * 1e12
         return {
-            "memory_gib": {kind: round(gib, 4) for kind, gib in self.memory_gib.items()},
+            "memory_gib": self.memory_gib,
             "flops_per_token": flops,
             "step_seconds": self.step_seconds,
             "tokens_per_second_per_gpu": self.tokens_per_second_per_gpu,

@@ -29,7 +29,7 @@ _ATTENTION = {
 }
 
 
-class LiveBytes(TorchDispatchMode):
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts live bytes and the FLOPs of matrix products while it is entered.
 
     The peak is kept apart for each *span* of the step, since activations shrink and gradients grow
@@ -47,7 +47,7 @@ class LiveBytes(TorchDispatchMode):
     """
 
     def __init__(self, fake: FakeTensorMode | None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.fake = fake
         self.kind = ACTIVATIONS
         kinds: Any = WeakIdKeyDictionary  # has no types
