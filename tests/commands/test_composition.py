@@ -28,6 +28,7 @@ GIVEN = {
     "generate": ["checkpoint=c"],
     "evaluate": ["checkpoint=c"],
     "import": ["source=s"],
+    "merge": ["checkpoints=[a,b]"],
     "export": ["checkpoint=c", "target=t"],
 }
 TRAIN_GROUPS = [
@@ -184,9 +185,8 @@ def test_every_other_command_composes_with_each_of_its_choices(command):
 @pytest.mark.parametrize("flow", options("flow"))
 def test_each_step_of_a_flow_composes(flow):
     node = plain_config(compose("flow", [f"flow={flow}"]))["flow"]
+    made = {"corpus": "c", "shards": "s", "checkpoint": "p", "group": "g"}
     for step in parse_steps(node["steps"]):
-        made = {
-            key: {"corpus": "c", "shards": "s", "checkpoint": "p"} for key in step.inputs.values()
-        }
-        arguments = [a for a in step.arguments(made)[1:] if not a.startswith("prompt=")]
-        plain_config(compose(step.command, arguments))
+        for line in step.cells(dict.fromkeys(step.needs, made), "flow"):
+            arguments = [a for a in line[1:] if not a.startswith("prompt=")]
+            plain_config(compose(step.command, arguments))

@@ -169,7 +169,17 @@ def test_learning_rates_at_published_steps(name, step, rate):
 
 
 # What is no value of the run: names and references, and what only a user can know.
-UNSTATED = {"name", "output", "shards", "checkpoint", "hydra", "experiments", "logger", "cluster"}
+UNSTATED = {
+    "name",
+    "output",
+    "dry_run",
+    "shards",
+    "checkpoint",
+    "hydra",
+    "experiments",
+    "logger",
+    "cluster",
+}
 CHOSEN = {"_target_", "_partial_", "name", "sources", "mix"}  # by the defaults list
 DERIVED = {"max_steps", "sequence_length", "global_batch_tokens", "seed", "document_mask",
            "packing"}  # fmt: skip

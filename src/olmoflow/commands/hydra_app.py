@@ -25,6 +25,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from olmoflow.commands.groups import file_under, group_name, record_job
 from olmoflow.commands.ladder import ladder
 from olmoflow.commands.main import config_root, print_json
 from olmoflow.commands.slurm.submit import STAYS_HERE, Cell, look_ahead, submit
@@ -57,10 +58,10 @@ def prepare() -> None:
     """Set what every composition needs: resolvers and bare errors."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that we word the error
     OmegaConf.register_new_resolver("steps", steps_for_tokens, replace=True)
-    OmegaConf.register_new_resolver("product", lambda a, b: a * b, replace=True)
-    OmegaConf.register_new_resolver("larger", lambda a, b: max(a, b or a), replace=True)
     OmegaConf.register_new_resolver("share", share_of_steps, replace=True)
     OmegaConf.register_new_resolver("ladder", ladder, replace=True)
+    OmegaConf.register_new_resolver("product", lambda a, b: a * b, replace=True)
+    OmegaConf.register_new_resolver("larger", lambda a, b: max(a, b or a), replace=True)
 
 
 def compose(command: str, overrides: Sequence[str]) -> DictConfig:
@@ -93,17 +94,25 @@ class _Jobs:
 
     command: str
     texts: Mapping[str, str]
-    multirun: bool
+    sweep: Sequence[str] | None  # the overrides of the whole sweep, if it is one
     results: list[dict[str, Any]] = field(default_factory=list)
     cells: list[Cell] = field(default_factory=list)
     error: Exception | None = None
     json_output: bool = False
     status: int = 0
+    group: str | None = None
 
     def __call__(self, composed: DictConfig) -> None:
         overrides = list(HydraConfig.get().overrides.task)
+        # What a report is given as its group is what it reads.
+        given = composed.get("group") if self.command != "report" else None
         try:
+            choices = HydraConfig.get().runtime.choices
+            self.group = group_name(self.command, given, choices.get("experiments"), self.sweep)
             config = plain_config(composed, self.texts)
+            config["group"] = self.group or config.get("group")
+            if config.get("logger", {}).get("name") == "wandb":
+                config["logger"] = file_under(config["logger"], self.group, choices, self.sweep)
             self.json_output = _output(config) == "json"
             if config["cluster"]["name"] == "slurm" and self.command not in STAYS_HERE:
                 module = importlib.import_module(command_module(self.command))
@@ -118,12 +127,14 @@ class _Jobs:
             self.error = error
             self.status = max(self.status, 2 if isinstance(error, UserError) else 1)
             self.results.append({"overrides": overrides, "status": "failed", "error": str(error)})
-            if self.multirun:
+            if self.sweep is not None:
                 print(f"olmoflow: {' '.join(overrides)}: {error}", file=sys.stderr)
                 if os.environ.get("OLMOFLOW_DEBUG") == "1":
                     traceback.print_exception(error)
         else:
             self.results.append({"overrides": overrides, "status": "finished", "result": result})
+        if self.group is not None and self.command not in ("report", "flow"):
+            record_job(self.group, self.command, self.results[-1])
 
 
 def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]) -> int:
@@ -139,7 +150,7 @@ def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]
     """
     prepare()
     flags, rest = _flags_first(arguments)
-    jobs = _Jobs(command, texts, multirun=bool({"-m", "--multirun"} & set(flags)))
+    jobs = _Jobs(command, texts, rest if {"-m", "--multirun"} & set(flags) else None)
     sys.argv = [f"olmoflow {command}", *flags, *rest, *hydra_settings()]
     entry = hydra.main(
         version_base="1.3", config_path=str(config_root() / "conf"), config_name=command
@@ -156,9 +167,11 @@ def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]
         return jobs.status
     if not jobs.results:  # --cfg
         return 0
-    if jobs.multirun:
+    if jobs.sweep is not None:
         if jobs.json_output:
-            print_json({"jobs": jobs.results})
+            print_json({"group": jobs.group, "jobs": jobs.results})
+        else:
+            print(f"group {jobs.group}: olmoflow report group={jobs.group}", file=sys.stderr)
     elif jobs.error:
         raise jobs.error
     elif jobs.json_output:

@@ -25,10 +25,13 @@ HYDRA_COMMANDS = {
     "curate": "documents from a source into a corpus",
     "tokenize": "a corpus into litdata token shards (and a tokenizer, where one is to be trained)",
     "train": "shards into a checkpoint series: pretrain, midtrain, extend the context",
+    "plan": "a training config into memory, time and cost on hardware that need not be there",
     "evaluate": "a checkpoint into scores",
     "generate": "text from a checkpoint",
     "import": "a Hugging Face or OLMo-core checkpoint into one of ours",
+    "merge": "several checkpoints into their weighted mean",
     "export": "a checkpoint into a folder that Hugging Face transformers loads",
+    "report": "runs or a sweep into a table with mean ± std over seeds, and plots",
     "flow": "several commands in one file, each run once",
 }
 # Plain commands that only look.

@@ -58,6 +58,11 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
                 raise OutOfTime(outcome["steps"])
             if outcome["stopped"] == "signal":
                 raise KeyboardInterrupt
+            if outcome["stopped"] == "cancelled":
+                raise UserError(
+                    f"{work.name}: cancelled at step {outcome['steps']} by the W&B tag "
+                    f"{outcome['tag']}; without the tag, the same command resumes"
+                )
             work.finish(
                 {
                     "steps": outcome["steps"],
@@ -137,10 +142,10 @@ def prepare_run(
             "name": work.name,
         },
     )
-    if slurm := slurm_record():
-        write_json(folder / "slurm.json", slurm)
     if start and config["carry_trainer"]:
         take_over(start, folder)
+    if slurm := slurm_record():
+        write_json(folder / "slurm.json", slurm)
     (folder / "packages.txt").write_text("\n".join(installed_packages()) + "\n")
     (folder / "git.diff").write_text(git_diff())
 

@@ -31,7 +31,7 @@ def train(folder: Path) -> dict[str, Any]:
     from olmoflow.train.fit import FitOptions, fit
     from olmoflow.train.module import StartFrom
     from olmoflow.train.save_policy import SavePolicy
-    from olmoflow.train.tracking import WandbRun
+    from olmoflow.train.tracking import WandbRun, run_name
 
     config = yaml.safe_load((folder / CONFIG).read_text())
     job = json.loads((folder / JOB).read_text())
@@ -41,7 +41,8 @@ def train(folder: Path) -> dict[str, Any]:
     rank = int(os.environ.get("RANK", 0))
     tracker = None
     if config["logger"]["name"] == "wandb" and rank == 0:
-        tracker = WandbRun(build_settings(config), folder, job["name"], config)
+        name = run_name(job["overrides"], job["name"], config["logger"]["named_by"])
+        tracker = WandbRun(build_settings(config), folder, name, config)
     start = None
     if job["checkpoint"]:
         found = Input(**{**job["checkpoint"], "path": Path(job["checkpoint"]["path"])})
@@ -58,12 +59,15 @@ def train(folder: Path) -> dict[str, Any]:
         sinks=[tracker] if tracker else [],
         start_from=start,
     )
+    outcome: dict[str, Any] | None = None
     try:
         result = fit(module, data, options, sequence_length=config["sequence_length"])
+        outcome = asdict(result)
+        if tracker and tracker.cancelled_by and outcome["stopped"] == "signal":
+            outcome |= {"stopped": "cancelled", "tag": tracker.cancelled_by}
     finally:
         if tracker:
-            tracker.finish()
-    outcome = asdict(result)
+            tracker.finish(outcome)
     if rank == 0:
         write_json(folder / OUTCOME, outcome)
     return outcome
@@ -122,7 +126,9 @@ def build_settings(config: Mapping[str, Any]) -> Any:
     """The W&B settings of a resolved config."""
     from olmoflow.train.tracking import WandbSettings
 
-    return WandbSettings(**{k: v for k, v in config["logger"].items() if k != "name"})
+    return WandbSettings(
+        **{k: v for k, v in config["logger"].items() if k not in ("name", "named_by")}
+    )
 
 
 def check_vocabulary(config: Mapping[str, Any], tokenizer: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import yaml
 
+from olmoflow.commands.groups import record_job
 from olmoflow.commands.hydra_app import run_composed
 from olmoflow.commands.launch import OutOfTime
 from olmoflow.commands.main import guarded
@@ -39,7 +40,13 @@ def run_cell(folder: Path, number: str) -> int:
         file=sys.stderr,
         flush=True,
     )
-    record: dict[str, Any] = {"overrides": cell["overrides"], "slurm": job}
+
+    def leave(came_of_it: dict[str, Any]) -> None:
+        record = {"overrides": cell["overrides"], **came_of_it}
+        write_json(outcome, {**record, "slurm": job})
+        if group := cell["config"].get("group"):
+            record_job(group, cell["command"], record)
+
     try:
         result = run_composed(cell["command"], cell["config"], cell["overrides"])
     except OutOfTime as stop:
@@ -48,9 +55,9 @@ def run_cell(folder: Path, number: str) -> int:
         _requeue(folder / "cells" / f"{number}.stopped", stop.steps, job["job_id"])
         return 0
     except Exception as error:
-        write_json(outcome, {**record, "status": "failed", "error": str(error)})
+        leave({"status": "failed", "error": str(error)})
         raise
-    write_json(outcome, {**record, "status": "finished", "result": result})
+    leave({"status": "finished", "result": result})
     return 0
 
 

@@ -1,0 +1,90 @@
+"""``olmoflow plan``: what a training run would take, without its hardware."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from olmoflow.artifact import claim
+from olmoflow.commands.build import build
+from olmoflow.digests import write_json
+from olmoflow.errors import UserError
+from olmoflow.mesh import Mesh
+from olmoflow.plan.calibration import FITTED, Compared, compare
+from olmoflow.plan.job import Checkpointing, Hardware, Job
+
+ESTIMATE = "estimate.json"
+
+
+def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """Plan; see ``conf/plan.yaml`` for the settings."""
+    if config["calibrate"]:
+        return {"calibration": [asdict(row) for row in compare()], "constants": asdict(FITTED)}
+    job = job_of(config)
+    steps = min(config["hard_stop"] or config["max_steps"], config["max_steps"])
+    tokens = float(steps * job.global_batch_tokens)
+    # Unlike a training run's, an estimate's identity lies in how the work is shared.
+    stated = {"job": asdict(job), "tokens": tokens, "constants": asdict(FITTED)}
+    with claim("estimate", command="plan", config=stated, name=config["name"]) as work:
+        if work.finished is None:
+            from olmoflow.plan.advice import advise
+            from olmoflow.plan.estimate import estimate
+
+            result = estimate(job, tokens)
+            advice = [] if result.fits else [change.as_dict() for change in advise(result)]
+            figures = {**result.as_dict(), "advice": advice}
+            write_json(work.path / ESTIMATE, figures)
+            work.finish(figures)
+    assert work.finished is not None
+    return {**work.finished.figures, "estimate": work.finished.name, "path": str(work.path)}
+
+
+def job_of(config: Mapping[str, Any]) -> Job:
+    """The job of a resolved config.
+
+    Raises:
+        UserError: The ranks, the batch or the activation checkpointing do not fit each other.
+    """
+    hardware = Hardware(**config["hardware"])
+    if config["dtype"] != "bfloat16":
+        raise UserError(
+            f"dtype={config['dtype']}: expected bfloat16, the only one that the roofline knows"
+        )
+    how = config["runtime"].get("activation_checkpointing") or {}
+    objective = config["method"]["objective"]
+    return Job(
+        build(config["model"], "model"),
+        _mesh(config, hardware),
+        hardware,
+        config["sequence_length"],
+        config["global_batch_tokens"],
+        float(config["max_tokens"]),
+        micro_batch=config["runtime"]["micro_batch_sequences"],
+        compiled=config["compile"],
+        checkpointing=Checkpointing(
+            how.get("mode", "none"), tuple(how.get("modules") or ()), how.get("budget")
+        ),
+        chunk_tokens=objective.get("chunk_tokens", 1024),
+    )
+
+
+def _mesh(config: Mapping[str, Any], hardware: Hardware) -> Mesh:
+    """One rank per GPU; where no parallelism is chosen, the model is sharded within each node."""
+    nodes = config["nodes"]
+    if isinstance(nodes, bool) or not isinstance(nodes, int) or nodes < 1:
+        raise UserError(f"nodes={nodes}: expected a positive whole number")
+    gpus = nodes * hardware.gpus_per_node
+    if config["parallel"]["name"] == "single" and gpus > 1:
+        return Mesh(nodes, hardware.gpus_per_node)
+    return Mesh.of(config["parallel"], gpus)
+
+
+def report(result: Mapping[str, Any]) -> None:
+    """The plan as tables."""
+    from olmoflow.commands.plan_tables import print_calibration, print_plan
+
+    if "calibration" in result:
+        print_calibration([Compared(**row) for row in result["calibration"]], FITTED)
+    else:
+        print_plan(result)

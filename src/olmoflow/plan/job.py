@@ -1,0 +1,142 @@
+"""What a plan is about: a training run as numbers, and the machines that it would run on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from olmoflow.errors import UserError
+from olmoflow.mesh import Mesh
+from olmoflow.model import Olmo3Config
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Machines of one kind.
+
+    Attributes:
+        name: As the config names it.
+        gpus_per_node: GPUs that share a fast interconnect.
+        memory_gib: Of one GPU, as a program finds it.
+        reserved_gib: Taken by the CUDA context, NCCL's buffers and the allocator's gaps.
+        peak_tflops: Dense bf16 TFLOP/s of a GPU, from the data sheet.
+        memory_gbps: GB/s of a GPU's own memory.
+        intra_node_gbps: GB/s per GPU and direction within a node.
+        inter_node_gbps: GB/s per GPU and direction between nodes.
+        dollars_per_gpu_hour: Price.
+    """
+
+    name: str
+    gpus_per_node: int
+    memory_gib: float
+    reserved_gib: float
+    peak_tflops: float
+    memory_gbps: float
+    intra_node_gbps: float
+    inter_node_gbps: float
+    dollars_per_gpu_hour: float
+
+
+@dataclass(frozen=True)
+class Checkpointing:
+    """``runtime.activation_checkpointing``.
+
+    Attributes:
+        mode: none, full, modules or budget.
+        modules: Patterns of the modules that are computed twice, for mode modules.
+        budget: Share of the activations that is kept, for mode budget.
+    """
+
+    mode: str = "none"
+    modules: tuple[str, ...] = ()
+    budget: float | None = None
+
+    def __post_init__(self) -> None:
+        key, modes = "runtime.activation_checkpointing", ("none", "full", "modules", "budget")
+        if self.mode not in modes:
+            raise UserError(f"{key}.mode={self.mode}: expected one of {', '.join(modes)}")
+        if self.mode == "budget" and not (self.budget is not None and 0 <= self.budget <= 1):
+            raise UserError(f"{key}.budget={self.budget}: expected a number from 0 to 1")
+        if self.mode == "modules" and not self.modules:
+            raise UserError(f"{key}.modules=[]: expected patterns such as blocks.*.feed_forward")
+
+    def overrides(self) -> tuple[str, ...]:
+        """What to write on the command line for it."""
+        key = "runtime.activation_checkpointing"
+        chosen = [f"{key}.mode={self.mode}"]
+        if self.mode == "modules":
+            chosen.append(f"{key}.modules=[{','.join(self.modules)}]")
+        if self.mode == "budget":
+            chosen += [f"{key}.budget={self.budget:g}", "compile=true"]
+        return tuple(chosen)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training run on its machines.
+
+    Attributes:
+        model: The architecture.
+        mesh: How the ranks share the work; one rank is one GPU.
+        hardware: The machines.
+        sequence_length: Tokens.
+        global_batch_tokens: Tokens of an optimizer step.
+        max_tokens: The budget.
+        micro_batch: Sequences that a rank computes at once.
+        compute_bytes: Bytes of an activation: 2 for bf16, 4 for fp32.
+        compiled: Whether blocks are compiled.
+        float8: Whether matrix products run in float8; said of published runs, no setting of ours.
+        keys_gathered_twice: Whether the backward pass gathers keys and values again; likewise.
+        checkpointing: What is computed twice to save memory.
+        chunk_tokens: Tokens whose logits exist at a time.
+    """
+
+    model: Olmo3Config
+    mesh: Mesh
+    hardware: Hardware
+    sequence_length: int
+    global_batch_tokens: int
+    max_tokens: float
+    micro_batch: int = 1
+    compute_bytes: int = 2
+    compiled: bool = True
+    float8: bool = False
+    keys_gathered_twice: bool = False
+    checkpointing: Checkpointing = field(default_factory=Checkpointing)
+    chunk_tokens: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.sequence_length > self.model.max_sequence_length:
+            raise UserError(
+                f"sequence_length={self.sequence_length}: expected at most "
+                f"model.max_sequence_length={self.model.max_sequence_length}"
+            )
+        if self.sequence_length % (2 * self.mesh.context) and self.mesh.context > 1:
+            raise UserError(
+                f"sequence_length={self.sequence_length}: expected a multiple of "
+                f"2 × parallel.context = {2 * self.mesh.context}"
+            )
+        at_once = self.mesh.data_ranks * self.micro_batch * self.sequence_length
+        if self.micro_batch < 1 or self.global_batch_tokens % at_once:
+            raise UserError(
+                f"global_batch_tokens={self.global_batch_tokens}: expected a multiple of "
+                f"data ranks × micro-batch × sequence = {self.mesh.data_ranks} × "
+                f"{self.micro_batch} × {self.sequence_length} = {at_once}"
+            )
+        if self.checkpointing.mode == "budget" and not self.compiled:
+            raise UserError("runtime.activation_checkpointing.mode=budget: expected compile=true")
+
+    @property
+    def micro_batches(self) -> int:
+        """Micro-batches of a rank in one optimizer step."""
+        at_once = self.mesh.data_ranks * self.micro_batch * self.sequence_length
+        return self.global_batch_tokens // at_once
+
+    @property
+    def rank_tokens(self) -> int:
+        """Tokens that one rank computes in a micro-batch."""
+        return self.micro_batch * self.sequence_length // self.mesh.context
+
+    @property
+    def nodes(self) -> int:
+        """Machines."""
+        return -(-self.mesh.ranks // self.hardware.gpus_per_node)

@@ -1,0 +1,85 @@
+"""``olmoflow plan``: the contract, advice that holds, the user's mistakes."""
+
+import pytest
+
+from olmoflow.artifact import artifacts
+from olmoflow.commands.hydra_app import compose, plain_config
+from olmoflow.commands.plan import report, run
+from olmoflow.errors import UserError
+
+SMALL = [
+    *("model=olmo3_60m", "recipe=olmo3_190m/pretrain", "runtime.micro_batch_sequences=1"),
+    *("model.n_layers=4", "sequence_length=1024", "global_batch_tokens=65536"),
+]
+
+
+def plan(*overrides):
+    return run(plain_config(compose("plan", [*SMALL, *overrides])), list(overrides))
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path, monkeypatch):
+    monkeypatch.setenv("OLMOFLOW_HOME", str(tmp_path))
+
+
+def test_the_contract(capsys):
+    result = plan("nodes=2", "max_tokens=65536000", "name=small")
+    memory = result["memory_gib"]
+    parts = ("parameters", "gradients", "optimizer", "activations", "other")
+    assert set(memory) == {*parts, "peak"}
+    assert memory["peak"] == pytest.approx(sum(memory[part] for part in parts))
+    per_gpu = result["tokens_per_second_per_gpu"]
+    assert result["step_seconds"] == pytest.approx(65_536 / per_gpu / 16)
+    assert result["gpu_hours"] == pytest.approx(result["step_seconds"] * 1000 * 16 / 3600)
+    assert result["days"] == pytest.approx(result["gpu_hours"] / 16 / 24)
+    assert result["dollars"] == pytest.approx(2.0 * result["gpu_hours"])
+    assert result["mfu"] == pytest.approx(result["flops_per_token"] * per_gpu / 989.5e12)
+    assert result["fits"] is True
+    assert result["advice"] == []
+    # No parallelism was chosen: sharded within the node, replicated across.
+    assert (result["parallel"]["replicate"], result["parallel"]["shard"]) == (2, 8)
+    assert [a.name for a in artifacts("estimate")] == ["small"]
+    report(result)
+    assert "fits" in capsys.readouterr().out
+
+
+def test_another_mesh_is_another_estimate():
+    first, second = plan("parallel=fsdp"), plan("parallel=ddp")
+    assert first["estimate"] != second["estimate"]
+    assert first["memory_gib"]["parameters"] == second["memory_gib"]["parameters"] / 8
+    assert plan("parallel=fsdp") == first
+
+
+def test_what_does_not_fit_comes_with_changes_that_do(capsys):
+    small = "hardware.memory_gib=2.2", "hardware.reserved_gib=0.5"
+    batch = "runtime.micro_batch_sequences=8", "compile=true"
+    result = plan(*small, *batch)
+    assert result["fits"] is False
+    fitting = [change["overrides"] for change in result["advice"] if change["fits"]]
+    assert ["runtime.micro_batch_sequences=1"] in fitting
+    again = plan(*small, *batch, *fitting[0])
+    assert again["fits"] is True
+    report(result)
+    assert "fits: runtime.micro_batch_sequences=1" in capsys.readouterr().out
+
+
+def test_calibration_is_printed(capsys):
+    result = plan("calibrate=true")
+    assert result["calibration"][0]["name"] == "7B pretrain"
+    report(result)
+    assert "32B long context" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["hardware=h100"], "hardware=h100: .*expected one of a100x8, .*h100x8, .*rtx4090"),
+        (["parallel=hsdp", "parallel.shard=3"], "parallel.ranks=8: expected a multiple of shard"),
+        (["nodes=3"], "global_batch_tokens=65536: expected a multiple of .* = 24 × 1 × 1024"),
+        (["nodes=0"], "nodes=0: expected a positive whole number"),
+        (["dtype=float32"], "dtype=float32: expected bfloat16"),
+    ],
+)
+def test_mistakes(overrides, line):
+    with pytest.raises(UserError, match=line):
+        plan(*overrides)
