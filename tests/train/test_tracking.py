@@ -1,5 +1,6 @@
 """How a run is named, what an offline run holds, and how a tag ends a run."""
 
+import os
 import re
 import subprocess
 import sys
@@ -96,8 +97,14 @@ for step in range(2, 6):
 tracker.finish(None)
 print("went on")
 """
+    # Of its own, not the one that other tests of this process have begun.
+    own = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_SERVICE")}
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", script, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=own,
     )
     assert done.stdout.splitlines()[-1:] == ["went on"], done.stderr
     assert done.stderr.count("W&B is lost") == 1
