@@ -69,20 +69,23 @@ class Slurm:
         return found["JobState"]
 
     def wait_for_requeue(self, job_id, restarts, seconds=60):
-        """Wait until a job has been requeued so many times, and let it start at once."""
+        """Wait until a job has been requeued so many times, and let it start."""
         deadline = time.monotonic() + seconds
-        while int((found := self.job(job_id))["Restarts"]) < restarts:
+        while not _held(found := self.job(job_id)) or int(found["Restarts"]) < restarts:
             assert time.monotonic() < deadline, found
             time.sleep(0.1)
         self.skip_hold(job_id)
 
     def skip_hold(self, job_id):
         """SLURM keeps a requeued job back for two minutes; let it start."""
-        found = self.job(job_id)
-        if found["JobState"] == "PENDING" and found["Reason"] == "BeginTime":
+        if _held(self.job(job_id)):
             # The node takes no new start in the second in which it gave up the old one.
             time.sleep(3)
             subprocess.run(["scontrol", "update", f"JobId={job_id}", "StartTime=now"], check=True)
+
+
+def _held(found):
+    return found["JobState"] == "PENDING" and found["Reason"] == "BeginTime"
 
 
 @pytest.fixture(scope="session")

@@ -69,7 +69,7 @@ def log_of(submission, cell=0):
 
 def weights(run_dir):
     last = list_steps(run_dir)[-1]
-    assert last.step == 80
+    assert last.step == 60
     return dict(last.iter_tensors())
 
 
@@ -98,8 +98,8 @@ def test_a_sweep_is_one_array_that_resumes_where_cells_failed(submit, slurm):
 
 @pytest.fixture(scope="module")
 def undisturbed(slurm, folder):
-    """A 2-task HSDP job of 80 steps: its run folder."""
-    arguments = [*SMALL, "max_tokens=20480", "name=run", "parallel=hsdp", "parallel.shard=2"]
+    """A 2-task HSDP job of 60 steps: its run folder."""
+    arguments = [*SMALL, "max_tokens=15360", "name=run", "parallel=hsdp", "parallel.shard=2"]
     assert main([*arguments, TWO_TASKS]) == 0
     submitted = max(folder.glob("artifacts/jobs/*/submitted.json"), key=os.path.getmtime)
     (row,) = json.loads(submitted.read_text())
@@ -114,15 +114,15 @@ def test_cut_twice_it_ends_with_the_weights_of_the_undisturbed_run(
     monkeypatch.setenv("OLMOFLOW_HOME", str(tmp_path))
     submission = submit(
         *SMALL,
-        *("max_tokens=20480", f"shards={shards}", "name=run", "parallel=fsdp", TWO_TASKS),
+        *("max_tokens=15360", f"shards={shards}", "name=run", "parallel=fsdp", TWO_TASKS),
         *("save.every_steps=10", "logger=wandb"),
     )
     (row,) = submission["submitted"]
     run_dir = tmp_path / "checkpoint" / "run"
     assert row["run_dir"] == str(run_dir)
     cuts = [
-        (10, ["scancel", "--signal=USR1", "--batch"]),  # as --signal=B: does at the time limit
-        (30, ["scontrol", "requeue"]),
+        (8, ["scancel", "--signal=USR1", "--batch"]),  # as --signal=B: does at the time limit
+        (25, ["scontrol", "requeue"]),
     ]
     for restart, (rows, cut) in enumerate(cuts, 1):
         wait_for_rows(run_dir, rows)
@@ -131,7 +131,7 @@ def test_cut_twice_it_ends_with_the_weights_of_the_undisturbed_run(
     assert slurm.wait(row["job_id"]) == "COMPLETED", log_of(submission)
     assert slurm.job(row["job_id"])["Restarts"] == "2"
     stopped = re.search(r"saved at step (\d+); queueing again", log_of(submission))
-    assert 10 <= int(stopped[1]) < 80
+    assert 8 <= int(stopped[1]) < 60
 
     assert curve(run_dir) == curve(undisturbed)
     ours, expected = weights(run_dir), weights(undisturbed)

@@ -1,6 +1,9 @@
 """How a run is named, what an offline run holds, and how a tag ends a run."""
 
+import os
 import re
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -69,3 +72,39 @@ def test_tags_are_asked_of_the_api_by_the_runs_path(monkeypatch):
     monkeypatch.setattr(wandb, "Api", Api)
     assert tags_of(SimpleNamespace(path="me/olmoflow/ab12")) == {"a", "cancel"}
     assert asked == ["me/olmoflow/ab12"]
+
+
+def test_the_end_of_wandbs_own_process_does_not_end_the_run(tmp_path):
+    """A cluster's SIGTERM reaches it before the ranks have saved."""
+    script = """
+import os, signal, sys, time
+from pathlib import Path
+from olmoflow.train.tracking import WandbRun, WandbSettings
+tracker = WandbRun(WandbSettings(), Path(sys.argv[1]), "run", {})
+tracker(1, {"loss": 1.0})
+mine = str(os.getpid()).encode()
+for process in Path("/proc").glob("[0-9]*"):
+    try:
+        words = (process / "cmdline").read_bytes().split(b"\\0")
+    except OSError:  # ended meanwhile
+        continue
+    if b"wandb-core" in words[0] and mine in words:
+        os.kill(int(process.name), signal.SIGKILL)
+time.sleep(0.5)
+for step in range(2, 6):
+    tracker(step, {"loss": 1.0})
+    time.sleep(0.1)
+tracker.finish(None)
+print("went on")
+"""
+    # Of its own, not the one that other tests of this process have begun.
+    own = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_SERVICE")}
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=own,
+    )
+    assert done.stdout.splitlines()[-1:] == ["went on"], done.stderr
+    assert done.stderr.count("W&B is lost") == 1

@@ -12,8 +12,10 @@ import os
 import re
 import secrets
 import signal
+import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,13 +102,14 @@ class WandbRun:
         if self.online:  # an offline run cannot use artifacts; its config names them
             for each in self._request.get("inputs", ()):
                 self.run.use_artifact(_reference(each["kind"], each, Path(each["path"])))
-        self._closed, self._watched = threading.Event(), False
+        self._closed, self._watched, self._lost = threading.Event(), False, False
         self._lookup = lookup or (tags_of if self.online else None)
         self._settings = settings
 
     def __call__(self, step: int, metrics: dict[str, float]) -> None:
         """Log a report; with the first one, begin to look at the tags."""
-        self.run.log(metrics, step=step)
+        with self._harmless():
+            self.run.log(metrics, step=step)
         # Before, nobody would heed the signal.
         if not self._watched and self._lookup is not None and self._settings.cancel_check_minutes:
             self._watched = True
@@ -119,6 +122,10 @@ class WandbRun:
             outcome: ``stopped``, ``steps`` and ``tokens``; None if it failed.
         """
         self._closed.set()
+        with self._harmless():
+            self._close(outcome)
+
+    def _close(self, outcome: Mapping[str, Any] | None) -> None:
         if outcome is not None:
             for key in ("stopped", "steps", "tokens"):
                 self.run.summary[key] = outcome[key]
@@ -128,6 +135,19 @@ class WandbRun:
                 artifact = _reference("checkpoint", made, last)
                 self.run.log_artifact(artifact, aliases=["latest", f"step-{outcome['steps']}"])
         self.run.finish(exit_code=0 if outcome is not None else 1)
+
+    @contextmanager
+    def _harmless(self) -> Iterator[None]:
+        """What W&B cannot take must not cost a checkpoint; metrics.csv has the figures.
+
+        A cluster's SIGTERM ends W&B's own process too, while the ranks have yet to save.
+        """
+        try:
+            yield
+        except Exception as error:
+            if not self._lost:
+                print(f"olmoflow: W&B is lost ({error}); the run goes on", file=sys.stderr)
+            self._lost = True
 
     def _watch(self, lookup: Lookup) -> None:
         """Stop the run, as a SIGTERM would, once it has one of the tags."""
