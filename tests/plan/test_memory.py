@@ -65,6 +65,7 @@ def test_tensors_without_data_take_what_real_ones_take(make_job, mesh):
                 initialise(model, seed=0)
             found.append(step_memory(model, job, fake))
     assert found[0] == found[1]
+    assert found[0].peak["parameters"] == job.model.num_parameters * 4 / mesh.sharded
     assert found[0].peak["activations"] > 0
 
 

@@ -136,7 +136,7 @@ def step_memory(model: Olmo3, job: Job, fake: FakeTensorMode | None) -> Traced:
     live = LiveBytes(fake)
     live.mark(model.buffers(), OTHER)
     live.mark(model.parameters(), PARAMETERS)
-    _watch(model, live)
+    _watch(model, live, job)
     tokens = job.micro_batch, job.sequence_length // job.mesh.context
     micro_batches = min(job.micro_batches, 2)
     with live:
@@ -156,11 +156,11 @@ def step_memory(model: Olmo3, job: Job, fake: FakeTensorMode | None) -> Traced:
     return Traced(spans[:-1], live.matmul_flops / micro_batches, recomputed)
 
 
-def _watch(model: Olmo3, live: LiveBytes) -> None:
+def _watch(model: Olmo3, live: LiveBytes, job: Job) -> None:
     """Tell apart what the forward pass makes: activations, gathered parameters, the loss's own."""
 
     def gathered(*modules: nn.Module) -> None:
-        if live.kind == ACTIVATIONS:
+        if live.kind == ACTIVATIONS and job.mesh.ranks > 1:  # one rank gathers nothing
             live.mark((p for module in modules for p in module.parameters()), OTHER)
 
     def end_of_blocks(*_: Any) -> None:
