@@ -13,10 +13,10 @@ from olmoflow.commands.hydra_app import compose, plain_config
 from olmoflow.commands.main import HYDRA_COMMANDS, config_root
 from olmoflow.commands.train_rank import build_module
 from olmoflow.errors import UserError
+from olmoflow.mesh import Mesh
 
 CONF = config_root() / "conf"
 NEEDS = {
-    ("schedule", "wsd"): ["schedule.decay=100"],
     ("schedule", "half_cosine"): ["schedule.start=100"],
     ("tokenizer", "dolma2_local"): ["tokenizer.ranks=ranks.tiktoken"],
     ("tokenizer", "folder"): ["tokenizer.source=folder"],
@@ -28,6 +28,7 @@ GIVEN = {
     "generate": ["checkpoint=c"],
     "evaluate": ["checkpoint=c"],
     "import": ["source=s"],
+    "merge": ["checkpoints=[a,b]"],
     "export": ["checkpoint=c", "target=t"],
 }
 TRAIN_GROUPS = [
@@ -101,6 +102,35 @@ def test_groups_of_training_compose_and_instantiate(choice):
     instantiated(choice, *borrowed)
 
 
+def experiments():
+    folder = config_root() / "experiments"
+    return sorted(p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("experiment", experiments())
+def test_every_experiment_composes_and_instantiates(experiment):
+    # flash-attn is no dependency of the tests; the published meshes are checked as they are.
+    chosen = {"experiments": experiment}
+    module = instantiated(chosen, "attention=sdpa")
+    size = experiment.partition("/")[0]
+    assert (
+        module.config.d_model == compose("train", ["recipe=ladder", f"model={size}"]).model.d_model
+    )
+    Mesh.of(plain_config(compose("train", overrides(chosen)))["parallel"])
+
+
+def test_a_mistyped_experiment_lists_those_there_are():
+    with pytest.raises(
+        UserError, match=r"experiments=olmo3_7b/pretrian: did you mean olmo3_7b/pre"
+    ):
+        compose("train", ["experiments=olmo3_7b/pretrian"])
+
+
+def test_any_size_has_the_ladder_and_a_run_of_it_may_have_another_schedule():
+    assert instantiated({"model": "olmo3_60m", "recipe": "ladder"}).schedule.decay > 0
+    instantiated({"model": "olmo3_60m", "recipe": "ladder", "schedule": "cosine"})
+
+
 def test_the_stage_chooses_the_schedule_and_the_user_may_choose_another():
     def schedule(*chosen):
         return compose("train", ["model=olmo3_7b", *chosen])["schedule"]["_target_"].split(".")[-1]
@@ -155,9 +185,8 @@ def test_every_other_command_composes_with_each_of_its_choices(command):
 @pytest.mark.parametrize("flow", options("flow"))
 def test_each_step_of_a_flow_composes(flow):
     node = plain_config(compose("flow", [f"flow={flow}"]))["flow"]
+    made = {"corpus": "c", "shards": "s", "checkpoint": "p", "group": "g"}
     for step in parse_steps(node["steps"]):
-        made = {
-            key: {"corpus": "c", "shards": "s", "checkpoint": "p"} for key in step.inputs.values()
-        }
-        arguments = [a for a in step.arguments(made)[1:] if not a.startswith("prompt=")]
-        plain_config(compose(step.command, arguments))
+        for line in step.cells(dict.fromkeys(step.needs, made), "flow"):
+            arguments = [a for a in line[1:] if not a.startswith("prompt=")]
+            plain_config(compose(step.command, arguments))

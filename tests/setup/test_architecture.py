@@ -15,7 +15,7 @@ FLOORS = [
     {"model"},
     {"tokens", "curate"},
     {"train", "inference", "verifiers"},
-    {"posttrain", "synthesize", "evaluate", "trace", "plan"},
+    {"posttrain", "synthesize", "evaluate", "trace", "plan", "report"},
     {"commands", "web"},
     {"__main__"},
 ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import math
-import operator
 import os
 import re
 import sys
@@ -26,7 +25,11 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from olmoflow.commands.groups import file_under, group_name, record_job
+from olmoflow.commands.ladder import ladder
 from olmoflow.commands.main import config_root, print_json
+from olmoflow.commands.slurm.submit import STAYS_HERE, Cell, look_ahead, submit
+from olmoflow.commands.slurm.submit import report as report_submission
 from olmoflow.errors import UserError
 
 
@@ -55,7 +58,10 @@ def prepare() -> None:
     """Set what every composition needs: resolvers and bare errors."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that we word the error
     OmegaConf.register_new_resolver("steps", steps_for_tokens, replace=True)
-    OmegaConf.register_new_resolver("product", operator.mul, replace=True)
+    OmegaConf.register_new_resolver("share", share_of_steps, replace=True)
+    OmegaConf.register_new_resolver("ladder", ladder, replace=True)
+    OmegaConf.register_new_resolver("product", lambda a, b: a * b, replace=True)
+    OmegaConf.register_new_resolver("larger", lambda a, b: max(a, b or a), replace=True)
 
 
 def compose(command: str, overrides: Sequence[str]) -> DictConfig:
@@ -77,23 +83,43 @@ def steps_for_tokens(tokens: float, global_batch_tokens: int) -> int:
     return math.ceil(float(tokens) / int(global_batch_tokens))
 
 
+def share_of_steps(steps: int, share: float) -> int:
+    """``${share:STEPS,SHARE}``: so many of the steps, at least one."""
+    return max(1, round(int(steps) * float(share)))
+
+
 @dataclass
 class _Jobs:
     """Runs the command for each composed config and keeps what came of it."""
 
     command: str
     texts: Mapping[str, str]
-    multirun: bool
+    sweep: Sequence[str] | None  # the overrides of the whole sweep, if it is one
     results: list[dict[str, Any]] = field(default_factory=list)
+    cells: list[Cell] = field(default_factory=list)
     error: Exception | None = None
     json_output: bool = False
     status: int = 0
+    group: str | None = None
 
     def __call__(self, composed: DictConfig) -> None:
         overrides = list(HydraConfig.get().overrides.task)
+        # What a report is given as its group is what it reads.
+        given = composed.get("group") if self.command != "report" else None
         try:
+            choices = HydraConfig.get().runtime.choices
+            self.group = group_name(self.command, given, choices.get("experiments"), self.sweep)
             config = plain_config(composed, self.texts)
+            config["group"] = self.group or config.get("group")
+            if config.get("logger", {}).get("name") == "wandb":
+                config["logger"] = file_under(config["logger"], self.group, choices, self.sweep)
             self.json_output = _output(config) == "json"
+            if config["cluster"]["name"] == "slurm" and self.command not in STAYS_HERE:
+                module = importlib.import_module(command_module(self.command))
+                self.cells.append(look_ahead(self.command, config, overrides, module))
+                return
+            if config["dry_run"] and self.command != "flow":
+                raise UserError("dry_run=true: expected cluster=slurm, whose script it prints")
             result = run_composed(self.command, config, overrides)
         except Exception as error:
             # Kept rather than raised: Hydra would add lines of its own, and in a sweep one failed
@@ -101,12 +127,14 @@ class _Jobs:
             self.error = error
             self.status = max(self.status, 2 if isinstance(error, UserError) else 1)
             self.results.append({"overrides": overrides, "status": "failed", "error": str(error)})
-            if self.multirun:
+            if self.sweep is not None:
                 print(f"olmoflow: {' '.join(overrides)}: {error}", file=sys.stderr)
                 if os.environ.get("OLMOFLOW_DEBUG") == "1":
                     traceback.print_exception(error)
         else:
             self.results.append({"overrides": overrides, "status": "finished", "result": result})
+        if self.group is not None and self.command not in ("report", "flow"):
+            record_job(self.group, self.command, self.results[-1])
 
 
 def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]) -> int:
@@ -122,7 +150,7 @@ def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]
     """
     prepare()
     flags, rest = _flags_first(arguments)
-    jobs = _Jobs(command, texts, multirun=bool({"-m", "--multirun"} & set(flags)))
+    jobs = _Jobs(command, texts, rest if {"-m", "--multirun"} & set(flags) else None)
     sys.argv = [f"olmoflow {command}", *flags, *rest, *hydra_settings()]
     entry = hydra.main(
         version_base="1.3", config_path=str(config_root() / "conf"), config_name=command
@@ -131,11 +159,19 @@ def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]
         entry()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, command, rest)) from error
+    if jobs.cells:
+        submission = submit(command, jobs.cells)
+        if jobs.results:  # cells that cannot run
+            submission["failed"] = jobs.results
+        print_json(submission) if jobs.json_output else report_submission(submission)
+        return jobs.status
     if not jobs.results:  # --cfg
         return 0
-    if jobs.multirun:
+    if jobs.sweep is not None:
         if jobs.json_output:
-            print_json({"jobs": jobs.results})
+            print_json({"group": jobs.group, "jobs": jobs.results})
+        else:
+            print(f"group {jobs.group}: olmoflow report group={jobs.group}", file=sys.stderr)
     elif jobs.error:
         raise jobs.error
     elif jobs.json_output:
@@ -209,14 +245,15 @@ def explain(error: Exception, command: str, overrides: Sequence[str]) -> str:
 
 def _explain_choice(choice: str, text: str) -> str:
     group, _, option = choice.rpartition("/")
-    if choice.startswith("recipe/"):
-        group, option = "recipe", choice.removeprefix("recipe/")
-        folder = config_root() / "conf" / "recipe"
+    reason = ""
+    if choice.startswith(("recipe/", "experiments/")):
+        group, option = choice.split("/", 1)
+        folder = config_root() / ("conf/recipe" if group == "recipe" else group)
         known = [p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.yaml")]
-        reason = "no published recipe for this combination; "
+        if group == "recipe":
+            reason = "no published recipe for this combination (recipe=ladder fits any size); "
     else:
         known = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
-        reason = ""
     close = get_close_matches(option, known, n=1)
     hint = f"did you mean {close[0]}? " if close and not reason else ""
     return f"{group}={option}: {reason}{hint}expected one of {', '.join(sorted(known))}"

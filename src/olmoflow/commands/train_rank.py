@@ -17,7 +17,7 @@ from torch.distributed.elastic.multiprocessing.errors import record
 from olmoflow.artifact import Input
 from olmoflow.commands.build import build
 from olmoflow.commands.checkpoints import TOKENIZER, open_checkpoint
-from olmoflow.commands.launch import OUTCOME, die_with_parent
+from olmoflow.commands.launch import OUTCOME, die_with_parent, rank_from_srun
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
 from olmoflow.mesh import Mesh
@@ -31,7 +31,7 @@ def train(folder: Path) -> dict[str, Any]:
     from olmoflow.train.fit import FitOptions, fit
     from olmoflow.train.module import StartFrom
     from olmoflow.train.save_policy import SavePolicy
-    from olmoflow.train.tracking import WandbRun
+    from olmoflow.train.tracking import WandbRun, run_name
 
     config = yaml.safe_load((folder / CONFIG).read_text())
     job = json.loads((folder / JOB).read_text())
@@ -41,7 +41,8 @@ def train(folder: Path) -> dict[str, Any]:
     rank = int(os.environ.get("RANK", 0))
     tracker = None
     if config["logger"]["name"] == "wandb" and rank == 0:
-        tracker = WandbRun(build_settings(config), folder, job["name"], config)
+        name = run_name(job["overrides"], job["name"], config["logger"]["named_by"])
+        tracker = WandbRun(build_settings(config), folder, name, config)
     start = None
     if job["checkpoint"]:
         found = Input(**{**job["checkpoint"], "path": Path(job["checkpoint"]["path"])})
@@ -58,12 +59,15 @@ def train(folder: Path) -> dict[str, Any]:
         sinks=[tracker] if tracker else [],
         start_from=start,
     )
+    outcome: dict[str, Any] | None = None
     try:
         result = fit(module, data, options, sequence_length=config["sequence_length"])
+        outcome = asdict(result)
+        if tracker and tracker.cancelled_by and outcome["stopped"] == "signal":
+            outcome |= {"stopped": "cancelled", "tag": tracker.cancelled_by}
     finally:
         if tracker:
-            tracker.finish()
-    outcome = asdict(result)
+            tracker.finish(outcome)
     if rank == 0:
         write_json(folder / OUTCOME, outcome)
     return outcome
@@ -75,6 +79,7 @@ def build_module(config: Mapping[str, Any]) -> Any:
     Raises:
         UserError: A node does not fit its class, or values do not fit each other.
     """
+    from olmoflow.train.activation_checkpointing import ActivationCheckpointing
     from olmoflow.train.module import OlmoModule
 
     model = build(config["model"], "model")
@@ -94,6 +99,7 @@ def build_module(config: Mapping[str, Any]) -> Any:
         compute_dtype=DTYPES[config["dtype"]],
         attention=config["attention"],
         compile_blocks=config["compile"],
+        checkpointing=ActivationCheckpointing(**config["runtime"]["activation_checkpointing"]),
         seed=config["init_seed"],
     )
 
@@ -120,7 +126,9 @@ def build_settings(config: Mapping[str, Any]) -> Any:
     """The W&B settings of a resolved config."""
     from olmoflow.train.tracking import WandbSettings
 
-    return WandbSettings(**{k: v for k, v in config["logger"].items() if k != "name"})
+    return WandbSettings(
+        **{k: v for k, v in config["logger"].items() if k not in ("name", "named_by")}
+    )
 
 
 def check_vocabulary(config: Mapping[str, Any], tokenizer: Path) -> None:
@@ -144,9 +152,11 @@ def check_vocabulary(config: Mapping[str, Any], tokenizer: Path) -> None:
 @record
 def main() -> None:
     """Run as one of several ranks."""
-    die_with_parent()
+    if "SLURM_STEP_ID" not in os.environ:  # SLURM ends its tasks itself
+        die_with_parent()
     train(Path(sys.argv[1]))
 
 
 if __name__ == "__main__":
+    rank_from_srun(Path(sys.argv[1]))
     main()

@@ -20,8 +20,16 @@ Notable:
 - Tensors can be read and written one at a time, so a conversion needs no model in memory.
 """
 
+from olmoflow.model.checkpoint.soup import average, check_alike
 from olmoflow.model.checkpoint.step import Checkpoint, list_steps
 from olmoflow.model.checkpoint.stream import write_checkpoint
 from olmoflow.model.checkpoint.write import CheckpointWriter
 
-__all__ = ["Checkpoint", "CheckpointWriter", "list_steps", "write_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "CheckpointWriter",
+    "average",
+    "check_alike",
+    "list_steps",
+    "write_checkpoint",
+]

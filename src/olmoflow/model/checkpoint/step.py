@@ -95,7 +95,17 @@ class Checkpoint:
 
     def tensor_names(self) -> list[str]:
         """Names of the model's tensors, in the order of the index."""
-        return list(tensor_shapes(self._index, MODEL_PREFIX))
+        return list(self.tensor_shapes())
+
+    def tensor_shapes(self) -> dict[str, torch.Size]:
+        """Shapes of the model's tensors by name."""
+        return tensor_shapes(self._index, MODEL_PREFIX)
+
+    def read_tensor(self, name: str) -> Tensor:
+        """One whole tensor of the model, on the CPU."""
+        (_, tensor), *_ = iter_entries([MODEL_PREFIX + name], self._reader())
+        assert isinstance(tensor, Tensor)
+        return tensor
 
     def iter_tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Yield `(name, whole tensor on the CPU)`, holding one in memory at a time."""
