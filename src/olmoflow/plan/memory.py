@@ -29,9 +29,7 @@ from olmoflow.plan.live_bytes import ACTIVATIONS, GRADIENTS, OTHER, PARAMETERS, 
 from olmoflow.plan.stand_ins import (
     Graphs,
     attends,
-    checkpointed_modules,
     compile_blocks,
-    compute_twice,
     replace_attention,
 )
 from olmoflow.train.objectives import NextTokenPrediction
@@ -109,15 +107,14 @@ def _prepare(model: Olmo3, job: Job, context: dist.ProcessGroup | None, graphs: 
     attend = attends(model.config, context)
     for block, each in zip(model.blocks, attend, strict=True):
         replace_attention(block, each)  # type: ignore[arg-type]
-    twice = checkpointed_modules(model, job.checkpointing)
+    how = job.checkpointing
+    how.check(model, compiled=job.compiled)
     if job.compiled:
         size = job.micro_batch, job.sequence_length // job.mesh.context, model.config.d_model
         x = torch.zeros(size, dtype=model.compute_dtype, requires_grad=True)
-        in_parts = job.checkpointing.mode == "modules"
-        budget = job.checkpointing.budget if job.checkpointing.mode == "budget" else None
-        compile_blocks(model, attend, x, budget, graphs, in_parts=in_parts)
-    for _, module in twice:
-        compute_twice(module)
+        compile_blocks(model, attend, x, how.budget, graphs, in_parts=how.mode == "modules")
+    if how.mode != "budget":  # which is set for the whole process; `compile_blocks` has kept it
+        how.apply(model)
 
 
 def step_memory(model: Olmo3, job: Job, fake: FakeTensorMode | None) -> Traced:
