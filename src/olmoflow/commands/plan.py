@@ -12,7 +12,8 @@ from olmoflow.digests import write_json
 from olmoflow.errors import UserError
 from olmoflow.mesh import Mesh
 from olmoflow.plan.calibration import FITTED, Compared, compare
-from olmoflow.plan.job import Checkpointing, Hardware, Job
+from olmoflow.plan.job import Hardware, Job
+from olmoflow.train.activation_checkpointing import ActivationCheckpointing
 
 ESTIMATE = "estimate.json"
 
@@ -51,7 +52,6 @@ def job_of(config: Mapping[str, Any]) -> Job:
         raise UserError(
             f"dtype={config['dtype']}: expected bfloat16, the only one that the roofline knows"
         )
-    how = config["runtime"].get("activation_checkpointing") or {}
     objective = config["method"]["objective"]
     return Job(
         build(config["model"], "model"),
@@ -62,9 +62,7 @@ def job_of(config: Mapping[str, Any]) -> Job:
         float(config["max_tokens"]),
         micro_batch=config["runtime"]["micro_batch_sequences"],
         compiled=config["compile"],
-        checkpointing=Checkpointing(
-            how.get("mode", "none"), tuple(how.get("modules") or ()), how.get("budget")
-        ),
+        checkpointing=ActivationCheckpointing(**config["runtime"]["activation_checkpointing"]),
         chunk_tokens=objective.get("chunk_tokens", 1024),
     )
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from olmoflow.errors import UserError
 from olmoflow.mesh import Mesh
 from olmoflow.plan.estimate import Estimate, estimate
-from olmoflow.plan.job import Checkpointing, Job
+from olmoflow.plan.job import Job
+from olmoflow.train.activation_checkpointing import ActivationCheckpointing
 
 MOST_TRIED = 6
 """Changes that are planned again; each takes seconds."""
@@ -64,11 +65,11 @@ def candidates(found: Estimate) -> Iterator[tuple[str, tuple[str, ...], Job]]:
     yield from _possible("checkpointing", job, _checkpointing(job))
     yield from _possible("context", job, _context(job))
     least = Mesh(1, job.mesh.replicate * job.mesh.shard, job.mesh.context)
-    everything = {"mesh": least, "micro_batch": 1, "checkpointing": Checkpointing("full")}
+    everything = {"mesh": least, "micro_batch": 1, "checkpointing": ActivationCheckpointing("full")}
     overrides = (
         *_mesh_overrides(least),
         "runtime.micro_batch_sequences=1",
-        *Checkpointing("full").overrides(),
+        *_overrides(ActivationCheckpointing("full")),
     )
     yield from _possible("all", job, [(overrides, everything)])
     for times in (2, 4, 8):
@@ -109,14 +110,14 @@ def _mesh_overrides(mesh: Mesh) -> tuple[str, ...]:
 
 def _checkpointing(job: Job) -> _Options:
     stages = [
-        Checkpointing("modules", ("blocks.*.feed_forward",)),
-        *(Checkpointing("budget", budget=share) for share in (0.5, 0.25)),
-        Checkpointing("full"),
+        ActivationCheckpointing("modules", ("blocks.*.feed_forward",)),
+        *(ActivationCheckpointing("budget", budget=share) for share in (0.5, 0.25)),
+        ActivationCheckpointing("full"),
     ]
     if job.checkpointing.mode == "full":
         return []
     return [
-        (how.overrides(), {"checkpointing": how, "compiled": job.compiled or how.mode == "budget"})
+        (_overrides(how), {"checkpointing": how, "compiled": job.compiled or how.mode == "budget"})
         for how in stages
     ]
 
@@ -130,3 +131,15 @@ def _context(job: Job) -> _Options:
             split = Mesh(mesh.replicate, mesh.sharded // size, size)
             options.append((_mesh_overrides(split), {"mesh": split}))
     return options
+
+
+def _overrides(how: ActivationCheckpointing) -> tuple[str, ...]:
+    """What to write on the command line for it."""
+    key = "runtime.activation_checkpointing"
+    budget = "null" if how.budget is None else f"{how.budget:g}"
+    chosen = (
+        f"{key}.mode={how.mode}",
+        f"{key}.modules=[{','.join(how.modules)}]",
+        f"{key}.budget={budget}",
+    )
+    return (*chosen, "compile=true") if how.mode == "budget" else chosen

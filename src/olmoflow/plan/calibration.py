@@ -14,8 +14,9 @@ import numpy as np
 
 from olmoflow.mesh import Mesh
 from olmoflow.model import Olmo3Config
-from olmoflow.plan.job import Checkpointing, Hardware, Job
+from olmoflow.plan.job import Hardware, Job
 from olmoflow.plan.roofline import Constants, Executed, terms
+from olmoflow.train.activation_checkpointing import ActivationCheckpointing
 
 BEST_MATMUL = 0.80
 """What large bf16 products reach of an H100's data sheet at best. Left free, the fit wants 1.0:
@@ -58,8 +59,8 @@ def _job(model: Olmo3Config, mesh: Mesh, batch: int, **settings: object) -> Job:
     return Job(model, mesh, H100, length, batch, batch, **settings)  # type: ignore[arg-type]
 
 
-_FEED_FORWARD = Checkpointing("modules", ("blocks.*.feed_forward",))
-_HALF, _THIRD = (Checkpointing("budget", budget=share) for share in (0.5, 0.3))
+_FEED_FORWARD = ActivationCheckpointing("modules", ("blocks.*.feed_forward",))
+_HALF, _THIRD = (ActivationCheckpointing("budget", budget=share) for share in (0.5, 0.3))
 ROWS = (
     # The script's micro-batch of 2 sequences does not divide 512 sequences on 512 ranks.
     Published("7B pretrain", _job(_7B, Mesh(64, 8), 2**22), Executed(41.32e9), 7700),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from olmoflow.errors import UserError
 from olmoflow.mesh import Mesh
 from olmoflow.model import Olmo3Config
+from olmoflow.train.activation_checkpointing import ActivationCheckpointing
 
 
 @dataclass(frozen=True)
@@ -34,40 +35,6 @@ class Hardware:
     intra_node_gbps: float
     inter_node_gbps: float
     dollars_per_gpu_hour: float
-
-
-@dataclass(frozen=True)
-class Checkpointing:
-    """``runtime.activation_checkpointing``.
-
-    Attributes:
-        mode: none, full, modules or budget.
-        modules: Patterns of the modules that are computed twice, for mode modules.
-        budget: Share of the activations that is kept, for mode budget.
-    """
-
-    mode: str = "none"
-    modules: tuple[str, ...] = ()
-    budget: float | None = None
-
-    def __post_init__(self) -> None:
-        key, modes = "runtime.activation_checkpointing", ("none", "full", "modules", "budget")
-        if self.mode not in modes:
-            raise UserError(f"{key}.mode={self.mode}: expected one of {', '.join(modes)}")
-        if self.mode == "budget" and not (self.budget is not None and 0 <= self.budget <= 1):
-            raise UserError(f"{key}.budget={self.budget}: expected a number from 0 to 1")
-        if self.mode == "modules" and not self.modules:
-            raise UserError(f"{key}.modules=[]: expected patterns such as blocks.*.feed_forward")
-
-    def overrides(self) -> tuple[str, ...]:
-        """What to write on the command line for it."""
-        key = "runtime.activation_checkpointing"
-        chosen = [f"{key}.mode={self.mode}"]
-        if self.mode == "modules":
-            chosen.append(f"{key}.modules=[{','.join(self.modules)}]")
-        if self.mode == "budget":
-            chosen += [f"{key}.budget={self.budget:g}", "compile=true"]
-        return tuple(chosen)
 
 
 @dataclass(frozen=True)
@@ -101,7 +68,7 @@ class Job:
     compiled: bool = True
     float8: bool = False
     keys_gathered_twice: bool = False
-    checkpointing: Checkpointing = field(default_factory=Checkpointing)
+    checkpointing: ActivationCheckpointing = field(default_factory=ActivationCheckpointing)
     chunk_tokens: int = 1024
 
     def __post_init__(self) -> None:

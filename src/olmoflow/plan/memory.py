@@ -29,9 +29,7 @@ from olmoflow.plan.live_bytes import ACTIVATIONS, GRADIENTS, OTHER, PARAMETERS, 
 from olmoflow.plan.stand_ins import (
     Graphs,
     attends,
-    checkpointed_modules,
     compile_blocks,
-    compute_twice,
     replace_attention,
 )
 from olmoflow.train.objectives import NextTokenPrediction
@@ -109,15 +107,14 @@ def _prepare(model: Olmo3, job: Job, context: dist.ProcessGroup | None, graphs: 
     attend = attends(model.config, context)
     for block, each in zip(model.blocks, attend, strict=True):
         replace_attention(block, each)  # type: ignore[arg-type]
-    twice = checkpointed_modules(model, job.checkpointing)
+    how = job.checkpointing
+    how.check(model, compiled=job.compiled)
     if job.compiled:
         size = job.micro_batch, job.sequence_length // job.mesh.context, model.config.d_model
         x = torch.zeros(size, dtype=model.compute_dtype, requires_grad=True)
-        in_parts = job.checkpointing.mode == "modules"
-        budget = job.checkpointing.budget if job.checkpointing.mode == "budget" else None
-        compile_blocks(model, attend, x, budget, graphs, in_parts=in_parts)
-    for _, module in twice:
-        compute_twice(module)
+        compile_blocks(model, attend, x, how.budget, graphs, in_parts=how.mode == "modules")
+    if how.mode != "budget":  # which is set for the whole process; `compile_blocks` has kept it
+        how.apply(model)
 
 
 def step_memory(model: Olmo3, job: Job, fake: FakeTensorMode | None) -> Traced:
@@ -136,7 +133,7 @@ def step_memory(model: Olmo3, job: Job, fake: FakeTensorMode | None) -> Traced:
     live = LiveBytes(fake)
     live.mark(model.buffers(), OTHER)
     live.mark(model.parameters(), PARAMETERS)
-    _watch(model, live)
+    _watch(model, live, job)
     tokens = job.micro_batch, job.sequence_length // job.mesh.context
     micro_batches = min(job.micro_batches, 2)
     with live:
@@ -156,11 +153,11 @@ def step_memory(model: Olmo3, job: Job, fake: FakeTensorMode | None) -> Traced:
     return Traced(spans[:-1], live.matmul_flops / micro_batches, recomputed)
 
 
-def _watch(model: Olmo3, live: LiveBytes) -> None:
+def _watch(model: Olmo3, live: LiveBytes, job: Job) -> None:
     """Tell apart what the forward pass makes: activations, gathered parameters, the loss's own."""
 
     def gathered(*modules: nn.Module) -> None:
-        if live.kind == ACTIVATIONS:
+        if live.kind == ACTIVATIONS and job.mesh.ranks > 1:  # one rank gathers nothing
             live.mark((p for module in modules for p in module.parameters()), OTHER)
 
     def end_of_blocks(*_: Any) -> None:

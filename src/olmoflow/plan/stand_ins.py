@@ -8,7 +8,6 @@ fused kernel are counted although they would not exist.
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,14 +21,11 @@ from functorch.compile import (  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from torch._functorch import config as functorch_config
 from torch.distributed._functional_collectives import all_gather_tensor_autograd
-from torch.utils.checkpoint import checkpoint
 
-from olmoflow.errors import UserError
 from olmoflow.model import Olmo3, Olmo3Config
 from olmoflow.model.attention import Attend, Attention
 from olmoflow.model.block import Block
 from olmoflow.model.rope import Rotation
-from olmoflow.plan.job import Checkpointing
 
 _PARTS = ("attention", "attention_norm", "feed_forward", "feed_forward_norm")
 
@@ -94,37 +90,6 @@ def attends(config: Olmo3Config, group: dist.ProcessGroup | None) -> list[Attend
         return [flash_attention for _ in windows]
     one_each = {window: GatheredAttention(group, window) for window in set(windows)}
     return [one_each[window] for window in windows]
-
-
-def checkpointed_modules(model: Olmo3, how: Checkpointing) -> list[tuple[str, nn.Module]]:
-    """The modules that are computed again in the backward pass.
-
-    Raises:
-        UserError: A pattern matches none.
-    """
-    if how.mode == "full":
-        return [(f"blocks.{i}", block) for i, block in enumerate(model.blocks)]
-    if how.mode != "modules":
-        return []
-    names = dict(model.named_modules())
-    for pattern in how.modules:
-        if not fnmatch.filter(names, pattern):
-            raise UserError(
-                f"runtime.activation_checkpointing.modules: {pattern} matches no module; "
-                "expected patterns such as blocks.*.feed_forward"
-            )
-    chosen = [n for n in names if any(fnmatch.fnmatchcase(n, p) for p in how.modules)]
-    return [(name, names[name]) for name in chosen]
-
-
-def compute_twice(module: nn.Module) -> None:
-    """Keep the module's inputs only, and compute the rest again in the backward pass."""
-    forward = module.forward
-
-    def call(*args: Any) -> Any:
-        return checkpoint(forward, *args, use_reentrant=False)
-
-    module.forward = call
 
 
 def compile_blocks(
