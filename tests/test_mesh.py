@@ -32,3 +32,20 @@ def test_impossible_arrangements_are_named(parallel, cluster, message):
     names = ("ranks", "shard", "context")
     with pytest.raises(UserError, match=message):
         Mesh.of(dict(zip(names, parallel, strict=True)), cluster)
+
+
+@pytest.mark.parametrize(
+    ("mesh", "batch", "length", "message"),
+    [
+        (Mesh(), 100, 64, "global_batch_tokens=100: expected a multiple of sequence_length=64"),
+        (Mesh(2, 2), 6 * 64, 64, "into 4 ranks × micro_batch_sequences=2 of 64 tokens; .* 512"),
+        (Mesh(1, 1, 2), 2 * 66, 66, "sequence_length=66: expected a multiple of 4"),
+    ],
+)
+def test_a_batch_that_the_ranks_cannot_share_is_named(mesh, batch, length, message):
+    share = {"sequence_length": length, "micro_batch_sequences": 2}
+    with pytest.raises(UserError, match=message):
+        mesh.check_batch(global_batch_tokens=batch, **share)
+    Mesh(1, 1, 2).check_batch(
+        global_batch_tokens=4 * 64, sequence_length=64, micro_batch_sequences=2
+    )

@@ -24,6 +24,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -53,17 +54,7 @@ _OWN_FILES = frozenset({REQUEST, PROVENANCE, LOCK})
 
 # Settings that change how a command runs or reports, never what it computes.
 NOT_IN_KEY = frozenset(
-    {
-        "name",
-        "output",
-        "group",
-        "logger",
-        "cluster",
-        "parallel",
-        "runtime",
-        "save",
-        "log_every",
-    }
+    "name output group dry_run logger cluster parallel runtime save log_every".split()
 )
 
 
@@ -123,6 +114,23 @@ def home() -> Path:
 
 
 # --- making ---------------------------------------------------------------------------------
+
+
+class Unfinished(Exception):  # noqa: N818  (an answer, not an error)
+    """Raised by `claim` within `only_looking`; its argument is the folder to be worked in."""
+
+
+_looking = ContextVar("looking", default=False)
+
+
+@contextmanager
+def only_looking() -> Iterator[None]:
+    """Within, a command returns its result if that is finished, or raises `Unfinished`."""
+    token = _looking.set(True)
+    try:
+        yield
+    finally:
+        _looking.reset(token)
 
 
 @dataclass
@@ -199,6 +207,8 @@ def claim(
     if (path / PROVENANCE).is_file():
         yield Claim(kind, path.name, key, path, request, resumed=False, finished=_load(path))
         return
+    if _looking.get():
+        raise Unfinished(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
+import os
 import platform
 import subprocess
 from functools import cache
@@ -25,6 +27,10 @@ _HEADLINE_PACKAGES = (
 )
 
 
+# What a snapshot of the code keeps of the checkout that it was taken from, beside its src/.
+SNAPSHOT_GIT = "git.json"
+
+
 @cache
 def environment_record() -> dict[str, Any]:
     """The fields that provenance keeps of the environment."""
@@ -33,11 +39,30 @@ def environment_record() -> dict[str, Any]:
         "git": git_record(),
         "versions": {"python": platform.python_version(), **_versions(_HEADLINE_PACKAGES)},
         "machine": {"platform": platform.platform(), "processor": platform.machine()},
+        **({"slurm": slurm} if (slurm := slurm_record()) else {}),
+    }
+
+
+def slurm_record() -> dict[str, Any] | None:
+    """The SLURM job that this process belongs to and its log; None outside of one."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None:
+        return None
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    return {
+        "job_id": f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else job,
+        "cluster": os.environ.get("SLURM_CLUSTER_NAME"),
+        "nodes": os.environ.get("SLURM_JOB_NODELIST"),
+        "restarts": int(os.environ.get("SLURM_RESTART_COUNT", 0)),
+        "log": os.environ.get("OLMOFLOW_LOG"),
     }
 
 
 def git_record(folder: Path | None = None) -> dict[str, Any] | None:
     """Commit and whether the work tree differs from it; None outside a git checkout."""
+    if folder is None and (snapshot := _snapshot()):
+        record: dict[str, Any] | None = snapshot["git"]
+        return record
     commit = _git("rev-parse", "HEAD", folder=folder)
     if commit is None:
         return None
@@ -47,6 +72,8 @@ def git_record(folder: Path | None = None) -> dict[str, Any] | None:
 
 def git_diff(folder: Path | None = None) -> str:
     """The uncommitted changes to tracked files, as a patch."""
+    if folder is None and (snapshot := _snapshot()):
+        return str(snapshot["diff"])
     return _git("diff", "HEAD", folder=folder) or ""
 
 
@@ -58,6 +85,12 @@ def installed_packages() -> list[str]:
         if d.metadata["Name"]
     }
     return sorted(found, key=str.lower)
+
+
+def _snapshot() -> dict[str, Any] | None:
+    file = Path(__file__).parents[2] / SNAPSHOT_GIT
+    found: dict[str, Any] | None = json.loads(file.read_text()) if file.is_file() else None
+    return found
 
 
 def _versions(names: tuple[str, ...]) -> dict[str, str]:

@@ -73,6 +73,32 @@ class Mesh:
             )
         return cls(ranks // (shard * context), shard, context)
 
+    def check_batch(
+        self, *, global_batch_tokens: int, sequence_length: int, micro_batch_sequences: int
+    ) -> None:
+        """See that the ranks can share a step.
+
+        Raises:
+            UserError: The batch or the sequences cannot be cut so.
+        """
+        if sequence_length % (2 * self.context) and self.context > 1:
+            raise UserError(
+                f"sequence_length={sequence_length}: expected a multiple of "
+                f"{2 * self.context}, two chunks for each of parallel.context={self.context} ranks"
+            )
+        if global_batch_tokens % sequence_length:
+            raise UserError(
+                f"global_batch_tokens={global_batch_tokens}: expected a multiple of "
+                f"sequence_length={sequence_length}"
+            )
+        once = self.data_ranks * micro_batch_sequences * sequence_length
+        if global_batch_tokens % once:
+            raise UserError(
+                f"global_batch_tokens={global_batch_tokens}: cannot be cut into "
+                f"{self.data_ranks} ranks × micro_batch_sequences={micro_batch_sequences} of "
+                f"{sequence_length} tokens; expected a multiple of {once}"
+            )
+
 
 def _count(parallel: Mapping[str, Any], name: str) -> int:
     value = parallel[name]

@@ -13,10 +13,10 @@ from olmoflow.commands.hydra_app import compose, plain_config
 from olmoflow.commands.main import HYDRA_COMMANDS, config_root
 from olmoflow.commands.train_rank import build_module
 from olmoflow.errors import UserError
+from olmoflow.mesh import Mesh
 
 CONF = config_root() / "conf"
 NEEDS = {
-    ("schedule", "wsd"): ["schedule.decay=100"],
     ("schedule", "half_cosine"): ["schedule.start=100"],
     ("tokenizer", "dolma2_local"): ["tokenizer.ranks=ranks.tiktoken"],
     ("tokenizer", "folder"): ["tokenizer.source=folder"],
@@ -100,6 +100,35 @@ def test_groups_of_training_compose_and_instantiate(choice):
     assert "olmo3_7b/pretrain" in str(error.value)
     borrowed = ["recipe=olmo3_tiny/pretrain", "sequence_length=128"]
     instantiated(choice, *borrowed)
+
+
+def experiments():
+    folder = config_root() / "experiments"
+    return sorted(p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("experiment", experiments())
+def test_every_experiment_composes_and_instantiates(experiment):
+    # flash-attn is no dependency of the tests; the published meshes are checked as they are.
+    chosen = {"experiments": experiment}
+    module = instantiated(chosen, "attention=sdpa")
+    size = experiment.partition("/")[0]
+    assert (
+        module.config.d_model == compose("train", ["recipe=ladder", f"model={size}"]).model.d_model
+    )
+    Mesh.of(plain_config(compose("train", overrides(chosen)))["parallel"])
+
+
+def test_a_mistyped_experiment_lists_those_there_are():
+    with pytest.raises(
+        UserError, match=r"experiments=olmo3_7b/pretrian: did you mean olmo3_7b/pre"
+    ):
+        compose("train", ["experiments=olmo3_7b/pretrian"])
+
+
+def test_any_size_has_the_ladder_and_a_run_of_it_may_have_another_schedule():
+    assert instantiated({"model": "olmo3_60m", "recipe": "ladder"}).schedule.decay > 0
+    instantiated({"model": "olmo3_60m", "recipe": "ladder", "schedule": "cosine"})
 
 
 def test_the_stage_chooses_the_schedule_and_the_user_may_choose_another():

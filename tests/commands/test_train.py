@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import shutil
 
 import pytest
@@ -64,6 +65,16 @@ def trained(home):
         (["sequence_length=1024", "global_batch_tokens=4096"], "sequence_length=1024: expected at"),
         (["global_batch_tokens=100"], "global_batch_tokens=100: expected a multiple of"),
         (["runtime.micro_batch_sequences=3"], "cannot be cut into 1 ranks"),
+        (["parallel=ddp", "parallel.ranks=3"], "global_batch_tokens=256: cannot be cut into 3"),
+        (["parallel=fsdp"], "parallel.ranks: missing; give the number of processes"),
+        (
+            ["parallel=hsdp", "parallel.ranks=6"],
+            "parallel.ranks=6: expected a multiple of shard = 8",
+        ),
+        (
+            ["runtime.activation_checkpointing.mode=budget"],
+            "runtime.activation_checkpointing.budget=None: expected a number from 0 to 1",
+        ),
         (["dtype=float8"], "dtype=float8: expected one of float32, bfloat16"),
         (["attention=sdp"], "attention"),
         (["optimizer.lr=fast"], "optimizer.lr"),
@@ -89,11 +100,45 @@ def test_a_damaged_shard_is_named(home, capsys):
     assert f"{chunk.name}: damaged" in capsys.readouterr().err
 
 
-def test_a_checkpoint_of_another_model_is_refused(trained, capsys):
-    assert train("checkpoint=first", "model.ffn_hidden_size=48", "name=other") == 2
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.ffn_hidden_size=48", "model.ffn_hidden_size=48: checkpoint=first has 32; expected"),
+        ("model.n_kv_heads=2", "model.n_kv_heads=2: checkpoint=first has 1; expected"),
+        ("+model.rope_theta=1e4", "model.rope_theta=10000.0: checkpoint=first has 500000.0; exp"),
+    ],
+)
+def test_a_checkpoint_of_another_model_is_refused_before_any_rank(
+    trained, override, message, capsys, monkeypatch
+):
+    monkeypatch.setattr("olmoflow.commands.train._run_ranks", pytest.fail)
+    assert train("checkpoint=first", override, "name=other") == 2
     error = capsys.readouterr().err.strip()
     assert len(error.splitlines()) == 1
-    assert "ffn_hidden_size" in error or "w1" in error or "feed_forward" in error
+    assert message in error
+
+
+def test_carrying_needs_something_to_carry(trained, capsys):
+    assert train("carry_optimizer=true") == 2
+    assert "carry_optimizer=true: nothing to carry; give checkpoint=" in capsys.readouterr().err
+    assert train("carry_trainer=true", "checkpoint=first") == 2
+    assert "carry_trainer=true: expected checkpoint=NAME@STEP" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_under_another_schedule(trained, home, capsys):
+    assert train(
+        "name=part2", "checkpoint=first@8", "carry_optimizer=true", "carry_trainer=true",
+        "schedule=half_cosine", "schedule.start=8", "max_tokens=3072",
+    ) == 0  # fmt: skip
+    with (home / "artifacts" / "checkpoint" / "part2" / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["10", "12"]
+    assert rows[-1]["throughput/total tokens"] == "3072"
+    # The second half of a cosine from step 8 to 12, at its fourth step.
+    with (trained / "metrics.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 4
+    factor = 0.1 + 0.9 * (1 + math.cos(math.pi * (1 + 3 / 4) / 2)) / 2
+    assert float(rows[-1]["optim/LR (group 0)"]) == pytest.approx(8e-3 * factor)
 
 
 def test_another_run_of_the_same_name_shows_what_differs(trained, capsys):

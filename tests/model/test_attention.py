@@ -91,6 +91,21 @@ def test_flex_is_the_definition(length, window, packed):
     torch.testing.assert_close(out.double(), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("window", [None, 1, 65, 300, 700])
+@pytest.mark.parametrize(("length", "queries"), [(700, 1), (700, 333), (333, 128), (1500, 700)])
+def test_queries_may_be_the_last_tokens_only(length, queries, window, packed):
+    q, k, v = random_qkv(length)
+    ids = random_documents(length) if packed else None
+    expected = by_definition(q, k, v, window, ids)[:, -queries:]
+    for backend in ("sdpa", "flex"):
+        if backend == "flex":
+            q, k, v = (x.detach() for x in (q, k, v))
+        common = {"length": length, "device": q.device, "dtype": q.dtype}
+        out = prepare(backend, window, ids, queries=queries, **common)(q[:, -queries:], k, v)
+        torch.testing.assert_close(out.double(), expected, rtol=0, atol=1e-5)
+
+
 def test_bf16_keeps_its_scores_in_fp32():
     q, k, v = (x.detach() for x in random_qkv(333))
     half = [x.bfloat16() for x in (8 * q, k, v)]  # scores near 30, where bf16 has steps of 1/8
@@ -156,10 +171,12 @@ def test_rows_have_documents_of_their_own():
 
 def test_borders_of_documents():
     ids = torch.tensor([[0, 0, 0, 1, 2, 2], [2, 2, 5, 5, 5, 5]])  # rows never share a document
-    borders, longest = document_borders(ids)
-    assert borders.tolist() == [0, 3, 4, 6, 8, 12]
-    assert borders.dtype == torch.int32
-    assert longest == 4
+    queries, keys = document_borders(ids, 6)
+    assert queries.tolist() == keys.tolist() == [0, 3, 4, 6, 8, 12]
+    assert queries.dtype == keys.dtype == torch.int32
+    queries, keys = document_borders(ids, 2)
+    assert keys.tolist() == [0, 3, 4, 6, 8, 12]
+    assert queries.tolist() == [0, 0, 0, 2, 2, 4]  # two of the row's last document, four in all
 
 
 def test_compiled_blocks_are_compiled_once_per_kind_of_layer():

@@ -10,6 +10,7 @@ from olmoflow.errors import UserError
 from olmoflow.tokens import Source, TokenDataModule
 
 LENGTH, SEQUENCES = 32, 8
+PACKINGS = pytest.mark.parametrize("packing", ["concatenate", "best_fit"])
 
 
 def module(room, *, sequences=SEQUENCES, **kwargs):
@@ -60,33 +61,40 @@ def fit(data, until, folder, resume=None):
     return torch.stack(recorder.seen)
 
 
+@PACKINGS
 @pytest.mark.distributed
-def test_a_run_resumed_on_other_workers_sees_what_the_uninterrupted_run_sees(room, tmp_path):
-    whole = fit(module(room), 9, tmp_path)
-    before = fit(module(room), 4, tmp_path)
-    after = fit(module(room, num_workers=2), 9, tmp_path, tmp_path / "saved.ckpt")
+def test_a_run_resumed_on_other_workers_sees_what_the_uninterrupted_run_sees(
+    room, tmp_path, packing
+):
+    whole = fit(module(room, packing=packing), 9, tmp_path)
+    before = fit(module(room, packing=packing), 4, tmp_path)
+    after = fit(module(room, packing=packing, num_workers=2), 9, tmp_path, tmp_path / "saved.ckpt")
     assert torch.equal(torch.cat([before, after]), whole)
     # And back again, from a run that has prefetched in its workers.
-    last = fit(module(room), 12, tmp_path, tmp_path / "saved.ckpt")
-    assert torch.equal(last, steps(module(room), 9, 3))
+    last = fit(module(room, packing=packing), 12, tmp_path, tmp_path / "saved.ckpt")
+    assert torch.equal(last, steps(module(room, packing=packing), 9, 3))
 
 
-def test_ranks_share_each_step_and_may_change_in_number(room):
-    whole = steps(module(room), 0, 12)
+@PACKINGS
+def test_ranks_share_each_step_and_may_change_in_number(room, packing):
+    whole = steps(module(room, packing=packing), 0, 12)
     for world, first in ((1, 0), (2, 5), (4, 9)):
-        ranks = [steps(module(room), first, 3, rank, world) for rank in range(world)]
+        ranks = [
+            steps(module(room, packing=packing), first, 3, rank, world) for rank in range(world)
+        ]
         assert torch.equal(torch.cat(ranks, dim=1), whole[first : first + 3])
 
 
-def test_another_batch_size_goes_on_where_the_run_was(room, tmp_path):
-    samples = steps(module(room), 0, 12).reshape(-1, LENGTH)
+@PACKINGS
+def test_another_batch_size_goes_on_where_the_run_was(room, tmp_path, packing):
+    samples = steps(module(room, packing=packing), 0, 12).reshape(-1, LENGTH)
     checkpoint = tmp_path / "saved.ckpt"
-    fit(module(room), 6, tmp_path)
-    larger = fit(module(room, sequences=16), 9, tmp_path, checkpoint)
+    fit(module(room, packing=packing), 6, tmp_path)
+    larger = fit(module(room, packing=packing, sequences=16), 9, tmp_path, checkpoint)
     assert torch.equal(larger.reshape(-1, LENGTH), samples[48:96])
     # The position counts both kinds of steps.
-    smaller = fit(module(room, sequences=4), 10, tmp_path, checkpoint)
-    assert torch.equal(smaller, steps(module(room, sequences=4), 24, 1))
+    smaller = fit(module(room, packing=packing, sequences=4), 10, tmp_path, checkpoint)
+    assert torch.equal(smaller, steps(module(room, packing=packing, sequences=4), 24, 1))
 
 
 def test_another_order_is_refused_by_name(room):

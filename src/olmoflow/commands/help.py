@@ -12,7 +12,7 @@ from pathlib import Path
 _TAIL = """\
 All values, composed:   olmoflow {command} --cfg job
 A sweep:                olmoflow {command} -m key=1,2,3
-Also for every command: name=…  output=json"""
+Also for every command: name=…  output=json  cluster=slurm [dry_run=true]"""
 
 
 def command_help(command: str, root: Path) -> str:

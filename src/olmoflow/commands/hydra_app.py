@@ -26,7 +26,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from olmoflow.commands.groups import file_under, group_name, record_job
+from olmoflow.commands.ladder import ladder
 from olmoflow.commands.main import config_root, print_json
+from olmoflow.commands.slurm.submit import Cell, look_ahead, submit
+from olmoflow.commands.slurm.submit import report as report_submission
 from olmoflow.errors import UserError
 
 
@@ -55,6 +58,10 @@ def prepare() -> None:
     """Set what every composition needs: resolvers and bare errors."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that we word the error
     OmegaConf.register_new_resolver("steps", steps_for_tokens, replace=True)
+    OmegaConf.register_new_resolver("share", share_of_steps, replace=True)
+    OmegaConf.register_new_resolver("ladder", ladder, replace=True)
+    OmegaConf.register_new_resolver("product", lambda a, b: a * b, replace=True)
+    OmegaConf.register_new_resolver("larger", lambda a, b: max(a, b or a), replace=True)
 
 
 def compose(command: str, overrides: Sequence[str]) -> DictConfig:
@@ -76,6 +83,11 @@ def steps_for_tokens(tokens: float, global_batch_tokens: int) -> int:
     return math.ceil(float(tokens) / int(global_batch_tokens))
 
 
+def share_of_steps(steps: int, share: float) -> int:
+    """``${share:STEPS,SHARE}``: so many of the steps, at least one."""
+    return max(1, round(int(steps) * float(share)))
+
+
 @dataclass
 class _Jobs:
     """Runs the command for each composed config and keeps what came of it."""
@@ -84,6 +96,7 @@ class _Jobs:
     texts: Mapping[str, str]
     sweep: Sequence[str] | None  # the overrides of the whole sweep, if it is one
     results: list[dict[str, Any]] = field(default_factory=list)
+    cells: list[Cell] = field(default_factory=list)
     error: Exception | None = None
     json_output: bool = False
     status: int = 0
@@ -101,6 +114,17 @@ class _Jobs:
             if config.get("logger", {}).get("name") == "wandb":
                 config["logger"] = file_under(config["logger"], self.group, choices, self.sweep)
             self.json_output = _output(config) == "json"
+            # A flow stays here, and its steps are submitted.
+            if config["cluster"]["name"] == "slurm" and self.command != "flow":
+                module = importlib.import_module(command_module(self.command))
+                cell = look_ahead(self.command, config, overrides, module)
+                self.cells.append(cell)
+                if cell.finished is not None and self.group is not None:
+                    done = {"status": "finished", "result": cell.finished}
+                    record_job(self.group, self.command, {"overrides": overrides, **done})
+                return
+            if config["dry_run"] and self.command != "flow":
+                raise UserError("dry_run=true: expected cluster=slurm, whose script it prints")
             result = run_composed(self.command, config, overrides)
         except Exception as error:
             # Kept rather than raised: Hydra would add lines of its own, and in a sweep one failed
@@ -140,6 +164,13 @@ def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]
         entry()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, command, rest)) from error
+    if jobs.cells:
+        submission = {
+            **submit(command, jobs.cells),
+            **({"failed": jobs.results} if jobs.results else {}),
+        }
+        print_json(submission) if jobs.json_output else report_submission(submission)
+        return jobs.status
     if not jobs.results:  # --cfg
         return 0
     if jobs.sweep is not None:
@@ -220,14 +251,15 @@ def explain(error: Exception, command: str, overrides: Sequence[str]) -> str:
 
 def _explain_choice(choice: str, text: str) -> str:
     group, _, option = choice.rpartition("/")
-    if choice.startswith("recipe/"):
-        group, option = "recipe", choice.removeprefix("recipe/")
-        folder = config_root() / "conf" / "recipe"
+    reason = ""
+    if choice.startswith(("recipe/", "experiments/")):
+        group, option = choice.split("/", 1)
+        folder = config_root() / ("conf/recipe" if group == "recipe" else group)
         known = [p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.yaml")]
-        reason = "no published recipe for this combination; "
+        if group == "recipe":
+            reason = "no published recipe for this combination (recipe=ladder fits any size); "
     else:
         known = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
-        reason = ""
     close = get_close_matches(option, known, n=1)
     hint = f"did you mean {close[0]}? " if close and not reason else ""
     return f"{group}={option}: {reason}{hint}expected one of {', '.join(sorted(known))}"

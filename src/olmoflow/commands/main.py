@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[0] in ("--version", "version"):
         print(f"olmoflow {__version__}")
         return 0
+    return guarded(lambda: _run(arguments[0], arguments[1:]))
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Do the work; whatever it raises becomes one line on standard error and an exit status."""
     try:
-        return _run(arguments[0], arguments[1:])
+        return work()
     except UserError as error:
         return _fail(error, 2)
     except KeyboardInterrupt as error:
@@ -116,7 +121,7 @@ def _help() -> str:
             "  olmoflow COMMAND --help              its settings and their choices",
             "  olmoflow COMMAND --cfg job           the composed config, nothing run",
             "  olmoflow -m COMMAND a=1,2 b=3,4      a sweep (-m may also come last)",
-            "  name=…  output=json                  hold for every command",
+            "  name=…  output=json  cluster=slurm   hold for every command",
             "",
             "Artifacts live in ./artifacts (OLMOFLOW_HOME moves them).",
         ]

@@ -18,9 +18,10 @@ import yaml
 
 from olmoflow.artifact import Claim, Input, claim, resolve
 from olmoflow.commands.checkpoints import TOKENIZER, find_checkpoint
-from olmoflow.commands.launch import launch
+from olmoflow.commands.launch import OutOfTime, launch
+from olmoflow.commands.start import check_start, take_over
 from olmoflow.digests import write_json
-from olmoflow.environment import git_diff, installed_packages
+from olmoflow.environment import git_diff, installed_packages, slurm_record
 from olmoflow.errors import UserError
 from olmoflow.mesh import Mesh
 from olmoflow.tokens.format import DIGESTS
@@ -34,8 +35,14 @@ CONFIG, JOB = "config.yaml", "job.json"
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Train; see ``conf/train.yaml`` for the settings."""
     mesh = Mesh.of(config["parallel"], config["cluster"]["ranks"])
+    mesh.check_batch(
+        global_batch_tokens=config["global_batch_tokens"],
+        sequence_length=config["sequence_length"],
+        micro_batch_sequences=config["runtime"]["micro_batch_sequences"],
+    )
     sources = find_sources(config)
     start = find_checkpoint(config["checkpoint"]) if config["checkpoint"] else None
+    check_start(config, start)
     inputs = [*sources, *([start] if start else [])]
     with claim(
         "checkpoint",
@@ -46,7 +53,9 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     ) as work:
         if work.finished is None:
             prepare_run(work, config, overrides, sources, start)
-            outcome = _run_ranks(work.path, mesh)
+            outcome = _run_ranks(work.path, mesh, config["cluster"])
+            if outcome["stopped"] == "out_of_time":
+                raise OutOfTime(outcome["steps"])
             if outcome["stopped"] == "signal":
                 raise KeyboardInterrupt
             if outcome["stopped"] == "cancelled":
@@ -133,6 +142,10 @@ def prepare_run(
             "name": work.name,
         },
     )
+    if start and config["carry_trainer"]:
+        take_over(start, folder)
+    if slurm := slurm_record():
+        write_json(folder / "slurm.json", slurm)
     (folder / "packages.txt").write_text("\n".join(installed_packages()) + "\n")
     (folder / "git.diff").write_text(git_diff())
 
@@ -153,9 +166,10 @@ def _copy_tokenizer(source: Input, target: Path) -> None:
         (target / name).write_bytes(content)
 
 
-def _run_ranks(folder: Path, mesh: Mesh) -> dict[str, Any]:
-    if mesh.ranks > 1:
-        return launch("olmoflow.commands.train_rank", folder, mesh.ranks)
+def _run_ranks(folder: Path, mesh: Mesh, cluster: Mapping[str, Any]) -> Any:
+    # A container is entered by srun, even for one rank.
+    if mesh.ranks > 1 or cluster.get("container", {}).get("image"):
+        return launch("olmoflow.commands.train_rank", folder, cluster, mesh.ranks)
     from olmoflow.commands.train_rank import train
 
     return train(folder)

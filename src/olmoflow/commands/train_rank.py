@@ -17,7 +17,7 @@ from torch.distributed.elastic.multiprocessing.errors import record
 from olmoflow.artifact import Input
 from olmoflow.commands.build import build
 from olmoflow.commands.checkpoints import TOKENIZER, open_checkpoint
-from olmoflow.commands.launch import OUTCOME, die_with_parent
+from olmoflow.commands.launch import OUTCOME, die_with_parent, rank_from_srun
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
 from olmoflow.mesh import Mesh
@@ -79,6 +79,7 @@ def build_module(config: Mapping[str, Any]) -> Any:
     Raises:
         UserError: A node does not fit its class, or values do not fit each other.
     """
+    from olmoflow.train.activation_checkpointing import ActivationCheckpointing
     from olmoflow.train.module import OlmoModule
 
     model = build(config["model"], "model")
@@ -98,6 +99,7 @@ def build_module(config: Mapping[str, Any]) -> Any:
         compute_dtype=DTYPES[config["dtype"]],
         attention=config["attention"],
         compile_blocks=config["compile"],
+        checkpointing=ActivationCheckpointing(**config["runtime"]["activation_checkpointing"]),
         seed=config["init_seed"],
     )
 
@@ -150,9 +152,11 @@ def check_vocabulary(config: Mapping[str, Any], tokenizer: Path) -> None:
 @record
 def main() -> None:
     """Run as one of several ranks."""
-    die_with_parent()
+    if "SLURM_STEP_ID" not in os.environ:  # SLURM ends its tasks itself
+        die_with_parent()
     train(Path(sys.argv[1]))
 
 
 if __name__ == "__main__":
+    rank_from_srun(Path(sys.argv[1]))
     main()

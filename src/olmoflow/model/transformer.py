@@ -5,12 +5,13 @@ from torch import Tensor, nn
 
 from olmoflow.errors import UserError
 from olmoflow.model.attention.attend import Attend, AttentionBackend, check_backend, prepare
+from olmoflow.model.attention.context import ContextParallel
 from olmoflow.model.block import Block
 from olmoflow.model.cache import KVCache
 from olmoflow.model.config import Olmo3Config
 from olmoflow.model.linear import Linear
 from olmoflow.model.norm import RMSNorm
-from olmoflow.model.rope import RotaryTable
+from olmoflow.model.rope import RotaryTable, Rotation
 
 
 class Olmo3(nn.Module):
@@ -45,6 +46,7 @@ class Olmo3(nn.Module):
         self.window_rope = RotaryTable(*rope, None)
         # Window layers never look further than in pretraining, so only full ones are extended.
         self.full_rope = RotaryTable(*rope, config.yarn) if config.yarn else self.window_rope
+        self.context: ContextParallel | None = None
 
     def forward(
         self, input_ids: Tensor, document_ids: Tensor | None = None, cache: KVCache | None = None
@@ -70,15 +72,21 @@ class Olmo3(nn.Module):
     def hidden_states(
         self, input_ids: Tensor, document_ids: Tensor | None = None, cache: KVCache | None = None
     ) -> Tensor:
-        """What the LM head sees: [B, T, d_model] after the final norm. Arguments as `forward`."""
+        """What the LM head sees: [B, T, d_model] after the final norm. Arguments as `forward`.
+
+        Where ranks share sequences (`context` is set), `input_ids` and the result are this rank's
+        part of them, and `document_ids` are those of the whole sequences.
+        """
         start, length = cache.length if cache else 0, input_ids.shape[1]
+        if self.context:
+            length *= self.context.size
         self._check_length(start + length, document_ids, cache)
         attends = {
-            window: self._prepare(window, input_ids, document_ids)
+            window: self._prepare(window, length, document_ids, input_ids.device)
             for window in (None, self.config.sliding_window)
         }
-        full = self.full_rope(start, length, input_ids.device)
-        near = self.window_rope(start, length, input_ids.device)
+        full = self._rotation(self.full_rope, start, length, input_ids.device)
+        near = self._rotation(self.window_rope, start, length, input_ids.device)
 
         x = self.embeddings(input_ids).to(self.compute_dtype)
         for layer, block in enumerate(self.blocks):
@@ -89,16 +97,25 @@ class Olmo3(nn.Module):
         return hidden
 
     def _prepare(
-        self, window: int | None, input_ids: Tensor, document_ids: Tensor | None
+        self, window: int | None, length: int, document_ids: Tensor | None, device: torch.device
     ) -> Attend:
-        return prepare(
+        make = self.context.prepare if self.context else prepare
+        return make(
             self.attention,
             window,
             document_ids,
-            length=input_ids.shape[1],
-            device=input_ids.device,
+            length=length,
+            device=device,
             dtype=self.compute_dtype,
         )
+
+    def _rotation(
+        self, table: RotaryTable, start: int, length: int, device: torch.device
+    ) -> Rotation:
+        cos, sin = table(start, length, device)
+        if self.context is None:
+            return cos, sin
+        return self.context.own_part(cos, dim=0), self.context.own_part(sin, dim=0)
 
     def _check_length(self, total: int, document_ids: Tensor | None, cache: KVCache | None) -> None:
         if total > self.config.max_sequence_length:

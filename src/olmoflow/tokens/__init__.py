@@ -6,6 +6,8 @@
 - reader    random access to the chunks of a folder or URL, checked
 - remote, cache, bounded_folder    files behind a URL, fetched ahead into a folder with a bound
 - permutation, interleave, mixture    the order of samples: a function of mixture and seed
+- packing, packed_reader    documents fitted whole into sequences, and these read
+- instance_filter    sequences that repeat themselves and are no targets
 - windows, data_module    samples as tensors, one optimizer step at a time, resumable
 
 Names are loaded on first use: `Source` needs no torch, and help and errors should not wait for it.
@@ -17,12 +19,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from olmoflow.tokens.data_module import TokenDataModule
+    from olmoflow.tokens.instance_filter import InstanceFilter
     from olmoflow.tokens.mixture import Source
     from olmoflow.tokens.reader import TokenShards
 
-__all__ = ["Source", "TokenDataModule", "TokenShards"]
+__all__ = ["InstanceFilter", "Source", "TokenDataModule", "TokenShards"]
 
-_HOMES = {"Source": "mixture", "TokenDataModule": "data_module", "TokenShards": "reader"}
+_HOMES = {
+    "InstanceFilter": "instance_filter",
+    "Source": "mixture",
+    "TokenDataModule": "data_module",
+    "TokenShards": "reader",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
 from torch.utils.data import DataLoader, Sampler
 
 from olmoflow.errors import UserError
+from olmoflow.tokens.instance_filter import InstanceFilter
 from olmoflow.tokens.mixture import Mixture, OnCap, Source
+from olmoflow.tokens.packed_reader import PackedReader, packed_sizes
+from olmoflow.tokens.packing import pack_source
 from olmoflow.tokens.reader import TokenShards
 from olmoflow.tokens.windows import (
     MicroBatch,
@@ -27,13 +30,15 @@ from olmoflow.tokens.windows import (
     window_sizes,
 )
 
+Packing = Literal["concatenate", "best_fit"]
+
 
 class TokenDataModule(pl.LightningDataModule):
-    """Batches of token windows from a mixture of shards.
+    """Batches of token sequences from a mixture of shards.
 
-    A sample is a window of ``sequence_length + 1`` tokens at stride ``sequence_length``, so every
-    token is a target once. Documents are concatenated; attention may cross their borders unless
-    ``document_mask`` is set.
+    With ``packing=concatenate`` a sample is a window of ``sequence_length + 1`` tokens at stride
+    ``sequence_length``, so every token is a target once; with ``best_fit`` it is a few documents,
+    whole unless longer than it. Attention may cross their borders unless ``document_mask`` is set.
 
     Args:
         sources: What is mixed; each names the folder or URL of one split of shards.
@@ -43,6 +48,8 @@ class TokenDataModule(pl.LightningDataModule):
         seed: Of the order.
         max_steps: Steps of the run, for the repetition caps; None: caps are not checked.
         document_mask: Add ``document_ids``, so that attention stays within documents.
+        packing: ``concatenate`` the documents and cut, or fit them whole, see `packing`.
+        instance_filter: Sequences that are no targets; None: all are.
         on_cap: ``error`` or ``redistribute``, see `Mixture`.
         num_workers: Processes that read tokens.
         cache_dir: Where remote shards are cached.
@@ -63,6 +70,8 @@ class TokenDataModule(pl.LightningDataModule):
         seed: int,
         max_steps: int | None = None,
         document_mask: bool = False,
+        packing: Packing = "concatenate",
+        instance_filter: InstanceFilter | None = None,
         on_cap: OnCap = "error",
         num_workers: int = 0,
         cache_dir: Path | None = None,
@@ -82,18 +91,25 @@ class TokenDataModule(pl.LightningDataModule):
             TokenShards.open(s.shards, cache_dir=cache_dir, cache_bytes=cache_bytes)
             for s in sources
         ]
+        opened = list(zip(self.shards, sources, strict=True))
+        packed = None
+        if packing == "best_fit":
+            packed = [pack_source(each, sequence_length, s.shuffle_chunks) for each, s in opened]
+            sizes = [packed_sizes(*pair) for pair in zip(packed, self.shards, strict=True)]
+        else:
+            sizes = [window_sizes(each, source, sequence_length) for each, source in opened]
         self.mixture = Mixture(
             sources,
-            [
-                window_sizes(shards, source, sequence_length)
-                for shards, source in zip(self.shards, sources, strict=True)
-            ],
+            sizes,
             seed=seed,
             planned=None if max_steps is None else max_steps * self.batch_sequences,
             on_cap=on_cap,
         )
-        self.reader = WindowReader(
-            self.shards, self.mixture, sequence_length, micro_batch_sequences, document_mask
+        parts = (self.shards, self.mixture, sequence_length, micro_batch_sequences)
+        self.reader = (
+            WindowReader(*parts, document_mask, instance_filter)
+            if packed is None
+            else PackedReader(*parts, document_mask, instance_filter, packed)
         )
         # Where the run was taken up: from here on the order is counted in steps of today's size.
         self._first_step = self._first_sample = 0
@@ -108,9 +124,8 @@ class TokenDataModule(pl.LightningDataModule):
         """This rank's batches, without end, from the step that was restored."""
         if self.trainer is None:
             return self.loader(0, 1, self._first_step)
-        return self.loader(
-            self.trainer.global_rank, self.trainer.world_size, self.trainer.global_step
-        )
+        share = self.trainer.distributed_sampler_kwargs or {"rank": 0, "num_replicas": 1}
+        return self.loader(share["rank"], share["num_replicas"], self.trainer.global_step)
 
     def loader(self, rank: int, world: int, first_step: int) -> Steps:
         """The batches of one rank from a step on.

@@ -162,7 +162,7 @@ class TokenShards:
             filled += len(part)
             number += 1
 
-    def expect(self, starts: NDArray[np.int64], length: int) -> None:
+    def expect(self, starts: NDArray[np.int64], length: int | NDArray[np.int64]) -> None:
         """Say which ranges of tokens will be read next, in this order: remote chunks stream in."""
         first = self.ends.searchsorted(starts, side="right")
         last = self.ends.searchsorted(np.minimum(starts + length, len(self)) - 1, side="right")

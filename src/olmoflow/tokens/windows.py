@@ -17,11 +17,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from olmoflow.errors import UserError
+from olmoflow.tokens.instance_filter import InstanceFilter
 from olmoflow.tokens.mixture import Mixture, Sizes, Source
 from olmoflow.tokens.reader import TokenShards
 
 MicroBatch = dict[str, Tensor]
 IGNORE = -100
+FILTERED = -101  # no target either, but counted in the loss's denominator
 
 
 @dataclass
@@ -34,6 +36,7 @@ class WindowReader:
         sequence_length: T, tokens.
         micro_batch_sequences: Sequences of one micro-batch.
         document_mask: Add ``document_ids``.
+        instance_filter: Sequences whose labels are masked, or None.
     """
 
     shards: Sequence[TokenShards]
@@ -41,6 +44,7 @@ class WindowReader:
     sequence_length: int
     micro_batch_sequences: int
     document_mask: bool = False
+    instance_filter: InstanceFilter | None = None
 
     def micro_batches(self, first: int, count: int) -> list[MicroBatch]:
         """The samples [first, first + count) of the order, cut into micro-batches.
@@ -52,23 +56,37 @@ class WindowReader:
         length = self.sequence_length
         tokens = np.empty((count, length + 1), dtype=np.int64)
         ids = np.empty((count, length), dtype=np.int32) if self.document_mask else None
-        cut: list[tuple[int, int]] = []
+        masked: list[tuple[int, int, int]] = []
         which, windows = self.mixture.locate(first, count)
         rows = zip(which.tolist(), windows.tolist(), strict=True)
         for row, (source, window) in enumerate(rows):
-            shards, start = self.shards[source], window * length
-            missing = max(0, start + length + 1 - len(shards))
+            missing = self._sample(source, window, tokens[row], None if ids is None else ids[row])
             if missing:
-                tokens[row, :-missing] = shards.read(start, length + 1 - missing)
                 tokens[row, -missing:] = tokens[row, -missing - 1]
-                cut.append((row, missing))
-            else:
-                shards.read_into(start, tokens[row])
-            if ids is not None:
-                present = length - missing
-                ids[row, :present] = shards.document_ids(start, present)
-                ids[row, present:] = ids[row, present - 1]
-        return self._cut(torch.from_numpy(tokens), ids, cut)
+                masked.append((row, missing, IGNORE))
+            present = tokens[row, : length + 1 - max(1, missing)]
+            if self.instance_filter and self.instance_filter.rejects(present):
+                value = FILTERED if self.instance_filter.counted else IGNORE
+                masked.append((row, length, value))
+        return self._cut(torch.from_numpy(tokens), ids, masked)
+
+    def _sample(
+        self, source: int, window: int, tokens: NDArray[np.int64], ids: NDArray[np.int32] | None
+    ) -> int:
+        """Read a window into [T + 1] tokens and [T] document ids.
+
+        Returns:
+            How many of the T + 1 do not exist.
+        """
+        shards, length = self.shards[source], self.sequence_length
+        start = window * length
+        missing = max(0, start + length + 1 - len(shards))
+        shards.read_into(start, tokens[: length + 1 - missing])
+        if ids is not None:
+            present = length - missing
+            ids[:present] = shards.document_ids(start, present)
+            ids[present:] = ids[present - 1]
+        return missing
 
     def expect(self, first: int, count: int) -> None:
         """Let remote shards fetch what these samples lie in."""
@@ -80,13 +98,13 @@ class WindowReader:
             shards.expect(starts, self.sequence_length + 1)
 
     def _cut(
-        self, tokens: Tensor, ids: NDArray[np.int32] | None, cut: list[tuple[int, int]]
+        self, tokens: Tensor, ids: NDArray[np.int32] | None, masked: list[tuple[int, int, int]]
     ) -> list[MicroBatch]:
         inputs, labels = tokens[:, :-1], tokens[:, 1:]
-        if cut:
+        if masked:
             labels = labels.clone()  # it shares its memory with the inputs
-            for row, missing in cut:
-                labels[row, -missing:] = IGNORE
+            for row, last, value in masked:
+                labels[row, -last:] = value
         batches = []
         for start in range(0, len(tokens), self.micro_batch_sequences):
             here = slice(start, start + self.micro_batch_sequences)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from olmoflow.train.save_policy import SavePolicy
 from olmoflow.train.strategy import HSDPStrategy
 
 METRICS = "metrics.csv"
-Stopped = Literal["finished", "hard_stop", "signal"]
+Stopped = Literal["finished", "hard_stop", "signal", "out_of_time"]
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,13 @@ def fit(
     stop, progress = StopSignal(), Progress(last_step, shown=options.progress)
     strategy = HSDPStrategy(options.mesh, series=series, asynchronous=options.save.asynchronous)
     world = options.mesh.ranks
+    # Several nodes have as many ranks each; torchrun and our srun tasks say how many.
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", world)) if world > 1 else 1
     reporter = Reporter(options.log_every, sequence_length, [file, progress, *options.sinks])
     trainer = pl.Trainer(
         accelerator="gpu" if options.accelerator == "cuda" else options.accelerator,
-        devices=world,
+        devices=local,
+        num_nodes=world // local,
         strategy=strategy,
         plugins=[TorchElasticEnvironment() if world > 1 else LightningEnvironment()],
         max_steps=last_step,
@@ -123,7 +127,7 @@ def fit(
     trainer.fit(module, data, ckpt_path=str(resumed.path) if resumed else None)
     stopped: Stopped = "finished"
     if stop.received and trainer.global_step < last_step:
-        stopped = "signal"
+        stopped = "out_of_time" if stop.out_of_time else "signal"
     elif trainer.global_step < options.max_steps:
         stopped = "hard_stop"
     # Nothing was left to be done for a run that was killed after its last checkpoint.

@@ -24,6 +24,7 @@ from olmoflow.errors import UserError
 from olmoflow.model import Olmo3, Olmo3Config, initialise
 from olmoflow.model.attention import AttentionBackend
 from olmoflow.model.checkpoint import Checkpoint
+from olmoflow.train.activation_checkpointing import ActivationCheckpointing
 from olmoflow.train.objectives import Batch, Objective
 from olmoflow.train.optimizer import SkipStepAdamW, parameter_groups
 from olmoflow.train.schedules import Schedule
@@ -58,6 +59,7 @@ class OlmoModule(pl.LightningModule):
         compute_dtype: Of activations and matrix products.
         attention: Attention backend.
         compile_blocks: Compile each block with torch.compile.
+        checkpointing: Which activations are computed again instead of kept.
         seed: Of the initial weights.
     """
 
@@ -72,6 +74,7 @@ class OlmoModule(pl.LightningModule):
         compute_dtype: torch.dtype = torch.float32,
         attention: AttentionBackend = "sdpa",
         compile_blocks: bool = False,
+        checkpointing: ActivationCheckpointing | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -80,8 +83,10 @@ class OlmoModule(pl.LightningModule):
         self.make_optimizer = optimizer
         self.max_grad_norm, self.seed = max_grad_norm, seed
         self.compile_blocks = compile_blocks
+        self.checkpointing = checkpointing or ActivationCheckpointing()
         with torch.device("meta"):
             self.model = Olmo3(config, attention=attention, compute_dtype=compute_dtype)
+        self.checkpointing.check(self.model, compiled=compile_blocks)
         self.averages = torch.nn.ModuleDict()
         self.tokens = 0
         self.global_targets = 0
@@ -93,6 +98,8 @@ class OlmoModule(pl.LightningModule):
             return
         strategy = self.trainer.strategy
         mesh = getattr(strategy, "mesh", None)
+        self.model.context = getattr(strategy, "context", None)
+        self.checkpointing.apply(self.model)
         if mesh is not None:
             shard(self.model, mesh, self.model.compute_dtype)
         initialise(self.model, self.seed, strategy.root_device)
@@ -130,6 +137,7 @@ class OlmoModule(pl.LightningModule):
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * self.schedule.factor(step)
         world = self.trainer.world_size
+        micro_batches = [self._own_part(batch) for batch in micro_batches]
         targets = self._global_count(micro_batches)
         sums: dict[str, Tensor] = {}
         for number, batch in enumerate(micro_batches):
@@ -145,6 +153,14 @@ class OlmoModule(pl.LightningModule):
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         self._account(micro_batches, totals, targets, norm, raw)
+
+    def _own_part(self, batch: Batch) -> Batch:
+        """The tokens that are this rank's where ranks share sequences; documents stay whole."""
+        context = self.model.context
+        if context is None:
+            return batch
+        whole = {"document_ids"}
+        return {k: v if k in whole else context.own_part(v) for k, v in batch.items()}
 
     def _global_count(self, micro_batches: list[Batch]) -> int:
         local = torch.tensor(sum(self.objective.count(b) for b in micro_batches))

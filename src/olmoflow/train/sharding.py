@@ -16,9 +16,13 @@ from olmoflow.model import Olmo3
 def shard(model: Olmo3, mesh: DeviceMesh, compute_dtype: torch.dtype) -> None:
     """Shard each block, then the rest, over a (replicate, shard) mesh.
 
-    Parameters stay fp32 and are gathered in the compute dtype; gradients are reduced in fp32.
+    Parameters stay fp32 and are gathered in the compute dtype; gradients are reduced in fp32. The
+    inputs of a block are left alone: the residual stream is in the compute dtype already, and the
+    rotation must stay fp32.
     """
-    policy = MixedPrecisionPolicy(param_dtype=compute_dtype, reduce_dtype=torch.float32)
+    policy = MixedPrecisionPolicy(
+        param_dtype=compute_dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
+    )
     for block in model.blocks:
         fully_shard(block, mesh=mesh, mp_policy=policy)
     fully_shard(model, mesh=mesh, mp_policy=policy)

@@ -1,4 +1,4 @@
-"""One strategy for every number of ranks: a (replicate, shard) mesh with FSDP2 beyond one rank.
+"""One strategy for every number of ranks: FSDP2 over a (replicate, shard) mesh beyond one rank.
 
 A small subclass of Lightning's ``ModelParallelStrategy``, whose mesh is (data, tensor) and whose
 checkpoints are not atomic. Checkpoints here go through `olmoflow.model.checkpoint`: whole or not at
@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from olmoflow.errors import UserError
 from olmoflow.mesh import Mesh
+from olmoflow.model.attention.context import ContextParallel
 from olmoflow.model.checkpoint import Checkpoint, CheckpointWriter
 from olmoflow.train.module import OlmoModule
 
@@ -38,6 +39,7 @@ class HSDPStrategy(ModelParallelStrategy):
         self.layout = mesh
         self.writer = CheckpointWriter(series, asynchronous=asynchronous)
         self.mesh: DeviceMesh | None = None
+        self.context: ContextParallel | None = None
 
     @override
     def setup_environment(self) -> None:
@@ -54,6 +56,13 @@ class HSDPStrategy(ModelParallelStrategy):
                 (self.layout.replicate, self.layout.sharded),
                 mesh_dim_names=("replicate", "shard"),
             )
+        if self.layout.context > 1:
+            sequences = init_device_mesh(
+                self.root_device.type,
+                (self.layout.data_ranks, self.layout.context),
+                mesh_dim_names=("data", "context"),
+            )
+            self.context = ContextParallel(sequences.get_group("context"))
 
     @property
     def _module(self) -> OlmoModule:
@@ -63,7 +72,9 @@ class HSDPStrategy(ModelParallelStrategy):
     @property
     @override
     def distributed_sampler_kwargs(self) -> dict[str, Any]:
-        return {"num_replicas": self.world_size, "rank": self.global_rank}
+        # Ranks that share sequences read the same samples.
+        context = self.layout.context
+        return {"num_replicas": self.layout.data_ranks, "rank": self.global_rank // context}
 
     @override
     def lightning_module_state_dict(self) -> dict[str, Any]:

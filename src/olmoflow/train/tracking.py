@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from olmoflow.artifact import REQUEST
+from olmoflow.environment import slurm_record
 
 ID_FILE = "wandb_id.txt"
 # Overrides that say nothing of what was tried.
@@ -98,6 +99,10 @@ class WandbRun:
         self._closed, self._watched = threading.Event(), False
         self._lookup = lookup or (tags_of if self.online else None)
         self._settings = settings
+        if slurm := slurm_record():
+            # Of several jobs that went on with the run, the newest.
+            shown: Any = self.run.config
+            shown.update({"slurm": slurm}, allow_val_change=True)
 
     def __call__(self, step: int, metrics: dict[str, float]) -> None:
         """Log a report; with the first one, begin to look at the tags."""

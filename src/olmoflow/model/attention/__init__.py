@@ -5,6 +5,7 @@
 - sdpa      torch's own kernels on blocks of queries: linear time in length for window layers
 - flex      FlexAttention with a block-sparse mask, for GPUs
 - flash     the package flash-attn, for GPUs
+- context   any of them where several ranks share a sequence
 """
 
 from olmoflow.model.attention.attend import (

@@ -52,6 +52,7 @@ def prepare(
     length: int,
     device: torch.device,
     dtype: torch.dtype,
+    queries: int | None = None,
 ) -> Attend:
     """The part of `attend` that all layers with the same window share.
 
@@ -59,22 +60,24 @@ def prepare(
         backend: As for `attend`.
         window: As for `attend`.
         document_ids: As for `attend`.
-        length: Of the queries and keys, T.
+        length: Of the keys, T.
         device: Of the queries.
         dtype: Of the queries.
+        queries: The last so many of the T tokens are queries; None: all.
 
     Raises:
         UserError: The backend is unknown, not installed, or not made for such tensors.
     """
     check_backend(backend)
+    queries = length if queries is None else queries
     if backend == "sdpa":
-        return BlockwiseSDPA(window, document_ids, length, device, dtype)
+        return BlockwiseSDPA(window, document_ids, length, queries, device, dtype)
     if backend == "flash":
-        return FlashAttention(window, document_ids, device, dtype)
+        return FlashAttention(window, document_ids, queries, device, dtype)
     # Its import brings in torch's compiler, a second that the others need not wait.
     from olmoflow.model.attention.flex import FlexAttention
 
-    return FlexAttention(window, document_ids, length, device)
+    return FlexAttention(window, document_ids, length, queries, device)
 
 
 def check_backend(backend: str) -> None:

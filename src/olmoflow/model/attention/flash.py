@@ -19,6 +19,7 @@ class FlashAttention:
     Args:
         window: Tokens seen, the current one included; None for all.
         document_ids: [B, T], or None.
+        queries: The last so many tokens are queries.
         device: Of the queries.
         dtype: Of the queries.
 
@@ -30,6 +31,7 @@ class FlashAttention:
         self,
         window: int | None,
         document_ids: Tensor | None,
+        queries: int,
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
@@ -40,18 +42,19 @@ class FlashAttention:
             raise UserError(f"attention: 'flash' with {dtype} found, bfloat16 or float16 expected")
         reach = -1 if window is None else window - 1  # tokens to the left of the current one
         self.options = {"causal": True, "window_size": (reach, 0)}
-        self.borders = None if document_ids is None else document_borders(document_ids)
+        self.borders = None if document_ids is None else document_borders(document_ids, queries)
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """[B, T, H, D], [B, T, H_kv, D], [B, T, H_kv, D] -> [B, T, H, D]."""
+        """[B, Q, H, D], [B, T, H_kv, D], [B, T, H_kv, D] -> [B, Q, H, D]."""
         out: Tensor
         if self.borders is None:
+            # Causal, the kernel takes fewer queries than keys for the last ones.
             out = self.kernels.flash_attn_func(q, k, v, **self.options)
             return out
-        borders, longest = self.borders
+        queries, keys = self.borders
         flat = (x.flatten(0, 1) for x in (q, k, v))  # [B * T, heads, D]
-        sizes = borders, borders, longest, longest
-        out = self.kernels.flash_attn_varlen_func(*flat, *sizes, **self.options)
+        longest = int(queries.diff().max()), int(keys.diff().max())
+        out = self.kernels.flash_attn_varlen_func(*flat, queries, keys, *longest, **self.options)
         return out.view_as(q)
 
 
@@ -70,17 +73,21 @@ def require_flash() -> Any:
         ) from None
 
 
-def document_borders(document_ids: Tensor) -> tuple[Tensor, int]:
-    """Where documents begin in the rows laid end to end, and the length of the longest.
+def document_borders(document_ids: Tensor, queries: int) -> tuple[Tensor, Tensor]:
+    """Where documents begin in the rows laid end to end, among the queries and among the keys.
 
     Args:
         document_ids: [B, T], non-decreasing within a row.
+        queries: The last Q of a row's tokens are queries.
 
     Returns:
-        int32 [documents + 1], from 0 to B * T; and a number of tokens.
+        int32 [documents + 1] each, from 0 to B * Q and to B * T; a document that lies before the
+        queries has none.
     """
     begins = torch.ones_like(document_ids, dtype=torch.bool)  # every row begins one
     begins[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
     starts = begins.flatten().nonzero().flatten()
-    borders = torch.cat((starts, starts.new_tensor([document_ids.numel()]))).to(torch.int32)
-    return borders, int(borders.diff().max())
+    keys = torch.cat((starts, starts.new_tensor([document_ids.numel()])))
+    length = document_ids.shape[1]
+    before = (keys % length - (length - queries)).clamp(min=0)
+    return (keys // length * queries + before).to(torch.int32), keys.to(torch.int32)

@@ -21,17 +21,23 @@ class FlexAttention:
     Args:
         window: Tokens seen, the current one included; None for all.
         document_ids: [B, T], or None.
-        length: T.
+        length: Of the keys, T.
+        queries: The last so many tokens are queries.
         device: Of the queries.
     """
 
     def __init__(
-        self, window: int | None, document_ids: Tensor | None, length: int, device: torch.device
+        self,
+        window: int | None,
+        document_ids: Tensor | None,
+        length: int,
+        queries: int,
+        device: torch.device,
     ) -> None:
-        self.mask = _mask(window, document_ids, length, device)
+        self.mask = _mask(window, document_ids, length, queries, device)
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """[B, T, H, D], [B, T, H_kv, D], [B, T, H_kv, D] -> [B, T, H, D]."""
+        """[B, Q, H, D], [B, T, H_kv, D], [B, T, H_kv, D] -> [B, Q, H, D]."""
         q, k, v = (x.transpose(1, 2) for x in (q, k, v))
         if q.device.type == "cpu" and q.requires_grad:
             raise UserError("attention: 'flex' on a CPU found, which cannot train; 'sdpa' expected")
@@ -42,11 +48,17 @@ class FlexAttention:
 
 
 def _mask(
-    window: int | None, document_ids: Tensor | None, length: int, device: torch.device
+    window: int | None,
+    document_ids: Tensor | None,
+    length: int,
+    queries: int,
+    device: torch.device,
 ) -> BlockMask:
     reach = length if window is None else window
+    first_query = length - queries
 
     def seen(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        query = query + first_query
         near = (key <= query) & (key > query - reach)
         if document_ids is None:
             return near
@@ -55,5 +67,5 @@ def _mask(
     # Uncompiled it would write out the whole [T, T] mask before it finds the empty blocks.
     create = create_block_mask if device.type == "cpu" else _compiled_create_mask
     rows = None if document_ids is None else document_ids.shape[0]
-    mask: BlockMask = create(seen, rows, None, length, length, device=device)
+    mask: BlockMask = create(seen, rows, None, queries, length, device=device)
     return mask

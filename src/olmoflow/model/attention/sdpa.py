@@ -22,13 +22,14 @@ class BlockwiseSDPA:
     """Attention by torch's kernels, one block of queries at a time.
 
     The blocks share one bias of [block, window + block]. Only documents give each its own: together
-    `batch * length * (window + block)` numbers, once for all layers with that window. Where that
+    `batch * queries * (window + block)` numbers, once for all layers with that window. Where that
     is too much (long rows of documents, no window), "flex" and "flash" do without.
 
     Args:
         window: Tokens seen, the current one included; None for all.
         document_ids: [B, T], or None.
-        length: T.
+        length: Of the keys, T.
+        queries: The last so many tokens are queries.
         device: Of the queries.
         dtype: Of the queries.
     """
@@ -38,43 +39,54 @@ class BlockwiseSDPA:
         window: int | None,
         document_ids: Tensor | None,
         length: int,
+        queries: int,
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
         window = length if window is None else min(window, length)
         cut = window < length or (device.type == "cpu" and length <= LONGEST_IN_BLOCKS)
-        self.one_call = document_ids is None and not cut
+        self.one_call = document_ids is None and not cut and queries == length
         self.block = min(max(window // 4, NARROWEST), WIDEST)
         self.reach = -(-(window - 1) // self.block)  # blocks seen before a query's own
+        self.length, self.first_query = length, length - queries
         self.biases: list[Tensor] = []
         if not self.one_call:
             bias = _bias(window, self.block, self.reach, device, dtype)
-            self.biases = self._biases(bias, length, document_ids)
+            self.biases = self._biases(bias, document_ids)
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """[B, T, H, D], [B, T, H_kv, D], [B, T, H_kv, D] -> [B, T, H, D]."""
+        """[B, Q, H, D], [B, T, H_kv, D], [B, T, H_kv, D] -> [B, Q, H, D]."""
         q, k, v = (x.transpose(1, 2) for x in (q, k, v))
         grouped = q.shape[1] != k.shape[1]
         if self.one_call:
             out = scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=grouped)
             return out.transpose(1, 2)
         # Split and joined, not sliced: the gradient of each slice would have the full length.
-        queries, keys, values = (torch.split(x, self.block, dim=2) for x in (q, k, v))
+        queries = torch.split(q, self.block, dim=2)
+        keys, values = (torch.split(x, self._pieces(), dim=2) for x in (k, v))
         blocks = []
-        for i, bias in enumerate(self.biases):
+        before = len(keys) - len(queries)
+        for i, (query, bias) in enumerate(zip(queries, self.biases, strict=True), before):
             seen = slice(max(0, i - self.reach), i + 1)
             near = torch.cat(keys[seen], dim=2), torch.cat(values[seen], dim=2)
             blocks.append(
-                scaled_dot_product_attention(queries[i], *near, attn_mask=bias, enable_gqa=grouped)
+                scaled_dot_product_attention(query, *near, attn_mask=bias, enable_gqa=grouped)
             )
         return torch.cat(blocks, dim=2).transpose(1, 2)
 
-    def _biases(self, bias: Tensor, length: int, document_ids: Tensor | None) -> list[Tensor]:
+    def _pieces(self) -> list[int]:
+        """Keys of each piece: the blocks of the queries, and before them as many as there are."""
+        lead = self.first_query % self.block
+        rest = range(lead, self.length, self.block)
+        sizes = [min(self.block, self.length - start) for start in rest]
+        return [lead, *sizes] if lead else sizes
+
+    def _biases(self, bias: Tensor, document_ids: Tensor | None) -> list[Tensor]:
         """The bias of each block: a view of the common one, or that with the documents cut out."""
         biases = []
         before = self.reach * self.block
-        for start in range(0, length, self.block):
-            first, stop = max(0, start - before), min(start + self.block, length)
+        for start in range(self.first_query, self.length, self.block):
+            first, stop = max(0, start - before), min(start + self.block, self.length)
             own = bias[: stop - start, before - (start - first) : before + (stop - start)]
             if document_ids is not None:
                 ids = (

@@ -22,7 +22,7 @@ class NextTokenPrediction:
     chunk_tokens: int = 1024
 
     def count(self, batch: Batch) -> int:
-        """Targets in the micro-batch."""
+        """Targets in the micro-batch, and labels below `IGNORE`, which only count."""
         return int((batch["labels"] != IGNORE).sum())
 
     def __call__(self, model: Olmo3, batch: Batch) -> LossTerms:
@@ -31,7 +31,7 @@ class NextTokenPrediction:
         cross_entropy, z_loss = linear_cross_entropy(
             hidden.flatten(0, 1),
             model.lm_head.weight,
-            batch["labels"].flatten(),
+            batch["labels"].flatten().clamp(min=IGNORE),
             z_loss=self.z_loss,
             chunk=self.chunk_tokens,
         )

@@ -1,0 +1,84 @@
+"""Where a run starts that names a ``checkpoint``: checked before any rank exists, without torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from olmoflow.artifact import Input, series_steps
+from olmoflow.commands.build import build
+from olmoflow.errors import UserError
+from olmoflow.model import Olmo3Config
+
+# A stage may stretch the positions, and initial weights are not used: the tensors stay the same.
+_MAY_DIFFER = {"yarn", "max_sequence_length", "init_std"}
+
+
+def check_start(config: Mapping[str, Any], start: Input | None) -> None:
+    """Compare the run's architecture with that of the checkpoint that it starts from.
+
+    Raises:
+        UserError: They differ (the first key is named), or a key that carries more than weights
+            has no checkpoint to carry it from.
+    """
+    if start is None:
+        for key in ("carry_optimizer", "carry_trainer"):
+            if config[key]:
+                raise UserError(
+                    f"{key}=true: nothing to carry; give checkpoint=NAME or {key}=false"
+                )
+        return
+    if config["carry_trainer"] and (start.step is None or not config["carry_optimizer"]):
+        raise UserError(
+            "carry_trainer=true: expected checkpoint=NAME@STEP, a step of a run, and "
+            "carry_optimizer=true"
+        )
+    file = _step(start) / "model.json"
+    if not file.is_file():
+        return  # what it is instead is told where it is opened
+    wanted: Olmo3Config = build(config["model"], "model")
+    here = _shape(wanted)
+    for key, there in _shape(Olmo3Config.from_dict(json.loads(file.read_bytes()))).items():
+        if here[key] != there:
+            raise UserError(
+                f"model.{key}={here[key]}: checkpoint={start.name} has {there}; expected a "
+                "checkpoint of the same architecture (only yarn and max_sequence_length may differ)"
+            )
+
+
+def take_over(start: Input, run_dir: Path) -> None:
+    """Put the step into a run folder that has none, so that the run goes on from it as its own.
+
+    The files are linked where the disk allows it, for a step is never written to.
+    """
+    if series_steps(run_dir):
+        return
+    source = _step(start)
+    target = run_dir / "steps" / source.name
+    partial = target.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(source, partial, copy_function=_link_or_copy)
+    partial.rename(target)
+
+
+def _step(start: Input) -> Path:
+    if start.step is None:
+        return start.path
+    return start.path / "steps" / f"step-{start.step:08d}"
+
+
+def _shape(config: Olmo3Config) -> dict[str, Any]:
+    values = {k: v for k, v in asdict(config).items() if k not in _MAY_DIFFER}
+    return {**values, "head_dim": config.head_width}
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
