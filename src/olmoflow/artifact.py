@@ -53,9 +53,9 @@ LOCK = ".lock"
 _OWN_FILES = frozenset({REQUEST, PROVENANCE, LOCK})
 
 # Settings that change how a command runs or reports, never what it computes.
-NOT_IN_KEY = frozenset(
-    "name output group dry_run logger cluster parallel runtime save log_every".split()
-)
+_FILED_UNDER = {"name", "output", "group", "logger", "dry_run"}
+_RUNS_WITH = {"cluster", "parallel", "runtime", "save", "log_every"}
+NOT_IN_KEY = frozenset(_FILED_UNDER | _RUNS_WITH)
 
 
 @dataclass(frozen=True)
