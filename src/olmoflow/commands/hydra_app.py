@@ -116,7 +116,11 @@ class _Jobs:
             self.json_output = _output(config) == "json"
             if config["cluster"]["name"] == "slurm" and self.command not in STAYS_HERE:
                 module = importlib.import_module(command_module(self.command))
-                self.cells.append(look_ahead(self.command, config, overrides, module))
+                cell = look_ahead(self.command, config, overrides, module)
+                self.cells.append(cell)
+                if cell.finished is not None and self.group is not None:
+                    done = {"status": "finished", "result": cell.finished}
+                    record_job(self.group, self.command, {"overrides": overrides, **done})
                 return
             if config["dry_run"] and self.command != "flow":
                 raise UserError("dry_run=true: expected cluster=slurm, whose script it prints")
