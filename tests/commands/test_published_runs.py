@@ -171,6 +171,7 @@ def test_learning_rates_at_published_steps(name, step, rate):
 # What is no value of the run: names and references, and what only a user can know.
 UNSTATED = {
     "name",
+    "group",
     "output",
     "dry_run",
     "shards",

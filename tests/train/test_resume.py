@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file
 
 from olmoflow.model.checkpoint import list_steps
 
@@ -66,11 +65,10 @@ def wait_for_rows(folder, count, process):
 
 
 def weights(folder):
-    tensors = {}
     last = list_steps(folder / "checkpoint" / "run")[-1]
     assert last.step == STEPS
-    for file in sorted(last.path.rglob("*.safetensors")):
-        tensors.update(load_file(file))
+    tensors = dict(last.iter_tensors())
+    assert tensors
     return tensors
 
 
