@@ -10,6 +10,7 @@ PARALLEL = {
     "broken": {"ranks": 0},
     "ddp": {"ranks": 2},
     "fsdp": {"ranks": 2},
+    "hsdp": {"ranks": 2, "shard": 2},
 }
 
 

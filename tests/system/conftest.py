@@ -8,12 +8,13 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-FOLDER = Path("/tmp/olmoflow-slurm")
+FOLDER = Path(tempfile.gettempdir()) / "olmoflow-slurm"
 CONF = FOLDER / "slurm.conf"
 MUNGE_SOCKET = Path("/run/munge/munge.socket.2")
 # No cgroups and no accounting: what a container lacks. KillWait is what SLURM gives a process
