@@ -38,6 +38,7 @@ def test_every_parallel_choice_runs_in_a_sweep_and_a_failing_cell_takes_none_wit
         "broken": "failed",
         "ddp": "finished",
         "fsdp": "finished",
+        "hsdp": "finished",
     }
     assert "parallel.ranks=0: expected a positive whole number" in done["jobs"][1]["error"]
     assert {job["result"]["steps"] for job in done["jobs"] if "result" in job} == {2}
