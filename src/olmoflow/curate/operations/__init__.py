@@ -1,0 +1,1 @@
+"""Map operations, by the names and arguments that datamap-rs gives them."""
