@@ -133,7 +133,7 @@ def build_index(references: Iterable[Reference], settings: Settings, tokenizer: 
     stream = iter(references)
     while chunk := list(islice(stream, _CHUNK)):
         encoded = [_encode(cut, chunk, name, settings) for name in _FIELDS]
-        lengths = sum(np.diff(offsets) for _, offsets in encoded)
+        lengths = np.sum([np.diff(offsets) for _, offsets in encoded], axis=0)
         numbers = [_encode(words, chunk, name, settings) for name in _FIELDS]
         keep = np.zeros(len(chunk), bool)
         for row, reference in enumerate(chunk):
@@ -223,7 +223,7 @@ def _questions(tokens: Hashes, offsets: Integers, size: int) -> Questions:
         hot,
         np.bincount(owners, minlength=number).astype(np.int32),
         np.diff(offsets).astype(np.int32),
-        np.bincount(owners, np.repeat(idf, frequency), minlength=number),
+        np.bincount(owners, np.repeat(idf, frequency), minlength=number).astype(np.float64),
     )
 
 
@@ -237,14 +237,16 @@ def _parts(tokens: Hashes, offsets: Integers, size: int) -> Parts:
         np.searchsorted(owners, np.arange(number + 1)).astype(np.int64),
         hashes,
         idf,
-        np.bincount(owners, idf, minlength=number),
+        np.bincount(owners, idf, minlength=number).astype(np.float64),
         offsets,
         tokens,
         different.astype(np.int32),
     )
 
 
-def _different(hashes: Hashes, owners: Integers, number: int = 0) -> tuple[Hashes, Integers, Integers]:
+def _different(
+    hashes: Hashes, owners: Integers, number: int = 0
+) -> tuple[Hashes, Integers, Integers]:
     """Each hash of each owner once, sorted by owner and hash; and how many each owner has."""
     order = np.lexsort((hashes, owners))
     hashes, owners = hashes[order], owners[order]

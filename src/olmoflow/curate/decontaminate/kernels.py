@@ -94,7 +94,7 @@ def _look_up(key: np.uint64, keys: Hashes, values: NDArray[np.int32]) -> int:
         if keys[slot] == _ZERO:
             return -1
         slot = (slot + _ONE) & mask
-    return values[slot]
+    return int(values[slot])
 
 
 @njit(cache=True, nogil=True)
@@ -150,9 +150,7 @@ def _expand(
         for k in range(len(started)):
             if not active[k]:
                 continue
-            if ngram >= 0 and (
-                _place(entries, started[k], starts[ngram], starts[ngram + 1]) >= 0
-            ):
+            if ngram >= 0 and (_place(entries, started[k], starts[ngram], starts[ngram + 1]) >= 0):
                 key = np.int64(k) << 32 | np.int64(ngram)
                 edge[k] = place
                 if key not in found:
@@ -169,14 +167,12 @@ def _expand(
 
 
 @njit(cache=True, nogil=True)
-def _answer(
-    tokens: Hashes, start: int, entry: int, answers: Parts, limits: Limits
-) -> float:
+def _answer(tokens: Hashes, start: int, entry: int, answers: Parts, limits: Limits) -> float:
     """How much of an entry's answer stands behind its question.
 
     A short answer has to be there as it is and counts in full.
     """
-    _, _, _, total, token_starts, answer_tokens, _ = answers
+    token_starts, answer_tokens = answers.token_starts, answers.tokens
     first, end = token_starts[entry], token_starts[entry + 1]
     length = end - first
     if length > limits.short_answer_token_threshold:
@@ -292,8 +288,17 @@ def find_matches(
                 continue
             started = entries[starts[ngram] : starts[ngram + 1]]
             matches, number, place = _cluster(
-                text, document, place, ngram, started, questions, answers, passages, limits,
-                matches, number,
+                text,
+                document,
+                place,
+                ngram,
+                started,
+                questions,
+                answers,
+                passages,
+                limits,
+                matches,
+                number,
             )
     return matches[:number]
 
@@ -392,4 +397,4 @@ def _score(
     threshold = limits.contamination_score_threshold
     decay = limits.perfect_match_decay_start, limits.perfect_match_decay_end
     row[SCORE] = adjusted(score, length, decay[0], decay[1], threshold)
-    return row[SCORE] >= threshold - 1e-12
+    return bool(row[SCORE] >= threshold - 1e-12)

@@ -152,9 +152,11 @@ def entries(
 def _listed(doc: dict[str, Any]) -> bool:
     """Whether the choices are A, B, C …, the texts standing in the question (copycolors)."""
     choices = doc.get("choices")
-    return isinstance(choices, list) and len(choices) > 1 and choices == list(ascii_uppercase)[
-        : len(choices)
-    ]
+    return (
+        isinstance(choices, list)
+        and len(choices) > 1
+        and choices == list(ascii_uppercase)[: len(choices)]
+    )
 
 
 def _question_and_passage(doc: dict[str, Any]) -> tuple[str, str]:

@@ -122,9 +122,9 @@ def preset(name: str, changes: Mapping[str, Any] | None = None) -> Settings:
     for key, value in (changes or {}).items():
         if key not in known:
             raise UserError(f"{key}: no setting of decontamination; expected {', '.join(known)}")
-        wanted = {"int": int, "float": (int, float), "bool": bool, "str": str}[str(known[key].type)]
-        if not isinstance(value, wanted) or (isinstance(value, bool) and known[key].type != "bool"):
-            raise UserError(f"{key}={value}: expected {known[key].type}")
+        kind = str(known[key].type)
+        if type(value).__name__ not in (kind, "int" if kind == "float" else kind):
+            raise UserError(f"{key}={value}: expected {kind}")
     settings = replace(PRESETS[name], **(changes or {}))
     _check(settings)
     return settings
