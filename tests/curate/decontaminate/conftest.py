@@ -1,7 +1,14 @@
-"""The SIMPLE algorithm once more, with Python's dicts and sets, to hold the compiled one against."""
+"""The SIMPLE algorithm once more, in plain Python, to hold the compiled one against."""
 
 import math
 from collections import Counter
+
+import pytest
+
+
+@pytest.fixture
+def simple():
+    return Simple
 
 
 def ngrams(words, size):
