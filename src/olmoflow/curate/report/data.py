@@ -52,8 +52,8 @@ class Histogram:
     Attributes:
         name: What the number is, as a heading: ``length``, ``quality``.
         unit: Its unit, ``bytes`` for example; empty if it has none.
-        edges: [bins + 1], rising; a bin has its lower edge, the last bin both. Edges that rise by a
-            factor are drawn at equal distances.
+        edges: [bins + 1], rising; a bin has its lower edge, the last bin both. All bins are drawn
+            equally wide, so edges may rise by a factor.
         before: [bins], documents of the sources.
         after: [bins], documents of the corpus that came out; empty: not counted.
     """
