@@ -56,7 +56,10 @@ class CommonWords:
     def __call__(self, documents: pa.Table) -> Outcome:
         """Make the texts of a batch."""
         ids, texts = documents.column("id").to_pylist(), documents.column("text").to_pylist()
-        made = [self.write(text or "", Random(f"{self.seed} {id}")) for id, text in zip(ids, texts)]
+        made = [
+            self.write(text or "", Random(f"{self.seed} {id}"))
+            for id, text in zip(ids, texts, strict=True)
+        ]
         text = pa.array([text for text, _ in made], pa.large_string())
         asked = [json.dumps(asked, ensure_ascii=False) if asked else None for _, asked in made]
         documents = with_field(documents, "text", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -42,7 +43,7 @@ class LengthBuckets:
         output: str = "metadata.length_bucket",
         keep_shorter: bool = False,
     ) -> None:
-        rising = all(a < b for a, b in zip(edges, edges[1:], strict=False))
+        rising = all(a < b for a, b in pairwise(edges))
         if not edges or edges[0] < 0 or not rising:
             raise UserError(f"edges={list(edges)}: expected numbers of tokens that rise")
         if bytes_per_token <= 0:

@@ -11,30 +11,32 @@ _WORD = re.compile(r"\w+(?:['’]\w+)*")
 _LONGEST_PHRASE = 4
 _SHORTEST_TOPIC = 4  # letters
 
-_SMALL = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen"
-).split()
-_TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
-
+_SMALL = """
+zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
+sixteen seventeen eighteen nineteen
+"""
+_TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety"
+_UNTELLING = """
+a about above across after again against all almost along already also although always am among
+an and another any anyone anything are around as ask at away back be became because become been
+before began behind being below between both but by came can cannot come could did do does doing
+done down during each either else enough even ever every everyone everything few first for from
+further gave get give given go goes going gone good got had has have having he her here hers
+herself him himself his how however i if in indeed instead into is it its itself just keep kept
+knew know known last later least less let like little long look looked made make many may maybe
+me mean might mine more most much must my myself near need neither never new next no nobody none
+nor not nothing now of off often old on once one only onto or other others our ours out over own
+part per perhaps put quite rather really said same saw say says see seem seemed seen several
+shall she should since so some someone something soon still such take taken tell than that the
+their theirs them themselves then there therefore these they thing things think this those
+though thought three through thus to together told too took toward towards two under unless
+until up upon us use used using very want was way we well went were what when where whether
+which while who whole whom whose why will with within without would yes yet you your yours
+yourself
+"""
+_BELOW_20, _BY_TEN = _SMALL.split(), _TENS.split()
 # English words that say nothing of what a text is about.
-STOP_WORDS = frozenset(
-    """a about above across after again against all almost along already also although always am
-    among an and another any anyone anything are around as ask at away back be became because become
-    been before began behind being below between both but by came can cannot come could did do does
-    doing done down during each either else enough even ever every everyone everything few first for
-    from further gave get give given go goes going gone good got had has have having he her here
-    hers herself him himself his how however i if in indeed instead into is it its itself just keep
-    kept knew know known last later least less let like little long look looked made make many may
-    maybe me mean might mine more most much must my myself near need neither never new next no nobody
-    none nor not nothing now of off often old on once one only onto or other others our ours out over
-    own part per perhaps put quite rather really said same saw say says see seem seemed seen several
-    shall she should since so some someone something soon still such take taken tell than that the
-    their theirs them themselves then there therefore these they thing things think this those though
-    thought three through thus to together told too took toward towards two under unless until up upon
-    us use used using very want was way we well went were what when where whether which while who
-    whole whom whose why will with within without would yes yet you your yours yourself""".split()
-)
+STOP_WORDS = frozenset(_UNTELLING.split())
 
 
 def words(text: str) -> list[str]:
@@ -57,8 +59,8 @@ def recurring_phrases(sections: Sequence[str], number: int) -> list[tuple[str, l
     """Phrases of two to four words that come back in sections, with the sections that have them.
 
     They are ranked by tf-idf summed over the sections, as REX ranks its n-grams. A phrase begins
-    and ends with a telling word, stands in two sections at least and not in all of them, and is not
-    within a phrase that ranks above it.
+    and ends with a telling word, stands in two sections at least and not in all of them, and is
+    neither within a phrase that ranks above it nor around one.
     """
     counted = [_phrases(words(section)) for section in sections]
     presence = Counter(phrase for one in counted for phrase in one)
@@ -79,6 +81,10 @@ def recurring_phrases(sections: Sequence[str], number: int) -> list[tuple[str, l
     return [(one, [n for n, c in enumerate(counted) if one in c]) for one in chosen]
 
 
+def _within(phrase: str, other: str) -> bool:
+    return f" {phrase} " in f" {other} "
+
+
 def _phrases(text: list[str]) -> Counter[str]:
     found: Counter[str] = Counter()
     ends = [telling(word) for word in text]
@@ -93,10 +99,10 @@ def _phrases(text: list[str]) -> Counter[str]:
 def in_words(number: int) -> str:
     """A whole number from 0 to 999,999 in English words."""
     if number < 20:
-        return _SMALL[number]
+        return _BELOW_20[number]
     if number < 100:
         tens, rest = divmod(number, 10)
-        return _TENS[tens] + (f"-{_SMALL[rest]}" if rest else "")
+        return _BY_TEN[tens] + (f"-{_BELOW_20[rest]}" if rest else "")
     size, name = (1000, "thousand") if number >= 1000 else (100, "hundred")
     many, rest = divmod(number, size)
     tail = "" if not rest else f" and {in_words(rest)}" if rest < 100 else f" {in_words(rest)}"

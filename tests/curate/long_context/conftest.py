@@ -1,0 +1,43 @@
+import random
+
+import pyarrow as pa
+import pytest
+
+
+@pytest.fixture(scope="session")
+def documents():
+    """Three long documents of real words, and one that is too short."""
+    draw = random.Random(7)
+    topics = [
+        "harbour",
+        "lighthouse",
+        "captain",
+        "storm",
+        "anchor",
+        "sailor",
+        "island",
+        "compass",
+        "cargo",
+        "voyage",
+        "violin",
+        "orchestra",
+        "melody",
+        "rehearsal",
+        "conductor",
+        "audience",
+        "overture",
+        "concert",
+    ]
+    phrases = ["the old lighthouse keeper", "the second violin section", "a sudden winter storm"]
+
+    def sentence():
+        words = [draw.choice(topics + ["and", "of", "the", "with", "near"]) for _ in range(12)]
+        if draw.random() < 0.3:
+            words[3:3] = draw.choice(phrases).split()
+        return " ".join(words).capitalize() + "."
+
+    def paragraph():
+        return " ".join(sentence() for _ in range(8))
+
+    texts = ["\n\n".join(paragraph() for _ in range(n)) for n in (20, 60, 150)]
+    return pa.table({"id": list("abcd"), "text": [*texts, "Too short.\n\nReally."]})
