@@ -8,8 +8,8 @@ import pytest
 from olmoflow.curate.long_context.parts import sections
 from olmoflow.curate.long_context.recurring import RecurringPhrases
 
-FORMS = "Exercise|Flashcards|Claims|Timeline"
-TASK = rf"\n\n(?:{FORMS}) on part \d+(?:\n\n(?:Question|Claim): [^\n]*(?:\n[A-H]\. [^\n]*)*\nAnswer: [^\n]*)+"
+ITEM = r"\n\n(?:Question|Claim): [^\n]*(?:\n[A-H]\. [^\n]*)*\nAnswer: [^\n]*"
+TASK = rf"\n\n(?:Exercise|Flashcards|Claims|Timeline) on part \d+(?:{ITEM})+"
 
 
 @pytest.fixture(scope="module")
