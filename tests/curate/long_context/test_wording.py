@@ -4,12 +4,15 @@ from olmoflow.curate.long_context.wording import (
     common_words,
     in_words,
     recurring_phrases,
-    words,
+    tokens,
 )
 
 
 def test_words_are_compared_without_case():
-    assert words("Don't DON’T stop—Σίσυφος 3x") == ["don't", "don't", "stop", "σίσυφοσ", "3x"]
+    text = "Don't DON’T stop—Σίσυφος 3x"
+    found = tokens(text)
+    assert [one.word for one in found] == ["don't", "don't", "stop", "σίσυφοσ", "3x"]
+    assert [text[one.start : one.end] for one in found[1:3]] == ["DON’T", "stop"]
 
 
 def test_common_words_are_counted_and_say_something():
@@ -25,7 +28,12 @@ def test_phrases_recur_in_some_sections():
         "A wall near the house. The copper  KETTLE!",
         "Something else entirely, with a garden wall.",
     ]
-    assert recurring_phrases(sections, 5) == [("copper kettle", [0, 1, 2]), ("garden wall", [0, 3])]
+    kettle, wall = recurring_phrases(sections, "\n\n", 5)
+    text = "\n\n".join(sections)
+    for phrase, words, places in ((kettle, "copper kettle", 3), (wall, "garden wall", 2)):
+        assert phrase.words == words
+        found = [text[a:b] for a, b in zip(phrase.starts, phrase.ends, strict=True)]
+        assert [" ".join(one.lower().split()) for one in found] == [words] * places
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from olmoflow.curate.long_context.parts import joined, parts
+from olmoflow.curate.long_context.parts import GAP, joined, parts
 from olmoflow.curate.long_context.wording import common_words, in_words
 from olmoflow.curate.operations.operation import Outcome
 from olmoflow.curate.schema import with_field
@@ -70,17 +70,20 @@ class CommonWords:
         """A document with its questions, and what they are."""
         blocks: list[str] = []
         asked: list[dict[str, Any]] = []
-        for number, part in enumerate(parts(text, random), 1):
-            blocks.append(joined(part))
-            counts = common_words(blocks[-1], self.most_common)
-            chosen = random.sample(counts, min(self.questions, len(counts)))
-            if chosen:
-                blocks.append(f"Questions on part {number}")
-            for word, count in chosen:
-                one = _question(number, word, count, random)
-                blocks.append(f"Question: {one['question']}\nAnswer: {one['answer']}")
-                asked.append(one)
-        return ("\n\n".join(blocks), asked) if asked else (text, [])
+        part: list[str] = []
+        number = 1
+        for more in parts(text, random):
+            part += more  # and what stands before it, if no word of that is there twice
+            counts = common_words(joined(part), self.most_common)
+            if not counts:
+                continue
+            blocks += [joined(part), f"Questions on part {number}"]
+            for word, count in random.sample(counts, min(self.questions, len(counts))):
+                asked.append(_question(number, word, count, random))
+                blocks.append(f"Question: {asked[-1]['question']}\nAnswer: {asked[-1]['answer']}")
+            part, number = [], number + 1
+        blocks += [joined(part)] if part else []
+        return (GAP.join(blocks), asked) if asked else (text, [])
 
 
 def _question(part: int, word: str, count: int, random: Random) -> dict[str, Any]:

@@ -17,7 +17,7 @@ _LEAST_SECTIONS = 4
 
 # A blank line, except before an item of a list and behind a colon.
 _BORDER = re.compile(r"(?<!:)\n\s*\n(?!\s*(?:[1-9]\d*\.|[-*•])\s)")
-_GAP = "\n\n"
+GAP = "\n\n"
 
 
 def sections(text: str, least: int = _SECTION_CHARACTERS) -> list[str]:
@@ -28,12 +28,12 @@ def sections(text: str, least: int = _SECTION_CHARACTERS) -> list[str]:
     found: list[str] = []
     pending = ""
     for piece in _BORDER.split(text.strip()):
-        pending = f"{pending}{_GAP}{piece}" if pending else piece
+        pending = f"{pending}{GAP}{piece}" if pending else piece
         if len(pending) >= least:
             found.append(pending)
             pending = ""
     if pending:
-        found.append(f"{found.pop()}{_GAP}{pending}" if found else pending)
+        found.append(f"{found.pop()}{GAP}{pending}" if found else pending)
     return found
 
 
@@ -57,4 +57,4 @@ def parts(text: str, random: Random) -> list[list[str]]:
 
 def joined(part: list[str]) -> str:
     """The text of a part."""
-    return _GAP.join(part)
+    return GAP.join(part)

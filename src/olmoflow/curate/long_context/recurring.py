@@ -16,32 +16,33 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from olmoflow.curate.long_context.parts import joined, parts
-from olmoflow.curate.long_context.wording import in_words, recurring_phrases
+from olmoflow.curate.long_context.parts import GAP, joined, parts
+from olmoflow.curate.long_context.wording import Phrase, in_words, recurring_phrases
 from olmoflow.curate.operations.operation import Outcome
 from olmoflow.curate.schema import with_field
 
-Phrases = list[tuple[str, list[int]]]
 Task = dict[str, Any]
 
-_LETTERS = "ABCDEFGH"
+_LETTERS = "ABCDEF"
+_MOST_QUOTES = 8
+_QUOTED_WORDS = 6
 
 
 class RecurringPhrases:
     """Puts a task on recurring phrases behind each part of a document.
 
-    A part is the text since the task before it; its sections are counted from 1 (see `parts`). The
-    forms are an exercise (in how many sections is a phrase?), flashcards (which phrase is in the
-    most sections?), claims (true or false: a phrase is in more sections than another, or earlier)
-    and a timeline (phrases in the order in which they first appear). Documents in which nothing
-    recurs are dropped.
+    A part is the text since the task before it (see `parts`). The forms are an exercise (how often
+    is a phrase there, and how does the text go on each time?), flashcards (which phrase is there
+    most often?), claims (true or false: a phrase is there more often than another, or earlier) and
+    a timeline (phrases in the order in which they first appear). Case and what stands between words
+    make no difference. Documents in which nothing recurs are dropped.
 
     Args:
         seed: Of all that is drawn; together with a document's id it decides it.
         phrases: How many phrases, the highest by tf-idf, a task is made of.
         items: Questions, cards or claims in a task.
-        output: Field that receives the tasks, as JSON: a list of objects with ``part``, ``form``,
-            ``phrases`` (each with its sections) and ``items``.
+        output: Field that receives the tasks, as JSON: a list of objects with ``part`` (from 1),
+            ``form`` and ``items``, each with ``question`` and ``answer`` and what they speak of.
     """
 
     def __init__(
@@ -66,86 +67,99 @@ class RecurringPhrases:
         """A document with its tasks, and what they are."""
         blocks: list[str] = []
         tasks: list[Task] = []
-        for number, part in enumerate(parts(text, random), 1):
-            blocks.append(joined(part))
-            phrases = recurring_phrases(part, self.phrases)
-            form = random.choice(list(_FORMS))
-            items = _FORMS[form](phrases, self.items, random) if len(phrases) > 1 else []
-            if items:
-                blocks.append(_text(number, form, items))
-                tasks.append({"part": number, "form": form, "phrases": phrases, "items": items})
-        return ("\n\n".join(blocks), tasks) if tasks else (text, [])
+        part: list[str] = []
+        for more in parts(text, random):
+            part += more  # and what stands before it, if no task could be made of that
+            phrases = recurring_phrases(part, GAP, self.phrases)
+            for form in random.sample(list(_FORMS), len(_FORMS)):
+                if items := _FORMS[form](joined(part), phrases, self.items, random):
+                    number = len(tasks) + 1
+                    blocks += [joined(part), _text(number, form, items)]
+                    tasks.append({"part": number, "form": form, "items": items})
+                    part = []
+                    break
+        blocks += [joined(part)] if part else []
+        return (GAP.join(blocks), tasks) if tasks else (text, [])
 
 
-def _exercise(phrases: Phrases, number: int, random: Random) -> list[Task]:
-    items = []
-    for phrase, places in random.sample(phrases, min(number, len(phrases))):
-        count = random.choice((str(len(places)), in_words(len(places))))
-        listed = ", ".join(str(place + 1) for place in places)
+def _exercise(text: str, phrases: list[Phrase], number: int, random: Random) -> list[Task]:
+    few = [phrase for phrase in phrases if len(phrase.starts) <= _MOST_QUOTES]
+    items: list[Task] = []
+    for phrase in random.sample(few, min(number, len(few))):
+        count = len(phrase.starts)
+        quotes = [_behind(text, end) for end in phrase.ends]
+        said = random.choice((str(count), in_words(count).capitalize()))
         items.append(
             {
-                "phrase": phrase,
-                "question": f"How many sections of this part speak of “{phrase}”, and which?",
-                "answer": f"{count.capitalize()}: {listed}.",
+                "phrase": phrase.words,
+                "count": count,
+                "quotes": quotes,
+                "question": f"How often does this part speak of “{phrase.words}”, and how does the "
+                "text go on each time?",
+                "answer": f"{said} times: " + "; ".join(f"“{quote}”" for quote in quotes) + ".",
             }
         )
     return items
 
 
-def _flashcards(phrases: Phrases, number: int, random: Random) -> list[Task]:
+def _behind(text: str, place: int) -> str:
+    """The next words of a text, with white space as single spaces."""
+    following = text[place : place + 20 * _QUOTED_WORDS].split()
+    return " ".join(following[:_QUOTED_WORDS])
+
+
+def _flashcards(text: str, phrases: list[Phrase], number: int, random: Random) -> list[Task]:
     items: list[Task] = []
-    for _ in range(number):
+    for _ in range(number if len(phrases) > 1 else 0):
         choices = random.sample(phrases, min(random.randint(2, 6), len(phrases)))
-        most = max(len(places) for _, places in choices)
-        best = [place for place, (_, places) in enumerate(choices) if len(places) == most]
-        if len(best) != 1:  # no card has two answers
+        counts = [len(phrase.starts) for phrase in choices]
+        if counts.count(max(counts)) > 1:  # no card has two answers
             continue
-        listed = "\n".join(
-            f"{letter}. {phrase}" for letter, (phrase, _) in zip(_LETTERS, choices, strict=False)
-        )
-        phrase = choices[best[0]][0]
+        best = counts.index(max(counts))
+        listed = "\n".join(f"{_LETTERS[n]}. {phrase.words}" for n, phrase in enumerate(choices))
         items.append(
             {
-                "choices": [phrase for phrase, _ in choices],
-                "phrase": phrase,
-                "question": f"Which of these is in the most sections of this part?\n{listed}",
-                "answer": f"{_LETTERS[best[0]]}. {phrase}, in {most} sections.",
+                "choices": [phrase.words for phrase in choices],
+                "best": best,
+                "question": f"Which of these does this part speak of most often?\n{listed}",
+                "answer": f"{_LETTERS[best]}. {choices[best].words}, {max(counts)} times.",
             }
         )
     return items
 
 
-def _claims(phrases: Phrases, number: int, random: Random) -> list[Task]:
+def _claims(text: str, phrases: list[Phrase], number: int, random: Random) -> list[Task]:
     items: list[Task] = []
-    for _ in range(number):
-        (a, first), (b, second) = random.sample(phrases, 2)
-        if random.random() < 0.5:
-            question = f"“{a}” is in more sections of this part than “{b}”."
-            true = len(first) > len(second)
-            why = f"“{a}” is in {len(first)}, “{b}” in {len(second)}"
-            kind = "more"
-        elif first[0] == second[0]:
-            continue
-        else:
-            question = f"“{a}” is first spoken of in an earlier section of this part than “{b}”."
-            true = first[0] < second[0]
-            why = f"“{a}” first is in section {first[0] + 1}, “{b}” in section {second[0] + 1}"
-            kind = "earlier"
-        answer = f"{'True' if true else 'False'}: {why}."
+    for _ in range(number if len(phrases) > 1 else 0):
+        a, b = random.sample(phrases, 2)
+        first, second = len(a.starts), len(b.starts)
+        kind = random.choice(("more often", "earlier"))
+        true = first > second if kind == "more often" else a.starts[0] < b.starts[0]
+        why = f"“{a.words}” is there {_times(first)}, “{b.words}” {_times(second)}"
+        if kind == "earlier":
+            why = f"the first of the two is “{(a if true else b).words}”"
         items.append(
-            {"kind": kind, "pair": [a, b], "true": true, "question": question, "answer": answer}
+            {
+                "kind": kind,
+                "pair": [a.words, b.words],
+                "true": true,
+                "question": f"This part speaks of “{a.words}” {kind} than of “{b.words}”.",
+                "answer": f"{'True' if true else 'False'}: {why}.",
+            }
         )
     return items
 
 
-def _timeline(phrases: Phrases, number: int, random: Random) -> list[Task]:
-    """Phrases whose first sections differ, so that their order is one."""
-    by_section = {places[0]: phrase for phrase, places in reversed(phrases)}
-    chosen = random.sample(sorted(by_section), min(number, len(by_section)))
-    if len(chosen) < 2:
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
+def _timeline(text: str, phrases: list[Phrase], number: int, random: Random) -> list[Task]:
+    if len(phrases) < 2:
         return []
-    shuffled = "; ".join(by_section[place] for place in chosen)
-    ordered = [by_section[place] for place in sorted(chosen)]
+    chosen = random.sample(phrases, min(number, len(phrases)))
+    ordered = [phrase.words for phrase in sorted(chosen, key=lambda one: one.starts[0])]
+    shuffled = "; ".join(phrase.words for phrase in chosen)
     question = f"Put these in the order in which this part first speaks of them: {shuffled}."
     return [{"order": ordered, "question": question, "answer": "; ".join(ordered) + "."}]
 
@@ -157,7 +171,7 @@ def _text(part: int, form: str, items: list[Task]) -> str:
     return "\n\n".join([heading, *lines])
 
 
-_FORMS: dict[str, Callable[[Phrases, int, Random], list[Task]]] = {
+_FORMS: dict[str, Callable[[str, list[Phrase], int, Random], list[Task]]] = {
     "exercise": _exercise,
     "flashcards": _flashcards,
     "claims": _claims,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 _LONGEST_PHRASE = 4
@@ -39,9 +40,28 @@ _BELOW_20, _BY_TEN = _SMALL.split(), _TENS.split()
 STOP_WORDS = frozenset(_UNTELLING.split())
 
 
-def words(text: str) -> list[str]:
-    """The words of a text in small letters, in order; an apostrophe within a word is part of it."""
-    return [word.replace("’", "'") for word in _WORD.findall(text.casefold())]
+class Token(NamedTuple):
+    """A word in small letters, and where it stands: ``text[start:end]``."""
+
+    word: str
+    start: int
+    end: int
+
+
+class Phrase(NamedTuple):
+    """Words that come back in a text, and where: as many starts as ends, rising."""
+
+    words: str
+    starts: list[int]
+    ends: list[int]
+
+
+def tokens(text: str) -> list[Token]:
+    """The words of a text in order; an apostrophe within a word is part of it."""
+    found = (
+        (match[0].casefold().replace("’", "'"), *match.span()) for match in _WORD.finditer(text)
+    )
+    return [Token(*one) for one in found]
 
 
 def telling(word: str) -> bool:
@@ -51,49 +71,60 @@ def telling(word: str) -> bool:
 
 def common_words(text: str, number: int) -> list[tuple[str, int]]:
     """The telling words that a text has most often, with their counts; of equals the first."""
-    counts = Counter(word for word in words(text) if telling(word))
+    counts = Counter(token.word for token in tokens(text) if telling(token.word))
     return [(word, count) for word, count in counts.most_common(number) if count > 1]
 
 
-def recurring_phrases(sections: Sequence[str], number: int) -> list[tuple[str, list[int]]]:
-    """Phrases of two to four words that come back in sections, with the sections that have them.
+def recurring_phrases(sections: Sequence[str], gap: str, number: int) -> list[Phrase]:
+    """Phrases of two to four words that come back in sections, where the joined text has them.
 
     They are ranked by tf-idf summed over the sections, as REX ranks its n-grams. A phrase begins
     and ends with a telling word, stands in two sections at least and not in all of them, and is
     neither within a phrase that ranks above it nor around one.
+
+    Args:
+        sections: Of a part of a document.
+        gap: What stands between them where they are joined.
+        number: At most so many.
     """
-    counted = [_phrases(words(section)) for section in sections]
-    presence = Counter(phrase for one in counted for phrase in one)
+    places: dict[str, list[tuple[int, int]]] = {}
+    counts: list[Counter[str]] = []
+    shift = 0
+    for section in sections:
+        counts.append(Counter())
+        for phrase, start, end in _phrases(tokens(section)):
+            counts[-1][phrase] += 1
+            places.setdefault(phrase, []).append((shift + start, shift + end))
+        shift += len(section) + len(gap)
+    presence = Counter(phrase for one in counts for phrase in one)
     mass: dict[str, float] = {}
-    for one in counted:
+    for one in counts:
         for phrase, count in one.items():
             if 1 < presence[phrase] < len(sections):
                 idf = math.log(len(sections) / presence[phrase]) + 1
-                mass[phrase] = mass.get(phrase, 0.0) + count * idf * len(phrase.split())
+                mass[phrase] = mass.get(phrase, 0.0) + count * idf
     chosen: list[str] = []
-    for phrase in sorted(mass, key=lambda one: (-mass[one], one)):
+    for phrase in sorted(mass, key=lambda one: (-mass[one], -len(one), one)):
         if len(chosen) == number:
             break
-        if not any(
-            f" {phrase} " in f" {other} " or f" {other} " in f" {phrase} " for other in chosen
-        ):
+        if not any(_within(phrase, other) or _within(other, phrase) for other in chosen):
             chosen.append(phrase)
-    return [(one, [n for n, c in enumerate(counted) if one in c]) for one in chosen]
+    return [Phrase(one, *map(list, zip(*places[one], strict=True))) for one in chosen]
 
 
 def _within(phrase: str, other: str) -> bool:
     return f" {phrase} " in f" {other} "
 
 
-def _phrases(text: list[str]) -> Counter[str]:
-    found: Counter[str] = Counter()
-    ends = [telling(word) for word in text]
+def _phrases(text: list[Token]) -> Iterator[tuple[str, int, int]]:
+    """Each phrase at each place, with its start and end."""
+    ends = [telling(token.word) for token in text]
     for first in range(len(text)):
         if ends[first]:
             for last in range(first + 1, min(first + _LONGEST_PHRASE, len(text))):
                 if ends[last]:
-                    found[" ".join(text[first : last + 1])] += 1
-    return found
+                    words = " ".join(token.word for token in text[first : last + 1])
+                    yield words, text[first].start, text[last].end
 
 
 def in_words(number: int) -> str:
