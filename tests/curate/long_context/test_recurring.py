@@ -34,7 +34,8 @@ def written(documents):
 
 def places(part, phrase):
     """Where a phrase stands: starts and ends."""
-    pattern = r"\b(?=(" + r"\W+".join(phrase.split()) + r")\b)"
+    gap = r"(?:(?!\n\s*\n)\s)+"  # white space, but no blank line
+    pattern = r"\b(?=(" + gap.join(phrase.split()) + r")\b)"
     return [match.span(1) for match in re.finditer(pattern, part, re.IGNORECASE)]
 
 

@@ -24,7 +24,7 @@ def test_common_words_are_counted_and_say_something():
 def test_phrases_recur_in_some_sections():
     sections = [
         "The copper kettle stood near the garden wall.",
-        "Nobody saw the copper kettle again, nor any garden.",
+        "Nobody saw the copper\n kettle again, nor any garden. Wall",
         "A wall near the house. The copper  KETTLE!",
         "Something else entirely, with a garden wall.",
     ]

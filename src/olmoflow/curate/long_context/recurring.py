@@ -34,8 +34,8 @@ class RecurringPhrases:
     A part is the text since the task before it (see `parts`). The forms are an exercise (how often
     is a phrase there, and how does the text go on each time?), flashcards (which phrase is there
     most often?), claims (true or false: a phrase is there more often than another, or earlier) and
-    a timeline (phrases in the order in which they first appear). Case and what stands between words
-    make no difference. Documents in which nothing recurs are dropped.
+    a timeline (phrases in the order in which they first appear). Case makes no
+    difference; punctuation between words does. Documents in which nothing recurs are dropped.
 
     Args:
         seed: Of all that is drawn; together with a document's id it decides it.

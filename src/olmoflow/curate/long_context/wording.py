@@ -92,7 +92,7 @@ def recurring_phrases(sections: Sequence[str], gap: str, number: int) -> list[Ph
     shift = 0
     for section in sections:
         counts.append(Counter())
-        for phrase, start, end in _phrases(tokens(section)):
+        for phrase, start, end in _phrases(section):
             counts[-1][phrase] += 1
             places.setdefault(phrase, []).append((shift + start, shift + end))
         shift += len(section) + len(gap)
@@ -116,15 +116,20 @@ def _within(phrase: str, other: str) -> bool:
     return f" {phrase} " in f" {other} "
 
 
-def _phrases(text: list[Token]) -> Iterator[tuple[str, int, int]]:
-    """Each phrase at each place, with its start and end."""
-    ends = [telling(token.word) for token in text]
-    for first in range(len(text)):
-        if ends[first]:
-            for last in range(first + 1, min(first + _LONGEST_PHRASE, len(text))):
-                if ends[last]:
-                    words = " ".join(token.word for token in text[first : last + 1])
-                    yield words, text[first].start, text[last].end
+def _phrases(text: str) -> Iterator[tuple[str, int, int]]:
+    """Each phrase at each place, with its start and end; only white space is within, no border."""
+    found = tokens(text)
+    ends = [telling(token.word) for token in found]
+    for first in range(len(found)):
+        if not ends[first]:
+            continue
+        for last in range(first + 1, min(first + _LONGEST_PHRASE, len(found))):
+            between = text[found[last - 1].end : found[last].start]
+            if not between.isspace() or between.count("\n") > 1:
+                break
+            if ends[last]:
+                words = " ".join(token.word for token in found[first : last + 1])
+                yield words, found[first].start, found[last].end
 
 
 def in_words(number: int) -> str:
