@@ -51,7 +51,7 @@ def duration(seconds: float) -> str:
 
 def _plain(value: float) -> str:
     if float(value).is_integer():
-        return f"{int(value):,}".replace(",", " ")  # a narrow space
+        return f"{int(value):,}".replace(",", "\u202f")  # a narrow space
     return f"{value:.3g}"
 
 
