@@ -134,10 +134,12 @@ def build_index(references: Iterable[Reference], settings: Settings, tokenizer: 
     while chunk := list(islice(stream, _CHUNK)):
         encoded = [_encode(cut, chunk, name, settings) for name in _FIELDS]
         lengths = np.sum([np.diff(offsets) for _, offsets in encoded], axis=0)
-        numbers = [_encode(words, chunk, name, settings) for name in _FIELDS]
+        spoken = encoded
+        if not isinstance(cut, Words):
+            spoken = [_encode(words, chunk, name, settings) for name in _FIELDS]
         keep = np.zeros(len(chunk), bool)
         for row, reference in enumerate(chunk):
-            why = _fault(reference, row, int(lengths[row]), numbers, encoded[0], settings, seen)
+            why = _fault(reference, row, int(lengths[row]), spoken, encoded[0], settings, seen)
             keep[row] = not why
             if why:
                 skipped[why] += 1
@@ -185,8 +187,11 @@ def _fault(
     """Why an entry is left out, or nothing."""
     if length < settings.eval_min_token_length:
         return "short"
-    numbers = [tokens[offsets[row] : offsets[row + 1]] for tokens, offsets in words]
-    if len(set().union(*(part.tolist() for part in numbers))) < settings.eval_min_unique_word_count:
+    different: set[int] = set()
+    for tokens, offsets in words:
+        if len(different) < settings.eval_min_unique_word_count:
+            different.update(tokens[offsets[row] : offsets[row + 1]].tolist())
+    if len(different) < settings.eval_min_unique_word_count:
         return "few words"
     key = (reference.key, reference.fingerprint)
     if settings.eval_dedup and reference.fingerprint:

@@ -2,7 +2,9 @@
 
 - data      report.json as typed values
 - page      the page that `render` makes of them
-- charts    bars and histograms as HTML and inline SVG
+- sections  its sections
+- charts    histograms as inline SVG
+- elements  bars, tables, legends
 - numbers   numbers for people
 - style     the page's CSS, light and dark
 """

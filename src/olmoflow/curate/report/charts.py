@@ -1,4 +1,4 @@
-"""Bars and histograms as HTML and inline SVG: shapes stretch with the page, their text does not."""
+"""Histograms as inline SVG: their shapes stretch with the page, their text does not."""
 
 from __future__ import annotations
 
@@ -9,25 +9,6 @@ from html import escape
 from olmoflow.curate.report.numbers import count
 
 _LABELS = 6  # along the horizontal axis, at most
-
-
-def bar(before: float, after: float, largest: float, title: str, kind: str = "") -> str:
-    """What is left of an amount: a full bar, and behind it what went.
-
-    Args:
-        before: The amount before.
-        after: The amount after.
-        largest: The amount that has the full width.
-        title: What a pointer held over it says.
-        kind: A class of the style sheet.
-    """
-    width = 100 / largest if largest else 0
-    gone = max(0.0, before - after)
-    return (
-        f'<div class="bar {kind}" title="{escape(title)}" aria-hidden="true">'
-        f'<span class="left" style="width:{after * width:.3f}%"></span>'
-        f'<span class="gone" style="width:{gone * width:.3f}%"></span></div>'
-    )
 
 
 def histogram(
