@@ -77,6 +77,13 @@ def test_contaminated_documents_are_dropped_and_clean_ones_stay(references, shar
         (1, 20): "quiz1_test:quiz1_test",
     }
     assert ticks == [(1, 2), (2, 2)]
+    found = {"matches": 2, "documents": 2, "mean_score": 1.0}
+    nothing = {"short": 0, "few words": 0, "duplicate": 0, "no question": 0}
+    assert stage.figures == {
+        "entries": 2,
+        "left_out": nothing,
+        "sets": {"quiz0_test": found, "quiz1_test": found},
+    }
     reported = list(read_report(tmp_path / "report"))
     assert [(m["training_file"], m["training_line"], m["eval_key"]) for m in reported] == [
         ("00000.parquet", 3, "quiz0_test"),

@@ -12,3 +12,7 @@
 - detect         matches of a batch of documents, as a report has them
 - review         what a report says on the whole
 """
+
+from olmoflow.curate.decontaminate.stage import Decontaminate
+
+__all__ = ["Decontaminate"]

@@ -43,6 +43,10 @@ class Decontaminate:
         purify: Whether to drop documents; otherwise they are only reported.
         threads: That search at a time; 0: as many as there are cores.
 
+    Attributes:
+        figures: After `decide`: ``entries`` of the index, entries ``left_out`` by why, and by
+            evaluation set (``sets``) its matches, contaminated documents and mean score.
+
     Raises:
         UserError: A setting or a reference set is not what it should be.
     """
@@ -65,6 +69,7 @@ class Decontaminate:
         self.tokenizer, self.purify = tokenizer, purify
         self.report = Path(report) if report else None
         self.threads = threads or os.cpu_count() or 1
+        self.figures: dict[str, Any] = {}
 
     def index(self) -> Index:
         """The index of the reference sets, made anew."""
@@ -75,6 +80,8 @@ class Decontaminate:
     ) -> Iterator[pa.Table]:
         """Judge every document; see `olmoflow.curate.stage.Stage`."""
         index = self.index()
+        sets: dict[str, dict[str, float]] = {}
+        self.figures = {"entries": len(index.references), "left_out": index.skipped, "sets": sets}
         if self.report:
             self.report.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(self.threads) as pool:
@@ -82,6 +89,8 @@ class Decontaminate:
                 yield self._decide(index, shard, pool)
                 if progress:
                     progress(number + 1, len(shards))
+        for one in sets.values():
+            one["mean_score"] /= one["matches"]
 
     def _decide(self, index: Index, shard: Path, pool: ThreadPoolExecutor) -> pa.Table:
         keeps: list[np.ndarray[Any, np.dtype[np.bool_]]] = []
@@ -119,15 +128,24 @@ class Decontaminate:
             waiting.append((len(table), line, pool.submit(work)))
             line += len(table)
             if len(waiting) > self.threads:
-                yield _written(stream, *waiting.popleft())
+                yield self._taken(stream, *waiting.popleft())
         while waiting:
-            yield _written(stream, *waiting.popleft())
+            yield self._taken(stream, *waiting.popleft())
 
-
-def _written(
-    stream: IO[str] | None, rows: int, line: int, future: Future[list[dict[str, Any]]]
-) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], list[str | None]]:
-    found = future.result()
-    if stream:
-        stream.writelines(json.dumps(match, ensure_ascii=False) + "\n" for match in found)
-    return keep_and_reasons(rows, found, line)
+    def _taken(
+        self, stream: IO[str] | None, rows: int, line: int, future: Future[list[dict[str, Any]]]
+    ) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], list[str | None]]:
+        """The decisions on a batch; its matches are counted and reported."""
+        found = future.result()
+        if stream:
+            stream.writelines(json.dumps(match, ensure_ascii=False) + "\n" for match in found)
+        lines: dict[str, set[int]] = {}
+        for match in found:
+            key = match["eval_key"]
+            counts = {"matches": 0, "documents": 0, "mean_score": 0.0}
+            one = self.figures["sets"].setdefault(key, counts)
+            one["matches"] += 1
+            one["mean_score"] += match["contamination_score"]
+            one["documents"] += match["training_line"] not in lines.setdefault(key, set())
+            lines[key].add(match["training_line"])
+        return keep_and_reasons(rows, found, line)

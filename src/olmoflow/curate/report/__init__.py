@@ -8,3 +8,8 @@
 - numbers   numbers for people
 - style     the page's CSS, light and dark
 """
+
+from olmoflow.curate.report.data import ReportData
+from olmoflow.curate.report.page import render, write_page
+
+__all__ = ["ReportData", "render", "write_page"]

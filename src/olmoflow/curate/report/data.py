@@ -144,7 +144,9 @@ class ReportData:
 
     def write(self, path: Path) -> None:
         """Write ``report.json``."""
-        path.write_text(json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n")
+        path.write_text(
+            json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+        )
 
 
 def read(path: Path) -> ReportData:
@@ -154,17 +156,30 @@ def read(path: Path) -> ReportData:
         UserError: It is not one; the message names the field.
     """
     try:
-        value = json.loads(path.read_text())
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: {error}; expected a report.json") from error
-    data: ReportData = _typed(value, ReportData, f"{path}: report")
+    return parse(value, f"{path}: report")
+
+
+def parse(value: Mapping[str, Any], place: str = "report") -> ReportData:
+    """Plain values, as ``report.json`` has them, as a report.
+
+    Args:
+        value: As from JSON.
+        place: What a message calls it.
+
+    Raises:
+        UserError: It is no report; the message names the field.
+    """
+    data: ReportData = _typed(value, ReportData, place)
     for histogram in data.histograms:
-        _check(path, histogram)
+        _check(f"{place}: histogram {histogram.name}", histogram)
     return data
 
 
-def _check(path: Path, histogram: Histogram) -> None:
-    bins, place = len(histogram.edges) - 1, f"{path}: histogram {histogram.name}"
+def _check(place: str, histogram: Histogram) -> None:
+    bins = len(histogram.edges) - 1
     if len(histogram.before) != bins or len(histogram.after) not in (0, bins):
         found = f"{len(histogram.before)} and {len(histogram.after)}"
         raise UserError(f"{place}: {found} counts; expected one for each of {bins} bins")
