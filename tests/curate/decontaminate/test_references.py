@@ -112,13 +112,7 @@ TASKS = {
     ),
     "yes_no/rc_0shot": (
         "validation",
-        [
-            {
-                "query": "T -- It did.\nQuestion: did it?\nAnswer:",
-                "choices": ["yes", "no"],
-                "gold": 0,
-            }
-        ],
+        [{**CHOICE, "query": "T -- It did.\nQuestion: did it?\nAnswer:"}],
     ),
     "talk/bpb_0shot": (
         "validation",

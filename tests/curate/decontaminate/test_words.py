@@ -1,7 +1,7 @@
 from itertools import pairwise
 
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from olmoflow.curate.decontaminate.settings import PUNCTUATION
@@ -35,6 +35,7 @@ def test_scripts_without_spaces_and_symbols_are_a_token_a_character():
     ]
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(), max_size=4))
 def test_compiled_words_are_those_of_the_plain_loop(texts):
     texts = [text.encode(errors="replace").decode() for text in texts]
