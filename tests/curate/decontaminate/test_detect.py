@@ -163,8 +163,8 @@ def test_the_report_has_decons_keys():
         "idf_overlap": 1.0,
         "question_start_idx": 80,
         "question_end_idx": 104,
-        "training_overlap_text": f"… {' '.join(NOISE[0].split()[10:])} ⟨{PASSAGE}⟩ 【{QUESTION}】 yes "
-        f"⟦{ANSWER}⟧ {words('behind', 60)} …",
+        "training_overlap_text": f"… {' '.join(NOISE[0].split()[10:])} ⟨{PASSAGE}⟩ 【{QUESTION}】 "
+        f"yes ⟦{ANSWER}⟧ {words('behind', 60)} …",
         "eval_question_text": QUESTION,
         "eval_overlap_text": QUESTION,
         "eval_answer_text": ANSWER,

@@ -59,7 +59,7 @@ def histogram(
         for mark in marks
     )
     heights = "".join(
-        f'<span style="bottom:{height(mark):.2f}%">{count(mark)}</span>' for mark in marks
+        f'<span style="bottom:{height(mark):.2f}%">{_short(mark)}</span>' for mark in marks
     )
     places = "".join(
         f'<span style="left:{100 * place / number:.2f}%">{escape(text)}</span>'
@@ -76,13 +76,19 @@ def histogram(
 def edge_ticks(edges: Sequence[float], unit: str) -> list[tuple[float, str]]:
     """Labels for the edges of bins, as many as there is room for."""
     step = max(1, math.ceil((len(edges) - 1) / _LABELS))
-    return [(float(n), count(edges[n], unit)) for n in range(0, len(edges), step)]
+    return [(float(n), _short(edges[n], unit)) for n in range(0, len(edges), step)]
 
 
 def bin_ticks(names: Sequence[str]) -> list[tuple[float, str]]:
     """Labels for the middles of bins, as many as there is room for."""
-    step = max(1, math.ceil(len(names) / (2 * _LABELS)))
+    step = max(1, math.ceil(len(names) / (_LABELS + 1)))
     return [(n + 0.5, names[n]) for n in range(0, len(names), step)]
+
+
+def _short(value: float, unit: str = "") -> str:
+    """A count without decimals that are zeros: 10 k instead of 10.0 k."""
+    number, space, name = count(value, unit).partition(" ")
+    return (number.rstrip("0").rstrip(".") if "." in number else number) + space + name
 
 
 def _marks(highest: float) -> list[float]:

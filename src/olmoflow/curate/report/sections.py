@@ -109,7 +109,7 @@ def _histogram(one: Histogram) -> str:
     plot = histogram(
         f"Documents by {one.name}", edge_ticks(one.edges, one.unit), bins, one.before, one.after
     )
-    keys = [("before", "before"), ("after", "after")] if one.after else [("before", "documents")]
+    keys = [("before", "before"), ("after", "after")] if one.after else [("after", "documents")]
     return (
         f'<figure class="card"><h3>{name[:1].upper()}{name[1:]}{unit}</h3>'
         f"{legend(*keys)}{plot}{folded('Numbers', table(head, rows))}</figure>"
@@ -125,15 +125,16 @@ def clusters(data: ReportData) -> str:
 def _cluster_sizes(one: ClusterSizes) -> str:
     documents = sum(n * size for n, size in zip(one.clusters, one.sizes, strict=True))
     names, heights = _by_power(one.sizes, one.clusters)
-    plot = histogram(
-        f"Clusters by size, {one.step}", bin_ticks(names), names, heights, [], log=True
-    )
+    # For an axis the upper bound of a bin is enough.
+    ticks = bin_ticks([name.rpartition("–")[2] for name in names])
+    plot = histogram(f"Clusters by size, {one.step}", ticks, names, heights, [], log=True)
     rows = [[f"{a:,}", f"{b:,}"] for a, b in zip(one.sizes, one.clusters, strict=True)]
     largest = count(max(one.sizes))
     return (
         f'<figure class="card"><h3>{escape(one.step)}</h3>'
         f"<figcaption>{count(sum(one.clusters))} clusters of {count(documents)} documents, the "
-        f"largest of {largest}. Clusters by number of documents, logarithmic.</figcaption>{plot}"
+        f"largest of {largest}. Clusters by their size, up to the number below each bar; logarithmic."
+        f"</figcaption>{plot}"
         f"{folded('Numbers', table(['documents', 'clusters'], rows))}</figure>"
     )
 

@@ -60,7 +60,7 @@ figure { margin: 0; }
 .plot .before { fill: var(--before); }
 .plot .after { fill: var(--after); }
 .heights { position: absolute; left: 0; top: .6rem; height: 11rem; width: 3.1rem; }
-.heights span { position: absolute; right: 0; transform: translateY(50%); }
+.heights span { position: absolute; right: 0; transform: translateY(50%); white-space: nowrap; }
 .places { position: relative; height: 0; }
 .places span { position: absolute; top: .3rem; transform: translateX(-50%); white-space: nowrap; }
 .heights, .places { color: var(--quiet); font-size: .78rem; font-variant-numeric: tabular-nums; }
