@@ -41,10 +41,10 @@ def histogram(
         return max(0.0, 100 * math.log(2 * value) / math.log(2 * top)) if value else 0.0
 
     shapes = []
-    for values, start, width, kind in (
-        (before, 0.06, 0.88, "before"),
-        (after, 0.26, 0.48, "after"),
-    ):
+    series = [(before, 0.06, 0.88, "before"), (after, 0.26, 0.48, "after")]
+    if not after:
+        series = [(before, 0.06, 0.88, "after")]
+    for values, start, width, kind in series:
         for place, value in enumerate(values):
             tall = height(value)
             if tall:
@@ -81,7 +81,7 @@ def edge_ticks(edges: Sequence[float], unit: str) -> list[tuple[float, str]]:
 
 def bin_ticks(names: Sequence[str]) -> list[tuple[float, str]]:
     """Labels for the middles of bins, as many as there is room for."""
-    step = max(1, math.ceil(len(names) / (_LABELS + 1)))
+    step = max(1, math.ceil(len(names) / _LABELS))
     return [(n + 0.5, names[n]) for n in range(0, len(names), step)]
 
 

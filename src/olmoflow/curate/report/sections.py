@@ -133,7 +133,7 @@ def _cluster_sizes(one: ClusterSizes) -> str:
     return (
         f'<figure class="card"><h3>{escape(one.step)}</h3>'
         f"<figcaption>{count(sum(one.clusters))} clusters of {count(documents)} documents, the "
-        f"largest of {largest}. Clusters by their size, up to the number below each bar; logarithmic."
+        f"largest of {largest}. Clusters by size, up to the number below a bar; logarithmic."
         f"</figcaption>{plot}"
         f"{folded('Numbers', table(['documents', 'clusters'], rows))}</figure>"
     )

@@ -26,7 +26,7 @@ p { margin: .3rem 0; }
 nav { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; margin: .9rem 0 0; font-size: .92rem; }
 a { color: var(--after); }
 :focus-visible { outline: 3px solid var(--focus); outline-offset: 2px; border-radius: 3px; }
-.tiles { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); }
+.tiles { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); }
 .card, .tile {
   background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .9rem 1rem;
 }
