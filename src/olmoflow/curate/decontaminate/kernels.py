@@ -45,6 +45,8 @@ _SEED = np.uint64(0x9E3779B97F4A7C15)
 _FACTOR = np.uint64(0xFF51AFD7ED558CCD)
 _SHIFT = np.uint64(32)
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
+# A literal has a type of its own, and each type of an argument is compiled for anew.
+_INT = np.int64
 
 
 @njit(cache=True, nogil=True)
@@ -179,7 +181,7 @@ def _answer(tokens: Hashes, start: int, entry: int, answers: Parts, limits: Limi
         window = max(2 * length, limits.min_long_answer_window)
         stop = min(start + window, len(tokens))
         size = limits.answer_ngram_size
-        return _overlap(tokens, start, stop, 1, size, entry, answers, len(tokens))[0]
+        return _overlap(tokens, start, stop, _INT(1), size, entry, answers, len(tokens))[0]
     stop = min(start + limits.short_answer_window_length, len(tokens))
     for i in range(start, stop):
         if i + length > len(tokens):
@@ -272,12 +274,12 @@ def find_matches(
     keys, values, starts, entries, _, hot = questions[:6]
     size = limits.ngram_size
     matches = np.empty((16, COLUMNS))
-    number = 0
+    number = _INT(0)
     for document in range(len(offsets) - 1):
         text = tokens[offsets[document] : offsets[document + 1]]
         if len(text) < 2 * size:
             continue
-        place = 0
+        place = _INT(0)
         while place <= len(text) - size:
             ngram = _look_up(_hash(text, place, size), keys, values)
             if ngram < 0:
@@ -333,8 +335,8 @@ def _cluster(
     counts = np.ones(len(started), np.int64)
     sums = np.full(len(started), idf[ngram])
     misses = limits.question_max_consecutive_misses
-    _expand(tokens, hit, -1, started, questions, size, misses, found, first, counts, sums)
-    end = _expand(tokens, hit, 1, started, questions, size, misses, found, last, counts, sums)
+    _expand(tokens, hit, _INT(-1), started, questions, size, misses, found, first, counts, sums)
+    end = _expand(tokens, hit, _INT(1), started, questions, size, misses, found, last, counts, sums)
     decay = limits.perfect_match_decay_start, limits.perfect_match_decay_end
     for k in range(len(started)):
         entry = started[k]
@@ -382,7 +384,7 @@ def _score(
         start = max(0, first - max(2 * passage_tokens, limits.min_passage_distance))
         size, misses = limits.passage_ngram_size, limits.passage_max_consecutive_misses
         row[PASSAGE], row[PASSAGE_START], row[PASSAGE_END] = _overlap(
-            tokens, start, first, -1, size, entry, passages, misses
+            tokens, start, first, _INT(-1), size, entry, passages, misses
         )
         length += passage_tokens
     score = weighted(
