@@ -113,30 +113,43 @@ def _place(sorted_values: Any, value: Any, low: int, high: int) -> int:
 
 
 @njit(cache=True, nogil=True)
+def _last(visited: NDArray[np.int32], ngram: int, low: int, high: int) -> int:
+    """The last place within bounds where an n-gram was met, -1 if there is none."""
+    for place in range(high - 1, low - 1, -1):
+        if visited[place] == ngram:
+            return place
+    return -1
+
+
+@njit(cache=True, nogil=True)
 def _expand(
     tokens: Hashes,
     hit: int,
     step: int,
+    lowest: int,
     started: NDArray[np.int32],
     questions: Questions,
     size: int,
     most_misses: int,
-    found: Any,
+    visited: NDArray[np.int32],
+    low: Integers,
     edge: Integers,
     counts: Integers,
     sums: Floats,
 ) -> int:
-    """Go one way from a hit; the last n-gram looked at.
+    """Go one way from a hit, first to the left; the last n-gram looked at.
 
     Args:
         tokens: Of the document.
         hit: Place of the n-gram that hit.
         step: -1 or 1.
-        started: Entries that have that n-gram; the following have as many elements.
+        lowest: Where the way to the left ended; on that way, ``hit``.
+        started: Entries that have that n-gram; all from ``low`` on have as many elements.
         questions: The index.
         size: Tokens in an n-gram.
         most_misses: After how many misses an entry is given up.
-        found: Set of (place in ``started`` << 32 | n-gram), grows.
+        visited: By place, the n-gram that was met there; -1: none that a question has.
+        low: The lowest place at which the entry was looked for, on the way to the left.
         edge: Receives the farthest n-gram met.
         counts: Grows by the different n-grams met.
         sums: Grows by their idf.
@@ -149,14 +162,20 @@ def _expand(
     while left > 0 and 0 <= place + step <= len(tokens) - size:
         place += step
         ngram = _look_up(_hash(tokens, place, size), keys, values)
+        visited[place] = ngram
+        before = -1
+        if ngram >= 0:
+            # An entry has met this n-gram already if it was looked for at an earlier place of it.
+            first, behind = (place + 1, hit + 1) if step < 0 else (lowest, place)
+            before = _last(visited, ngram, first, behind)
         for k in range(len(started)):
             if not active[k]:
                 continue
-            if ngram >= 0 and (_place(entries, started[k], starts[ngram], starts[ngram + 1]) >= 0):
-                key = np.int64(k) << 32 | np.int64(ngram)
+            if step < 0:
+                low[k] = place
+            if ngram >= 0 and _place(entries, started[k], starts[ngram], starts[ngram + 1]) >= 0:
                 edge[k] = place
-                if key not in found:
-                    found.add(key)
+                if before < low[k]:
                     counts[k] += 1
                     sums[k] += idf[ngram]
                     misses[k] = 0
@@ -326,17 +345,20 @@ def _cluster(
     """
     _, _, _, _, idf, _, ngrams, lengths, total = questions
     size = limits.ngram_size
-    # -1 makes it a set of integers.
-    found = {np.int64(-1)}
-    for k in range(len(started)):
-        found.add(np.int64(k) << 32 | np.int64(ngram))
-    first = np.full(len(started), hit, np.int64)
-    last = np.full(len(started), hit, np.int64)
+    visited = np.empty(len(tokens), np.int32)
+    visited[hit] = ngram
+    low = np.full(len(started), hit, np.int64)
+    first, last = low.copy(), low.copy()
     counts = np.ones(len(started), np.int64)
     sums = np.full(len(started), idf[ngram])
     misses = limits.question_max_consecutive_misses
-    _expand(tokens, hit, _INT(-1), started, questions, size, misses, found, first, counts, sums)
-    end = _expand(tokens, hit, _INT(1), started, questions, size, misses, found, last, counts, sums)
+    back, on = _INT(-1), _INT(1)
+    lowest = _expand(
+        tokens, hit, back, hit, started, questions, size, misses, visited, low, first, counts, sums
+    )
+    end = _expand(
+        tokens, hit, on, lowest, started, questions, size, misses, visited, low, last, counts, sums
+    )
     decay = limits.perfect_match_decay_start, limits.perfect_match_decay_end
     for k in range(len(started)):
         entry = started[k]
@@ -347,8 +369,11 @@ def _cluster(
         if overlap < required(lengths[entry], decay[0], decay[1], limits.min_question):
             continue
         if number == len(matches):
+            # One row at a time: to check whole shapes takes long to compile.
             larger = np.empty((2 * number, COLUMNS))
-            larger[:number] = matches
+            for n in range(number):
+                for column in range(COLUMNS):
+                    larger[n, column] = matches[n, column]
             matches = larger
         row = matches[number]
         row[DOCUMENT], row[ENTRY], row[START], row[LAST] = document, entry, first[k], last[k]
