@@ -49,6 +49,7 @@ def detect(
             highest[place[0], reference.key, reference.instance, place[1]] = row
     found: list[dict[str, Any]] = []
     ids = documents.column("id")
+    shown, pieces = -1, [""]
     for (document, *_), row in highest.items():
         text = tokens[offsets[document] : offsets[document + 1]]
         where = {
@@ -56,7 +57,9 @@ def detect(
             "training_line": first_line + document,
             "training_id": str(ids[document]),
         }
-        found.append(where | _Match(index, row, text.tolist(), str(column[document])).report())
+        if document != shown:
+            shown, pieces = document, index.tokenizer.pieces(str(column[document]))
+        found.append(where | _Match(index, row, text.tolist(), pieces).report())
     return found
 
 
@@ -76,8 +79,8 @@ def best(found: Iterable[dict[str, Any]]) -> dict[int, dict[str, Any]]:
 class _Match:
     """A match, looked at once more for what people want to know of it. Matches are few."""
 
-    def __init__(self, index: Index, row: Floats, tokens: list[int], text: str) -> None:
-        self.index, self.row, self.tokens, self.text = index, row, tokens, text
+    def __init__(self, index: Index, row: Floats, tokens: list[int], pieces: list[str]) -> None:
+        self.index, self.row, self.tokens, self.pieces = index, row, tokens, pieces
         self.entry = int(row[kernels.ENTRY])
         self.settings = index.settings
 
@@ -185,7 +188,7 @@ class _Match:
         passage: list[tuple[int, int]],
     ) -> str:
         """The document around the match, its parts in brackets: 【question】 ⟦answer⟧ ⟨passage⟩."""
-        pieces = self.index.tokenizer.pieces(self.text)
+        pieces = self.pieces.copy()
         for ranges, marks in (([question], "【】"), (answers, "⟦⟧"), (passage, "⟨⟩")):
             for first, last in ranges:
                 pieces[first] = f" {marks[0]}{pieces[first].lstrip()}"

@@ -73,19 +73,27 @@ def characters(punctuation: str) -> Characters:
     return Characters(classes, lower)
 
 
+class _Spelling(dict[int, str]):
+    """What becomes of each character, for `str.translate`; filled as characters come up."""
+
+    def __init__(self, punctuation: str) -> None:
+        self.table = characters(punctuation)
+
+    def __missing__(self, point: int) -> str:
+        kind = self.table.classes[point]
+        spelled = {SEPARATOR: " ", SINGLE: f" {chr(point)} ", IGNORED: ""}.get(int(kind))
+        self[point] = chr(self.table.lower[point]) if spelled is None else spelled
+        return self[point]
+
+
+@lru_cache(maxsize=4)
+def _spelling(punctuation: str) -> _Spelling:
+    return _Spelling(punctuation)
+
+
 def split_words(text: str, punctuation: str) -> list[str]:
     """The words of a text, as `hash_words` finds them; for people to read."""
-    classes, lower = characters(punctuation)
-    pieces = []
-    for character in text:
-        kind = classes[ord(character)]
-        if kind == WORD:
-            pieces.append(chr(lower[ord(character)]))
-        elif kind == SINGLE:
-            pieces.append(f" {character} ")
-        elif kind == SEPARATOR:
-            pieces.append(" ")
-    return "".join(pieces).split()
+    return text.translate(_spelling(punctuation)).split()
 
 
 def hash_words(texts: Strings, punctuation: str) -> tuple[Hashes, Integers]:
