@@ -46,7 +46,7 @@ _FACTOR = np.uint64(0xFF51AFD7ED558CCD)
 _SHIFT = np.uint64(32)
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
 # A literal has a type of its own, and each type of an argument is compiled for anew.
-_INT = np.int64
+_INT: Any = np.int64
 
 
 @njit(cache=True, nogil=True)

