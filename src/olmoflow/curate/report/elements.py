@@ -37,8 +37,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Numbers"><table><thead><tr>{names}</tr></thead>'
-        f"<tbody>{lines}</tbody></table></div>"
+        '<div class="scroll" tabindex="0" role="region" aria-label="Numbers"><table>'
+        f"<thead><tr>{names}</tr></thead><tbody>{lines}</tbody></table></div>"
     )
 
 
