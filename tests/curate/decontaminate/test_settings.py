@@ -1,3 +1,5 @@
+"""Presets, and mistakes in settings."""
+
 import pytest
 
 from olmoflow.curate.decontaminate.settings import minimum_question_overlap, preset

@@ -1,3 +1,5 @@
+"""Decontamination over shards of real text with planted questions."""
+
 import json
 import os
 from pathlib import Path

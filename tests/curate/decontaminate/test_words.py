@@ -1,3 +1,5 @@
+"""Words as hashes: what is the same word, and equality with the plain loop."""
+
 from itertools import pairwise
 
 import pyarrow as pa

@@ -1,3 +1,5 @@
+"""Long documents in which words and phrases come back."""
+
 import random
 
 import pyarrow as pa

@@ -1,3 +1,5 @@
+"""The ends of the order by compressibility, over a whole corpus."""
+
 import random
 import zlib
 

@@ -1,3 +1,5 @@
+"""Buckets of lengths, by counted and by estimated tokens."""
+
 import pyarrow as pa
 import pytest
 

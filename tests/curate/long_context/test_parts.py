@@ -1,3 +1,5 @@
+"""Sections and parts hold the whole document."""
+
 import re
 from random import Random
 

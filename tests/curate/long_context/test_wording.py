@@ -1,3 +1,5 @@
+"""Words, phrases and numbers in words."""
+
 import pytest
 
 from olmoflow.curate.long_context.wording import (

@@ -1,3 +1,5 @@
+"""The data of a small report."""
+
 import pytest
 
 from olmoflow.curate.report.data import (

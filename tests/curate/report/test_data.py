@@ -1,3 +1,5 @@
+"""report.json is read as it was written, and mistakes in it are named."""
+
 import json
 
 import pytest

@@ -1,3 +1,5 @@
+"""Numbers as people read them."""
+
 import pytest
 
 from olmoflow.curate.report.numbers import change, count, duration, share

@@ -1,3 +1,5 @@
+"""The page: well formed, by itself, escaped, with the right numbers and heights."""
+
 import re
 from html.parser import HTMLParser
 
