@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from olmoflow.curate.report.data import ReportData, Step
+from olmoflow.curate.report.data import Histogram, ReportData, Step
 from olmoflow.curate.report.page import render, write_page
 
 # Elements without an end.
@@ -103,6 +103,14 @@ def test_histograms_are_as_high_as_their_counts(page):
     first = [("before", 50), ("before", 100), ("before", 25), ("after", 90), ("after", 25)]
     assert rects[:5] == first
     assert rects[5:7] == [("after", 75), ("after", 100)]
+
+
+def test_empty_ends_of_a_length_are_left_out_and_of_a_score_are_not(data):
+    edges, counts = [float(n) for n in range(6)], [0, 7, 0, 8, 0]
+    data.histograms = [Histogram("length", "tokens", edges, counts)]
+    assert Tree(render(data)).of("svg")[0]["viewbox"] == "0 0 3 100"
+    data.histograms = [Histogram("score", "", edges, counts)]
+    assert Tree(render(data)).of("svg")[0]["viewbox"] == "0 0 5 100"
 
 
 def test_clusters_are_counted_in_sizes_that_double(page):

@@ -93,7 +93,8 @@ def distributions(data: ReportData) -> str:
     return f'<div class="charts">{figures}</div>' if figures else ""
 
 
-def _histogram(one: Histogram) -> str:
+def _histogram(whole: Histogram) -> str:
+    one = _filled(whole) if whole.unit else whole  # a score's whole range says something
     bins = [f"{count(a, one.unit)} – {count(b, one.unit)}" for a, b in pairwise(one.edges)]
     unit = f" ({escape(one.unit)})" if one.unit else ""
     name = escape(one.name)
@@ -113,6 +114,18 @@ def _histogram(one: Histogram) -> str:
     return (
         f'<figure class="card"><h3>{name[:1].upper()}{name[1:]}{unit}</h3>'
         f"{legend(*keys)}{plot}{folded('Numbers', table(head, rows))}</figure>"
+    )
+
+
+def _filled(one: Histogram) -> Histogram:
+    """A histogram without the empty bins at its ends."""
+    counts = [a + b for a, b in zip(one.before, one.after or one.before, strict=True)]
+    filled = [n for n, number in enumerate(counts) if number]
+    if not filled:
+        return one
+    low, high = filled[0], filled[-1] + 1
+    return Histogram(
+        one.name, one.unit, one.edges[low : high + 1], one.before[low:high], one.after[low:high]
     )
 
 
