@@ -55,7 +55,7 @@ def split_documents(
     try:
         with CorpusWriter(output) as writer:
             for document in read_documents(source, intake):
-                heldout = _uniform(seed, document.text) < heldout_fraction
+                heldout = uniform(seed, document.text) < heldout_fraction
                 writer.write("heldout" if heldout else "train", asdict(document))
     finally:
         intake.write(output)
@@ -67,7 +67,7 @@ def split_documents(
     return SplitStatistics(writer.documents, writer.bytes, len(intake.malformed))
 
 
-def _uniform(seed: int, text: str) -> float:
+def uniform(seed: int, text: str) -> float:
     """A number in [0, 1) that the text decides."""
     digest = hashlib.sha256(f"{seed}\0{text}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

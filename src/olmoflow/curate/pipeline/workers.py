@@ -1,0 +1,166 @@
+"""Units of work handed to Daft, which runs them here or on a Ray cluster.
+
+Daft sees one row a unit: a shard's path, not its text. Documents never pass through a scheduler or
+an object store; each worker reads a shard, works on it and writes one. A unit's account is written
+last, by rename, beside its shards, so a unit is finished or it is done again, by whichever
+process. The folder must be reachable by all workers.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pickle
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from olmoflow.digests import write_json
+from olmoflow.errors import UserError
+
+Runner = Literal["native", "ray"]
+# A worker that was killed takes its unit with it; the rest is tried again so many times.
+_ATTEMPTS = 3
+
+
+class Spec(Protocol):
+    """The settings of a pass, with the folder in which its units leave their accounts."""
+
+    @property
+    def folder(self) -> Path:
+        """Where shards and accounts go."""
+        ...
+
+
+def account_file(folder: Path, number: int) -> Path:
+    """Where a unit's account is."""
+    return folder / f"{number:05d}.json"
+
+
+def start_runner(runner: Runner, address: str | None = None) -> None:
+    """Choose how Daft works, once a process.
+
+    Args:
+        runner: ``native``: processes of this machine; ``ray``: a cluster.
+        address: Of the Ray cluster; None: ``RAY_ADDRESS``, else one of this machine alone.
+
+    Raises:
+        UserError: The package is missing, or the cluster does not answer.
+    """
+    # Daft reports to its makers unless it is told not to.
+    os.environ.setdefault("DAFT_ANALYTICS_ENABLED", "0")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("DAFT_PROGRESS_BAR", "0")
+    try:
+        import daft
+    except ImportError as error:
+        raise UserError(f"{error}; this needs daft: pip install 'olmoflow[curate]'") from error
+    if runner == "native":
+        daft.set_runner_native()
+        return
+    try:
+        import ray
+
+        if not ray.is_initialized():
+            # Workers import what this process imports.
+            environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}}
+            ray.init(
+                address=address or os.environ.get("RAY_ADDRESS"),
+                log_to_driver=False,
+                logging_level="error",
+                configure_logging=True,
+                runtime_env=environment,
+            )
+        daft.set_runner_ray(noop_if_initialized=True)
+    except (ImportError, ConnectionError) as error:
+        line = str(error).splitlines()[0]
+        raise UserError(f"runner=ray: {line}; expected a Ray cluster that answers") from error
+
+
+def run_units(
+    worker: type, spec: Spec, units: Sequence[dict[str, Any]], workers: int
+) -> Iterator[int]:
+    """Work on the units that have no account yet; yields the number of each as it is finished.
+
+    Args:
+        worker: A class with ``worker(spec).work(unit)``, which returns plain values.
+        spec: The same for all units.
+        units: Plain values, each with its ``number``.
+        workers: Processes that work at the same time.
+
+    Raises:
+        UserError: A worker met a mistake of the user's, or the disk is full.
+    """
+    spec.folder.mkdir(parents=True, exist_ok=True)
+    for attempt in range(_ATTEMPTS):
+        left = [u for u in units if not account_file(spec.folder, u["number"]).is_file()]
+        if not left:
+            return
+        try:
+            yield from _run(worker, spec, left, workers)
+        except RuntimeError as error:
+            if not _worker_died(error) or attempt == _ATTEMPTS - 1:
+                raise
+            print("olmoflow: a worker died; its work is done again", file=sys.stderr)
+
+
+def _run(
+    worker: type, spec: Spec, units: Sequence[dict[str, Any]], workers: int
+) -> Iterator[int]:
+    import daft
+
+    class UnitActor(Actor):
+        @daft.method.batch(return_dtype=daft.DataType.string(), batch_size=1)
+        def work(self, units: Any) -> list[str]:
+            return self.work_on(units.to_pylist())
+
+    processes = max(1, min(workers, len(units)))
+    pool: Any = daft.cls(max_concurrency=processes, use_process=True)(UnitActor)
+    actors = pool(pickle.dumps((worker, spec)))
+    frame = daft.from_pydict({"unit": [json.dumps(u) for u in units]})
+    frame = frame.into_partitions(min(4 * processes, len(units)))
+    for row in frame.select(actors.work(frame["unit"]).alias("done")).iter_rows():
+        done = json.loads(row["done"])
+        if "user_error" in done:
+            raise UserError(done["user_error"])
+        yield int(done["number"])
+
+
+def _worker_died(error: RuntimeError) -> bool:
+    return "closed the connection" in str(error)
+
+
+class Actor:
+    """What a worker process holds: the pass's settings and the operations built from them."""
+
+    def __init__(self, pickled: bytes) -> None:
+        self._pickled = pickled
+        self._worker: Any = None
+        self._spec: Any = None
+
+    def work_on(self, units: Sequence[str]) -> list[str]:
+        """Work on units, one JSON object each, and say how it went."""
+        return [json.dumps(self._one(json.loads(u))) for u in units]
+
+    def _one(self, unit: dict[str, Any]) -> dict[str, Any]:
+        try:
+            if self._worker is None:
+                worker, self._spec = pickle.loads(self._pickled)
+                self._worker = worker(self._spec)
+            found = self._worker.work(unit)
+            write_json(account_file(self._spec.folder, unit["number"]), found)
+        except UserError as error:
+            return {"user_error": str(error)}
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+                raise
+            return {"user_error": disk_error(error, self._spec.folder)}
+        return {"number": unit["number"]}
+
+
+def disk_error(error: OSError, folder: Path) -> str:
+    """One line about a disk that is full or must not be written."""
+    where = error.filename or folder
+    return f"{where}: {error.strerror}; make room and run the same command again, which resumes"
