@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,7 @@ def documents_of_file(
 
 
 def fault(text: object, limit: int | None = None) -> str | None:
-    """What is wrong with a text, if anything is; ``limit`` is the longest that will do, in bytes."""
+    """What is wrong with a text, if anything; ``limit`` is the longest that will do, in bytes."""
     if text is None:
         return "no text, expected a string"
     if not isinstance(text, str):
@@ -208,12 +209,11 @@ def _metadata(row: dict[str, Any]) -> dict[str, Any]:
     """The row's ``metadata``, joined by every other field that is none of a document's own."""
     given = row.get("metadata")
     if isinstance(given, str) and given.startswith("{"):  # as Parquet files have it
-        try:
+        with suppress(ValueError):
             given = json.loads(given)
-        except ValueError:
-            pass
-    found = dict(given) if isinstance(given, dict) else {} if given is None else {"metadata": given}
-    return found | {k: v for k, v in row.items() if k not in _FIELDS and v is not None}
+    if not isinstance(given, dict):
+        given = {} if given is None else {"metadata": given}
+    return given | {k: v for k, v in row.items() if k not in _FIELDS and v is not None}
 
 
 def _valid(value: object) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -161,7 +161,8 @@ def _smallest(samples: Iterable[Sample]) -> list[Sample]:
 
 def to_plain(account: Account) -> dict[str, Any]:
     """As JSON has it."""
-    return asdict(account)
+    # asdict would take a Counter for a dict of pairs.
+    return {**asdict(replace(account, reasons={})), "reasons": dict(account.reasons)}  # type: ignore[arg-type]
 
 
 def from_plain(value: Mapping[str, Any]) -> Account:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -10,20 +11,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from olmoflow.curate.pipeline.account import Account, Amount
+from olmoflow.curate.pipeline.account import Account
 from olmoflow.curate.pipeline.decisions import DecisionPass, DecisionWorker, write_decisions
 from olmoflow.curate.pipeline.map_pass import READ, MapPass, MapWorker
 from olmoflow.curate.pipeline.output import OutputPass, OutputWorker
 from olmoflow.curate.pipeline.plan import Pass, Step, identity, passes_of
-from olmoflow.curate.pipeline.shards import rows_of
 from olmoflow.curate.pipeline.unique_ids import UniqueIds, repeated_hashes
 from olmoflow.curate.pipeline.work_folder import PassResult, WorkFolder, gathered
 from olmoflow.curate.pipeline.workers import (
     Runner,
     Spec,
-    account_file,
     disk_error,
     run_units,
     start_runner,
@@ -127,7 +124,7 @@ def run_pipeline(
         UserError: A mistake in the input, or a disk that is full.
     """
     try:
-        return _Run(pipeline, corpus, workers, progress).all(runner, address)
+        return _Run(pipeline, corpus, runner, workers, progress).all(address)
     except OSError as error:
         if isinstance(error, FileNotFoundError):
             raise
@@ -136,9 +133,14 @@ def run_pipeline(
 
 class _Run:
     def __init__(
-        self, pipeline: Pipeline, corpus: Path, workers: int | None, progress: Progress | None
+        self,
+        pipeline: Pipeline,
+        corpus: Path,
+        runner: Runner,
+        workers: int | None,
+        progress: Progress | None,
     ) -> None:
-        self.pipeline, self.corpus = pipeline, corpus
+        self.pipeline, self.corpus, self.runner = pipeline, corpus, runner
         self.workers = workers or len(os.sched_getaffinity(0))
         self.progress = progress or (lambda what, done, total: None)
         self.started = time.monotonic()
@@ -149,7 +151,7 @@ class _Run:
         self.scores: dict[str, list[int]] = {}
         self.duplicate_ids = 0
 
-    def all(self, runner: Runner, address: str | None) -> CurationResult:
+    def all(self, address: str | None) -> CurationResult:
         pipeline = self.pipeline
         units = source_units(pipeline.sources, pipeline.reading)
         for step in pipeline.steps:
@@ -157,7 +159,7 @@ class _Run:
                 step.build()  # a missing file of words is told before anything is read
         plan = identity([asdict(pipeline), [asdict(u) for u in units]])
         self.work = WorkFolder(self.corpus / "work", plan)
-        start_runner(runner, address)
+        start_runner(self.runner, address)
         result: PassResult | None = None
         for each in passes_of(pipeline.steps):
             result = self._pass(each, units, result)
@@ -251,8 +253,6 @@ class _Run:
         payloads = _shard_units(before)
         self._units(DecisionWorker, DecisionPass(label, folder, decisions), payloads, label)
         result = gathered(folder, payloads)
-        import json
-
         about = json.loads(decided.read_text())
         result.figures = about["figures"]
         result.accounts[0].seconds += about["seconds"]
@@ -286,7 +286,6 @@ class _Run:
                 return first
             stage = UniqueIds(repeated)
             result = self._stage("unique ids", stage, self.work.folder(name), first)
-            result.figures = {"renamed": stage.renamed}
             self.work.finish(result)
         self.work.forget(first)
         self.duplicate_ids = int(result.figures["renamed"])
@@ -313,7 +312,7 @@ class _Run:
         done, documents, errors = 0, 0, 0
         self.progress(what, 0, len(units))
         try:
-            for number in run_units(worker, spec, units, self.workers):
+            for number in run_units(worker, spec, units, self.workers, self.runner):
                 done += 1
                 self.progress(what, done, len(units))
                 if isinstance(spec, MapPass):

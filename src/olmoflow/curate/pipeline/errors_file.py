@@ -22,16 +22,19 @@ class ErrorsFile(Intake):
 
     Attributes:
         errors: How many have been written.
+        lines: How many of them are lines of files.
         first: The first of them, as one line of text.
     """
 
     path: Path = field(default_factory=Path)
     errors: int = 0
+    lines: int = 0
     first: str = ""
     _file: IO[str] | None = None
 
     def reject(self, file: Path, line: int, reason: str) -> None:
         """Set a line of a file apart."""
+        self.lines += 1
         self._write({"file": str(file), "line": line, "reason": reason}, f"{file}:{line}: {reason}")
 
     def reject_document(self, step: str, id: str, reason: str) -> None:

@@ -104,7 +104,7 @@ class _Run:
             yield batch
             started = time.perf_counter()
         self.read.seconds += time.perf_counter() - started
-        self.read.errors = self.errors.errors
+        self.read.errors = self.errors.lines
 
     def through(self, batches: Iterable[pa.Table], name: str | None) -> None:
         """Take the batches through the operations and write what is left.

@@ -34,12 +34,12 @@ class UniqueIds:
         repeated: Hashes of ids that stand more than once, sorted.
 
     Attributes:
-        renamed: After a run, how many were.
+        figures: ``renamed``, how many were.
     """
 
     def __init__(self, repeated: NDArray[np.uint64]) -> None:
         self.repeated = repeated
-        self.renamed = 0
+        self.figures = {"renamed": 0}
 
     def decide(
         self, shards: Sequence[Path], scratch: Path, progress: Progress | None = None
@@ -68,5 +68,5 @@ class UniqueIds:
             number += 1
         seen[id] = number
         taken.add(name)
-        self.renamed += 1
+        self.figures["renamed"] += 1
         return name

@@ -13,6 +13,7 @@ import json
 import os
 import pickle
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -23,6 +24,8 @@ from olmoflow.errors import UserError
 Runner = Literal["native", "ray"]
 # A worker that was killed takes its unit with it; the rest is tried again so many times.
 _ATTEMPTS = 3
+# Daft takes one runner a process.
+_started: list[Runner] = []
 
 
 class Spec(Protocol):
@@ -47,8 +50,13 @@ def start_runner(runner: Runner, address: str | None = None) -> None:
         address: Of the Ray cluster; None: ``RAY_ADDRESS``, else one of this machine alone.
 
     Raises:
-        UserError: The package is missing, or the cluster does not answer.
+        UserError: The package is missing, the cluster does not answer, or Daft works otherwise
+            already.
     """
+    if _started:
+        if _started != [runner]:
+            raise UserError(f"runner={runner}: this process works with {_started[0]} already")
+        return
     # Daft reports to its makers unless it is told not to.
     os.environ.setdefault("DAFT_ANALYTICS_ENABLED", "0")
     os.environ.setdefault("DO_NOT_TRACK", "true")
@@ -59,6 +67,7 @@ def start_runner(runner: Runner, address: str | None = None) -> None:
         raise UserError(f"{error}; this needs daft: pip install 'olmoflow[curate]'") from error
     if runner == "native":
         daft.set_runner_native()
+        _started.append(runner)
         return
     try:
         import ray
@@ -73,14 +82,15 @@ def start_runner(runner: Runner, address: str | None = None) -> None:
                 configure_logging=True,
                 runtime_env=environment,
             )
-        daft.set_runner_ray(noop_if_initialized=True)
+        daft.set_runner_ray()
+        _started.append(runner)
     except (ImportError, ConnectionError) as error:
         line = str(error).splitlines()[0]
         raise UserError(f"runner=ray: {line}; expected a Ray cluster that answers") from error
 
 
 def run_units(
-    worker: type, spec: Spec, units: Sequence[dict[str, Any]], workers: int
+    worker: type, spec: Spec, units: Sequence[dict[str, Any]], workers: int, runner: Runner
 ) -> Iterator[int]:
     """Work on the units that have no account yet; yields the number of each as it is finished.
 
@@ -89,8 +99,10 @@ def run_units(
         spec: The same for all units.
         units: Plain values, each with its ``number``.
         workers: Processes that work at the same time.
+        runner: As it was started.
 
     Raises:
+        RuntimeError: A worker met a fault of ours.
         UserError: A worker met a mistake of the user's, or the disk is full.
     """
     spec.folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +111,7 @@ def run_units(
         if not left:
             return
         try:
-            yield from _run(worker, spec, left, workers)
+            yield from _run(worker, spec, left, workers, runner)
         except RuntimeError as error:
             if not _worker_died(error) or attempt == _ATTEMPTS - 1:
                 raise
@@ -107,8 +119,39 @@ def run_units(
 
 
 def _run(
-    worker: type, spec: Spec, units: Sequence[dict[str, Any]], workers: int
+    worker: type, spec: Spec, units: Sequence[dict[str, Any]], workers: int, runner: Runner
 ) -> Iterator[int]:
+    import daft
+
+    frame = daft.from_pydict({"unit": [json.dumps(u) for u in units]})
+    if len(units) == 1 and runner == "native":
+        # Not worth a process of its own, which takes a second to start.
+        work = _here(Actor(pickle.dumps((worker, spec))))
+    else:
+        processes = max(1, min(workers, len(units)))
+        work = _processes(pickle.dumps((worker, spec)), processes)
+        if runner == "ray":
+            frame = frame.into_partitions(min(4 * processes, len(units)))
+    for row in frame.select(work(frame["unit"]).alias("done")).iter_rows():
+        done = json.loads(row["done"])
+        if "user_error" in done:
+            raise UserError(done["user_error"])
+        if "fault" in done:
+            raise RuntimeError(done["fault"])
+        yield int(done["number"])
+
+
+def _here(actor: Actor) -> Any:
+    import daft
+
+    @daft.func.batch(return_dtype=daft.DataType.string(), batch_size=1, use_process=False)
+    def work(units: Any) -> list[str]:
+        return actor.work_on(units.to_pylist())
+
+    return work
+
+
+def _processes(pickled: bytes, number: int) -> Any:
     import daft
 
     class UnitActor(Actor):
@@ -116,16 +159,8 @@ def _run(
         def work(self, units: Any) -> list[str]:
             return self.work_on(units.to_pylist())
 
-    processes = max(1, min(workers, len(units)))
-    pool: Any = daft.cls(max_concurrency=processes, use_process=True)(UnitActor)
-    actors = pool(pickle.dumps((worker, spec)))
-    frame = daft.from_pydict({"unit": [json.dumps(u) for u in units]})
-    frame = frame.into_partitions(min(4 * processes, len(units)))
-    for row in frame.select(actors.work(frame["unit"]).alias("done")).iter_rows():
-        done = json.loads(row["done"])
-        if "user_error" in done:
-            raise UserError(done["user_error"])
-        yield int(done["number"])
+    pool: Any = daft.cls(max_concurrency=number, use_process=True)(UnitActor)
+    return pool(pickled).work
 
 
 def _worker_died(error: RuntimeError) -> bool:
@@ -155,8 +190,10 @@ class Actor:
             return {"user_error": str(error)}
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-                raise
+                return {"fault": f"{type(error).__name__}: {error}\n{traceback.format_exc()}"}
             return {"user_error": disk_error(error, self._spec.folder)}
+        except Exception as error:
+            return {"fault": f"{type(error).__name__}: {error}\n{traceback.format_exc()}"}
         return {"number": unit["number"]}
 
 
