@@ -185,9 +185,7 @@ def _too_long(limit: int) -> str:
     return f"more than max_document_bytes={limit:,} allows"
 
 
-def _document(
-    row: dict[str, Any], text: str, name: str, number: int, everything: bool
-) -> Document:
+def _document(row: dict[str, Any], text: str, name: str, number: int, everything: bool) -> Document:
     folder, _, file = name.rpartition("/")
     given = row.get("id")
     return Document(

@@ -11,6 +11,10 @@ from olmoflow.documents import Intake, read_documents
 from olmoflow.errors import UserError
 
 
+# Fields of a written document that are there even if they are empty.
+_ALWAYS = frozenset({"id", "text", "source", "path", "license"})
+
+
 @dataclass(frozen=True)
 class SplitStatistics:
     """What was written.
@@ -56,7 +60,8 @@ def split_documents(
         with CorpusWriter(output) as writer:
             for document in read_documents(source, intake):
                 heldout = uniform(seed, document.text) < heldout_fraction
-                writer.write("heldout" if heldout else "train", asdict(document))
+                row = {k: v for k, v in asdict(document).items() if v or k in _ALWAYS}
+                writer.write("heldout" if heldout else "train", row)
     finally:
         intake.write(output)
     if not writer.documents.get("train"):

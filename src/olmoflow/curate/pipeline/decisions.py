@@ -92,7 +92,9 @@ class _Decided:
         while count < rows:
             batch = next(self._batches, None)
             if batch is None:
-                raise UserError(f"{count} decisions about {rows} documents: the stage's files differ")
+                raise UserError(
+                    f"{count} decisions about {rows} documents: the stage's files differ"
+                )
             parts.append(pa.table(batch))
             count += len(batch)
         whole = pa.concat_tables(parts)

@@ -68,9 +68,7 @@ class Pipeline:
                 f"pipeline.max_error_rate={self.max_error_rate:g}: expected between 0 and 1"
             )
         if not self.bytes_per_token > 0:
-            raise UserError(
-                f"pipeline.bytes_per_token={self.bytes_per_token:g}: expected above 0"
-            )
+            raise UserError(f"pipeline.bytes_per_token={self.bytes_per_token:g}: expected above 0")
 
 
 @dataclass
@@ -294,9 +292,7 @@ class _Run:
     def _write(self, result: PassResult) -> dict[str, Any]:
         folder = self.work.folder("output")
         payloads = _shard_units(result)
-        spec = OutputPass(
-            folder, self.corpus, self.pipeline.heldout_fraction, self.pipeline.seed
-        )
+        spec = OutputPass(folder, self.corpus, self.pipeline.heldout_fraction, self.pipeline.seed)
         self._units(OutputWorker, spec, payloads, "write")
         written = gathered(folder, payloads).extra
         if not written["documents"].get("train"):
@@ -306,9 +302,7 @@ class _Run:
             )
         return written
 
-    def _units(
-        self, worker: type, spec: Spec, units: Sequence[dict[str, Any]], what: str
-    ) -> None:
+    def _units(self, worker: type, spec: Spec, units: Sequence[dict[str, Any]], what: str) -> None:
         done, documents, errors = 0, 0, 0
         self.progress(what, 0, len(units))
         try:

@@ -103,7 +103,10 @@ def check_settings(target: type, settings: Mapping[str, Any], place: str) -> Non
         UserError: It names the argument and what would do.
     """
     parameters = inspect.signature(target).parameters
-    hints = typing.get_type_hints(target.__init__)
+    try:
+        hints = typing.get_type_hints(target.__init__)
+    except (NameError, TypeError):
+        hints = {}  # an annotation that only a type checker can resolve; names are still checked
     for name, value in settings.items():
         if name not in parameters:
             close = get_close_matches(name, parameters, n=1)

@@ -121,7 +121,9 @@ def _remote_files(location: str) -> list[SourceFile]:
         else:
             found = storage.find(path, detail=True)
     except ImportError as error:
-        raise UserError(f"source={location}: {error}; pip install 'olmoflow[s3]' or [gs]") from error
+        raise UserError(
+            f"source={location}: {error}; pip install 'olmoflow[s3]' or [gs]"
+        ) from error
     except Exception as error:
         raise UserError(f"source={location}: cannot be listed ({_line(error)})") from error
     if not found:
@@ -144,10 +146,7 @@ def _hub_files(location: str) -> list[SourceFile]:
     if repository.count("/") != 1:
         raise UserError(f"source={location}: expected hf:OWNER/REPO[@REVISION][:PATTERN]")
     cached = _cached(repository, revision)
-    if cached is not None:
-        found = files_at(str(cached))
-    else:
-        found = _listed(location, repository, revision)
+    found = files_at(str(cached)) if cached is not None else _listed(location, repository, revision)
     chosen = [f for f in found if not pattern or fnmatch(f.name, pattern)]
     if not chosen:
         some = ", ".join(f.name for f in found[:3])

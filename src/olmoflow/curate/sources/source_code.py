@@ -15,7 +15,9 @@ from olmoflow.documents import Document, Intake, fault
 
 _SKIPPED = {"node_modules", "__pycache__", "vendor", "third_party", "site-packages"}
 _LICENSE_NAMES = re.compile(r"(?i)(un)?licen[cs]e|copying")
-_SPDX = re.compile(r"SPDX-License-Identifier:\s*([A-Za-z0-9][\w.+-]*(?: (?:OR|AND|WITH) [\w.+-]+)*)")
+_SPDX = re.compile(
+    r"SPDX-License-Identifier:\s*([A-Za-z0-9][\w.+-]*(?: (?:OR|AND|WITH) [\w.+-]+)*)"
+)
 _SPDX_BYTES = 4096
 # The first whose phrases all occur in the text, its white space and case made even, its commas
 # gone. Licences name each other, so the order and the titles as they stand matter.

@@ -42,14 +42,25 @@ def _table(documents: list[Document], source: str | None) -> pa.Table:
         "id": [d.id for d in documents],
         "text": [d.text for d in documents],
         "source": [source or d.source for d in documents],
-        "url": [d.url for d in documents],
+        "url": [d.url or _said(d, _URLS) for d in documents],
         # Readers that know no path put the address there; it has a column of its own here.
         "path": ["" if d.path == d.url else d.path for d in documents],
-        "created": [d.created for d in documents],
+        "created": [d.created or _said(d, _DATES) for d in documents],
         "license": [d.license for d in documents],
         "metadata": [_json(d) for d in documents],
     }
     return pa.Table.from_pydict(columns, DOCUMENTS)
+
+
+# Where the archives of the web's crawls put a page's address and date.
+_URLS = ("WARC-Target-URI", "warc_url")
+_DATES = ("WARC-Date", "WARC-DATE", "warc_date")
+
+
+def _said(document: Document, keys: tuple[str, ...]) -> str:
+    """The first string that the metadata has under one of these keys."""
+    found = (document.metadata.get(key) for key in keys)
+    return next((f for f in found if f and isinstance(f, str)), "")
 
 
 def _json(document: Document) -> str:

@@ -43,7 +43,7 @@ def read_warc(
                 reason = f"the archive is cut or damaged from here on ({error})"
                 intake.reject(path, number, reason)
                 break
-            headers = {key: value for key, value in record.headers}
+            headers = dict(record.headers)
             address = headers.get("WARC-Target-URI", "")
             given = Document(
                 id=headers.get("WARC-Record-ID", "").strip("<>") or f"{name}:{number}",
@@ -93,9 +93,7 @@ def _document(
         return
     intake.documents += 1
     metadata = {**given.metadata, **({"title": title} if title else {})}
-    yield Document(
-        given.id, text, given.source, given.path, "", given.url, given.created, metadata
-    )
+    yield Document(given.id, text, given.source, given.path, "", given.url, given.created, metadata)
 
 
 def html_text(
