@@ -36,10 +36,12 @@ def home(tmp_path, monkeypatch, capfd):
     invalidate_caches()
     import command_steps
 
-    monkeypatch.setattr(registry, "map_operations", lambda: {"text_len_filter": command_steps.Longer})
+    monkeypatch.setattr(
+        registry, "map_operations", lambda: {"text_len_filter": command_steps.Longer}
+    )
     monkeypatch.setenv("OLMOFLOW_HOME", str(tmp_path / "artifacts"))
     monkeypatch.chdir(tmp_path)
-    rows = [{"id": f"d{n}", "text": "word " * n, "url": f"http://e.org/{n}"} for n in range(1, 101)]
+    rows = [{"id": f"d{n}", "text": "word " * n, "url": f"e.org/{n}"} for n in range(1, 101)]
     (tmp_path / "text.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return tmp_path
 
@@ -60,7 +62,9 @@ STEP = "pipeline.steps=[{name: text_len_filter, lower_bound: 100}]"
 
 
 def test_a_pipeline_of_steps_becomes_a_corpus_that_tokenize_reads(home, curate, capfd):
-    made = curate("pipeline=steps", STEP, "source=text.jsonl", "name=c", "pipeline.heldout_fraction=0.1")
+    made = curate(
+        "pipeline=steps", STEP, "source=text.jsonl", "name=c", "pipeline.heldout_fraction=0.1"
+    )
     assert sum(made["documents"].values()) == 81
     step = made["steps"]["text_len_filter"]
     assert (step["documents_in"], step["documents_out"]) == (100, 81)
@@ -74,7 +78,9 @@ def test_a_pipeline_of_steps_becomes_a_corpus_that_tokenize_reads(home, curate, 
     assert sum(report["histograms"][0]["after"]) == 81
     assert {len(s["text"]) for s in report["samples"]} == {5 * n for n in range(1, 20)}
     # What is finished is used again; a corpus is a source as well.
-    assert curate("pipeline=steps", STEP, "source=text.jsonl", "pipeline.heldout_fraction=0.1") == made
+    assert (
+        curate("pipeline=steps", STEP, "source=text.jsonl", "pipeline.heldout_fraction=0.1") == made
+    )
     again = curate("pipeline=steps", "source=c", "name=d")
     assert sum(again["documents"].values()) == 81
     assert main(["tokenize", "corpus=c", "tokenizer.vocab_size=260", "output=json"]) == 0
@@ -82,51 +88,55 @@ def test_a_pipeline_of_steps_becomes_a_corpus_that_tokenize_reads(home, curate, 
     assert sum(s["documents"] for s in tokens["splits"].values()) == 81
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["pipeline=steps"], "source: missing; pipeline=steps needs source=PATH"),
-        (["pipeline=steps", "source=nowhere"], "source=nowhere: no such path"),
-        (
-            ["pipeline=steps", "source=text.jsonl", "pipeline.steps=[text_length]"],
-            "pipeline.steps[0].name=text_length: no such step; did you mean text_len_filter?",
-        ),
-        (
-            ["pipeline=steps", "source=text.jsonl", "pipeline.steps=[{name: text_len_filter, lower: 3}]"],
-            "pipeline.steps[0] text_len_filter.lower: no such argument; did you mean lower_bound?",
-        ),
-        (
-            ["pipeline=steps", "source=text.jsonl", "pipeline.steps=[{name: text_len_filter, lower_bound: long}]"],
-            "pipeline.steps[0] text_len_filter.lower_bound='long': input should be a valid integer",
-        ),
-        (
-            ["pipeline=steps", "source=text.jsonl", "pipeline.steps=[{lower_bound: 3}]"],
-            "pipeline.steps[0]: expected the name of a step",
-        ),
-        (
-            ["pipeline=steps", "source=text.jsonl", "pipeline.read.kind=word"],
-            "read.kind=word: expected one of auto, documents",
-        ),
-        (
-            ["pipeline=steps", "source=text.jsonl", "pipeline.read.kind=pdf"],
-            "text.jsonl: found 1 files, expected files that end in .pdf",
-        ),
-        (
-            ["pipeline=steps", "source=text.jsonl", "pipeline.read.pdf=olmocr"],
-            "read.pdf=olmocr: the package olmocr is not installed",
-        ),
-        (["pipeline=steps", "source=text.jsonl", "runner=spark"], "runner=spark: expected native or ray"),
-        (
-            ["pipeline=steps", "source=text.jsonl", "pipeline.steps=[{name: text_len_filter, lower_bound: 1000}]"],
-            "text_len_filter: removed all 100 documents that came to it",
-        ),
-        (["pipeline=all_dressed", "source=text.jsonl"], "pipeline.banlists: missing"),
-        (["pipeline=datamap", "source=text.jsonl"], "datamap: missing"),
-    ],
-)  # fmt: skip
-def test_a_mistake_is_one_line_before_anything_is_read(curate, home, arguments, message):
-    error = curate(*arguments, status=2)
+MISTAKES = [
+    ("pipeline.steps=[text_length]", "steps[0].name=text_length: no such step; did you mean text_"),
+    (
+        "pipeline.steps=[{name: text_len_filter, lower: 3}]",
+        "pipeline.steps[0] text_len_filter.lower: no such argument; did you mean lower_bound?",
+    ),
+    (
+        "pipeline.steps=[{name: text_len_filter, lower_bound: long}]",
+        "pipeline.steps[0] text_len_filter.lower_bound='long': input should be a valid integer",
+    ),
+    ("pipeline.steps=[{lower_bound: 3}]", "pipeline.steps[0]: expected the name of a step"),
+    ("pipeline.read.kind=word", "read.kind=word: expected one of auto, documents"),
+    ("pipeline.read.kind=pdf", "text.jsonl: found 1 files, expected files that end in .pdf"),
+    ("pipeline.read.pdf=olmocr", "read.pdf=olmocr: the package olmocr is not installed"),
+    ("pipeline.heldout_fraction=1", "pipeline.heldout_fraction=1: expected 0 or more, below 1"),
+    ("runner=spark", "runner=spark: expected native or ray"),
+    ("source=nowhere", "source=nowhere: no such path"),
+    ("source=null", "source: missing; pipeline=steps needs source=PATH"),
+    (
+        "pipeline.steps=[{name: text_len_filter, lower_bound: 1000}]",
+        "text_len_filter: removed all 100 documents that came to it",
+    ),
+    ("pipeline=all_dressed", "pipeline.banlists: missing"),
+    ("pipeline=datamap", "datamap: missing"),
+    ("convert=out.yaml", "convert: expected pipeline=datamap"),
+]
+
+
+@pytest.mark.parametrize(("argument", "message"), MISTAKES)
+def test_a_mistake_is_one_line_before_anything_is_read(curate, home, argument, message):
+    given = {"pipeline": "steps", "source": "text.jsonl"}
+    given |= [argument.split("=", 1)]
+    error = curate(*(f"{k}={v}" for k, v in given.items()), status=2)
     assert message in error
     assert len(error.splitlines()) == 1
     corpora = home / "artifacts" / "corpus"
     assert not corpora.is_dir() or not list(corpora.glob("*/train"))
+
+
+def test_a_pipeline_of_datamap_runs_and_is_written_in_our_form(curate, home):
+    (home / "d.yaml").write_text(
+        "name: d\ntext_field: text\npipeline:\n  - name: text_len_filter\n    step: long\n"
+        "    kwargs: {lower_bound: 100}\n"
+    )
+    made = curate("pipeline=datamap", "datamap=d.yaml", "source=text.jsonl")
+    assert made["steps"]["long"]["documents_out"] == 81
+    written = curate("pipeline=datamap", "datamap=d.yaml", "convert=ours.yaml")
+    assert written == {"path": "ours.yaml", "steps": 1}
+    text = (home / "ours.yaml").read_text()
+    assert "- name: text_len_filter\n  lower_bound: 100\n  label: long\n" in text
+    error = curate("pipeline=datamap", "datamap=missing.yaml", "source=text.jsonl", status=2)
+    assert "datamap=missing.yaml: No such file or directory" in error

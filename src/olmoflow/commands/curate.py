@@ -13,6 +13,7 @@ from olmoflow.commands.curate_pipeline import (
     run_steps,
     sources_of,
     steps_and_files,
+    write_converted,
 )
 from olmoflow.commands.progress import progress_bar as progress_bar
 from olmoflow.environment import installed_packages
@@ -22,6 +23,8 @@ from olmoflow.errors import UserError
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Curate; see ``conf/curate.yaml`` for the settings."""
     name = config["pipeline"]["name"]
+    if config["convert"] is not None:
+        return write_converted(config)
     if "steps" in config["pipeline"]:
         inputs, work_on = _steps(config)
     elif name in PIPELINES:
@@ -50,7 +53,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     }
 
 
-_NOT_IN_KEY = ("runner", "datamap")
+_NOT_IN_KEY = ("runner", "convert", "datamap")
 Work = Callable[[Path], dict[str, Any]]
 
 
@@ -64,6 +67,9 @@ def _steps(config: Mapping[str, Any]) -> tuple[list[Input], Work]:
 
 def report(result: Mapping[str, Any]) -> None:
     """Say what was gathered."""
+    if "steps" in result and "path" in result and "corpus" not in result:
+        print(f"{result['path']}: {result['steps']} steps")
+        return
     splits = ", ".join(
         f"{split} {count:,} documents {result['bytes'][split] / 1e6:,.1f} MB"
         for split, count in sorted(result["documents"].items(), reverse=True)

@@ -75,6 +75,18 @@ def steps_and_files(config: Mapping[str, Any]) -> tuple[list[Any], list[Input]]:
     return nodes, inputs
 
 
+def write_converted(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a pipeline of datamap-rs in our form."""
+    from olmoflow.curate.datamap import to_yaml
+
+    if config["datamap"] is None:
+        raise UserError("convert: expected pipeline=datamap datamap=FILE.yaml, which it converts")
+    nodes, _ = steps_and_files(config)
+    path = Path(config["convert"])
+    path.write_text(to_yaml(nodes, path.stem))
+    return {"path": str(path), "steps": len(nodes)}
+
+
 def make_pipeline(config: Mapping[str, Any], nodes: list[Any], locations: list[str]) -> Any:
     """The engine's pipeline, every step checked.
 

@@ -10,7 +10,6 @@ from olmoflow.curate.documents import CorpusWriter
 from olmoflow.documents import Intake, read_documents
 from olmoflow.errors import UserError
 
-
 # Fields of a written document that are there even if they are empty.
 _ALWAYS = frozenset({"id", "text", "source", "path", "license"})
 

@@ -1,8 +1,7 @@
 """A pipeline's steps, checked before anything is read, and grouped into passes.
 
-In YAML a step is ``{name: …, <its arguments>}``, or only a name. Two keys are not the class's:
-``label``, what the step is called in reports (its name, unless another step has it already), and
-``samples``, how many removed documents are kept to look at.
+In YAML a step is ``{name: …, <its arguments>}``, or only a name. One more key is not the class's:
+``label``, what the step is called in reports; its name, unless another step has it already.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ def steps_of(nodes: Sequence[Any], key: str = "pipeline.steps") -> list[Step]:
             raise UserError(f"{place}: expected the name of a step, or {{name: …, arguments}}")
         entry = find(node["name"], place)
         settings = {k: v for k, v in node.items() if k not in ("name", "label")}
-        check_settings(entry.load(), settings, f"{place} {node['name']}")
+        settings = check_settings(entry.load(), settings, f"{place} {node['name']}")
         label = _label(node, labels, place)
         labels.add(label)
         steps.append(Step(label, entry.kind, entry.target, settings))
@@ -96,8 +95,11 @@ def _label(node: Mapping[str, Any], taken: set[str], place: str) -> str:
     return str(label)
 
 
-def check_settings(target: type, settings: Mapping[str, Any], place: str) -> None:
+def check_settings(target: type, settings: Mapping[str, Any], place: str) -> dict[str, Any]:
     """Check arguments against the signature of a class, which is their schema.
+
+    Returns:
+        The arguments, as their types have them: ``1e6`` as the integer that is asked for.
 
     Raises:
         UserError: It names the argument and what would do.
@@ -107,6 +109,7 @@ def check_settings(target: type, settings: Mapping[str, Any], place: str) -> Non
         hints = typing.get_type_hints(target.__init__)
     except (NameError, TypeError):
         hints = {}  # an annotation that only a type checker can resolve; names are still checked
+    typed = dict(settings)
     for name, value in settings.items():
         if name not in parameters:
             close = get_close_matches(name, parameters, n=1)
@@ -115,7 +118,7 @@ def check_settings(target: type, settings: Mapping[str, Any], place: str) -> Non
             raise UserError(f"{place}.{name}: no such argument; {hint}")
         try:
             config = ConfigDict(arbitrary_types_allowed=True)
-            TypeAdapter(hints.get(name, Any), config=config).validate_python(value)
+            typed[name] = TypeAdapter(hints.get(name, Any), config=config).validate_python(value)
         except ValidationError as error:
             message = error.errors()[0]["msg"].lower()
             raise UserError(f"{place}.{name}={value!r}: {message}") from error
@@ -124,6 +127,7 @@ def check_settings(target: type, settings: Mapping[str, Any], place: str) -> Non
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in settings:
             raise UserError(f"{place}.{name}: missing")
+    return typed
 
 
 def passes_of(steps: Sequence[Step]) -> list[Pass]:

@@ -21,19 +21,20 @@ STAGES = {
     "minhash_dedup": "olmoflow.curate.dedup.MinHashDedup",
     "substring_dedup": "olmoflow.curate.dedup.SubstringDedup",
     "decontaminate": "olmoflow.curate.decontaminate.Decontaminate",
-    "vigintiles": "olmoflow.curate.quality.Vigintiles",
-    "upsample": "olmoflow.curate.quality.Upsample",
-    "gzip_filter": "olmoflow.curate.long_context.GzipFilter",
-    "group_filter": "olmoflow.curate.partition.GroupFilter",
-    "percentile": "olmoflow.curate.partition.Percentile",
-    "reservoir": "olmoflow.curate.partition.Reservoir",
+    "vigintiles": "olmoflow.curate.quality.vigintiles.Vigintiles",
+    "upsample": "olmoflow.curate.quality.repetition.QualityUpsampling",
+    "group_filter": "olmoflow.curate.partition.group_filter.GroupFilter",
+    "percentile": "olmoflow.curate.partition.scores.Percentile",
+    "reservoir": "olmoflow.curate.partition.scores.Reservoir",
+    "count": "olmoflow.curate.partition.scores.Count",
 }
 REARRANGEMENTS = {
-    "shuffle": "olmoflow.curate.partition.Shuffle",
-    "reshard": "olmoflow.curate.partition.Reshard",
-    "discrete_partition": "olmoflow.curate.partition.DiscretePartition",
-    "range_partition": "olmoflow.curate.partition.RangePartition",
-    "group": "olmoflow.curate.partition.Group",
+    "shuffle": "olmoflow.curate.partition.order.Shuffle",
+    "reshard": "olmoflow.curate.partition.order.Reshard",
+    "repeat": "olmoflow.curate.partition.order.Repeat",
+    "discrete_partition": "olmoflow.curate.partition.parts.DiscretePartition",
+    "range_partition": "olmoflow.curate.partition.parts.RangePartition",
+    "group": "olmoflow.curate.partition.parts.Group",
 }
 _OPERATIONS = "olmoflow.curate.operations.registry"
 
