@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import zstandard
 
@@ -263,7 +263,7 @@ def _lines(file: Path, intake: Intake) -> Iterator[tuple[int, bytes]]:
                 number += 1
                 yield number, line
             carried, size = [last], len(last)
-    except (zstandard.ZstdError, zlib.error, EOFError) as error:
+    except _DAMAGE as error:
         intake.reject(file, number + 1, f"the file is cut or damaged from here on ({error})")
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}; expected a file to read") from error
@@ -283,22 +283,41 @@ def _blocks(file: Path, intake: Intake) -> Iterator[bytes]:
                 intake.file_bytes += len(data)
                 yield data
             return
-        decompressor = None
-        while data := stream.read(_COMPRESSED_BYTES):
-            intake.file_bytes += len(data)
-            # A file may hold several frames, one after the other.
-            while data:
-                if decompressor is None or decompressor.eof:
-                    decompressor = new()
-                yield decompressor.decompress(data)
-                data = decompressor.unused_data if decompressor.eof else b""
-        if decompressor is not None and not decompressor.eof:
-            raise EOFError("the compressed stream does not end")
+        held: list[bytes] = []
+        size = 0
+        try:
+            for data in _decompressed(stream, new, intake):
+                held.append(data)
+                size += len(data)
+                if size >= _BLOCK_BYTES:
+                    yield b"".join(held)
+                    held, size = [], 0
+        except _DAMAGE:
+            yield b"".join(held)  # what came before the damage
+            raise
+        yield b"".join(held)
+
+
+def _decompressed(stream: IO[bytes], new: Callable[[], Any], intake: Intake) -> Iterator[bytes]:
+    decompressor = None
+    while data := stream.read(_COMPRESSED_BYTES):
+        intake.file_bytes += len(data)
+        # A file may hold several frames, one after the other.
+        while data:
+            if decompressor is None or decompressor.eof:
+                decompressor = new()
+            yield decompressor.decompress(data)
+            data = decompressor.unused_data if decompressor.eof else b""
+    if decompressor is not None and not decompressor.eof:
+        raise EOFError("the compressed stream does not end")
 
 
 _READ_BYTES = 1 << 20
-# What comes out is as large as it is: little goes in at a time, for 4 bytes can become 128 KiB.
-_COMPRESSED_BYTES = 1 << 13
+_BLOCK_BYTES = 1 << 18
+# A decompressor gives out all that it can at once, and four bytes of zstd can be 128 KiB of text.
+# Taking in little at a time costs next to nothing, and bounds that.
+_COMPRESSED_BYTES = 1 << 10
+_DAMAGE = (zstandard.ZstdError, zlib.error, EOFError)
 _DECOMPRESSORS: dict[str, Callable[[], Any]] = {
     ".zst": lambda: zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj(),
     ".gz": lambda: zlib.decompressobj(wbits=31),

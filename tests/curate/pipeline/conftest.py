@@ -1,11 +1,13 @@
 """Operations and stages of a few lines, in a module that worker processes find as well."""
 
+import io
 import json
 import os
 import sys
 from importlib import invalidate_caches
 
 import pytest
+import zstandard
 
 from olmoflow.curate.pipeline import registry
 
@@ -114,3 +116,33 @@ def write(tmp_path):
         return path
 
     return write_rows
+
+
+@pytest.fixture
+def corpus_rows():
+    return _corpus_rows
+
+
+@pytest.fixture
+def files_of():
+    return _files_of
+
+
+def _corpus_rows(corpus):
+    """All documents of a corpus by id, with the split in which they are."""
+    rows = {}
+    for path in sorted(corpus.glob("*/**/*.jsonl.zst")):
+        with path.open("rb") as file:
+            stream = zstandard.ZstdDecompressor().stream_reader(file)
+            for line in io.TextIOWrapper(stream, "utf-8"):
+                row = json.loads(line)
+                assert row["id"] not in rows
+                rows[row["id"]] = {**row, "split": path.relative_to(corpus).parts[0]}
+    return rows
+
+
+def _files_of(corpus):
+    """The bytes of each file."""
+    return {
+        p.relative_to(corpus).as_posix(): p.read_bytes() for p in corpus.rglob("*") if p.is_file()
+    }

@@ -1,33 +1,11 @@
 """A pipeline from files to a corpus: exact counts, resumed work, errors told in one line."""
 
-import io
 import json
 
 import pytest
-import zstandard
 
 from olmoflow.curate.pipeline.engine import Pipeline, run_pipeline
 from olmoflow.errors import UserError
-
-
-def corpus_rows(corpus):
-    """All documents of a corpus by id, with the split in which they are."""
-    rows = {}
-    for path in sorted(corpus.glob("*/**/*.jsonl.zst")):
-        with path.open("rb") as file:
-            stream = zstandard.ZstdDecompressor().stream_reader(file)
-            for line in io.TextIOWrapper(stream, "utf-8"):
-                row = json.loads(line)
-                assert row["id"] not in rows
-                rows[row["id"]] = {**row, "split": path.relative_to(corpus).parts[0]}
-    return rows
-
-
-def files_of(corpus):
-    """The bytes of each file but the report's."""
-    return {
-        p.relative_to(corpus).as_posix(): p.read_bytes() for p in corpus.rglob("*") if p.is_file()
-    }
 
 
 @pytest.fixture
@@ -41,7 +19,7 @@ def two_files(write):
     return write("c.jsonl", []).parent
 
 
-def test_steps_count_exactly_what_they_do(steps, two_files, tmp_path):
+def test_steps_count_exactly_what_they_do(steps, two_files, tmp_path, corpus_rows, files_of):
     pipeline = Pipeline(
         steps({"name": "longer", "lower_bound": 7}, "score", "first_of_text", "upper"),
         (str(two_files),),

@@ -16,7 +16,7 @@ from olmoflow.curate.pipeline.decisions import DecisionPass, DecisionWorker, wri
 from olmoflow.curate.pipeline.map_pass import READ, MapPass, MapWorker
 from olmoflow.curate.pipeline.output import OutputPass, OutputWorker
 from olmoflow.curate.pipeline.plan import Pass, Step, identity, passes_of
-from olmoflow.curate.pipeline.unique_ids import UniqueIds, repeated_hashes
+from olmoflow.curate.pipeline.unique_ids import UniqueIds, hashes_in
 from olmoflow.curate.pipeline.work_folder import PassResult, WorkFolder, gathered
 from olmoflow.curate.pipeline.workers import (
     Runner,
@@ -279,10 +279,9 @@ class _Run:
         name = "00-unique-ids"
         result = self.work.finished(name)
         if result is None:
-            repeated = repeated_hashes(first.folder)
-            if not len(repeated):
+            stage = UniqueIds(hashes_in(first.folder))
+            if not len(stage.repeated):
                 return first
-            stage = UniqueIds(repeated)
             result = self._stage("unique ids", stage, self.work.folder(name), first)
             self.work.finish(result)
         self.work.forget(first)

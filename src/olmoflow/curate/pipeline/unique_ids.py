@@ -20,10 +20,14 @@ from olmoflow.curate.stage import Progress
 from olmoflow.curate.strings import strings_of
 
 
-def repeated_hashes(folder: Path) -> NDArray[np.uint64]:
-    """The hashes of ids that stand more than once, from the ``*.ids.npy`` of a pass; sorted."""
+def hashes_in(folder: Path) -> NDArray[np.uint64]:
+    """The hashes of all ids, from the ``*.ids.npy`` of a pass; sorted."""
     files = sorted(folder.glob("*.ids.npy"))
-    hashes = np.sort(np.concatenate([np.empty(0, np.uint64), *map(np.load, files)]))
+    return np.sort(np.concatenate([np.empty(0, np.uint64), *map(np.load, files)]))
+
+
+def repeated(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Those that stand more than once in a sorted array, once each."""
     return np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
 
 
@@ -31,42 +35,44 @@ class UniqueIds:
     """Sets ``id`` of the second and every further document of the same id.
 
     Args:
-        repeated: Hashes of ids that stand more than once, sorted.
+        hashes: Of all ids, sorted.
 
     Attributes:
         figures: ``renamed``, how many were.
     """
 
-    def __init__(self, repeated: NDArray[np.uint64]) -> None:
-        self.repeated = repeated
+    def __init__(self, hashes: NDArray[np.uint64]) -> None:
+        self.hashes, self.repeated = hashes, repeated(hashes)
         self.figures = {"renamed": 0}
 
     def decide(
         self, shards: Sequence[Path], scratch: Path, progress: Progress | None = None
     ) -> Iterator[pa.Table]:
         """See `stage.Stage`."""
-        seen: Counter[str] = Counter()
-        taken: set[str] = set()
+        copies: Counter[str] = Counter()
         for number, shard in enumerate(shards, 1):
             column = parquet.read_table(shard, columns=["id"]).column("id")
             places = np.flatnonzero(np.isin(hashes_of(strings_of(column)), self.repeated))
             ids = column.to_pylist() if len(places) else []
             for place in places.tolist():
-                ids[place] = self._name(ids[place], seen, taken)
+                ids[place] = self._name(ids[place], copies)
             unique = pa.array(ids, pa.large_string()) if ids else column.combine_chunks()
             keep = pa.array(np.ones(len(column), np.bool_))
             yield pa.table({"keep": keep, "reason": pa.nulls(len(column)), "id": unique})
             if progress:
                 progress(number, len(shards))
 
-    def _name(self, id: str, seen: Counter[str], taken: set[str]) -> str:
-        seen[id] += 1
-        if seen[id] == 1 and id not in taken:
+    def _name(self, id: str, copies: Counter[str]) -> str:
+        copies[id] += 1
+        if copies[id] == 1:
             return id
-        number = max(seen[id], 2)
-        while (name := f"{id}#{number}") in taken or name in seen:
-            number += 1
-        seen[id] = number
-        taken.add(name)
+        while self._stands(name := f"{id}#{copies[id]}"):
+            copies[id] += 1
         self.figures["renamed"] += 1
         return name
+
+    def _stands(self, name: str) -> bool:
+        """Whether a document of the sources has this id, or its hash."""
+        found = hashes_of(strings_of(pa.array([name])))[0]
+        place = int(np.searchsorted(self.hashes, found))
+        return place < len(self.hashes) and bool(self.hashes[place] == found)

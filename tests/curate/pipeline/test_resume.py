@@ -1,0 +1,108 @@
+"""Work that was cut goes on where it was, and ends with the same bytes."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+from olmoflow.curate.pipeline.engine import Pipeline, run_pipeline
+from olmoflow.errors import UserError
+
+MAIN = """
+import os, pickle, sys
+from pathlib import Path
+os.environ["MAIN"] = str(os.getpid())
+from olmoflow.curate.pipeline.engine import run_pipeline
+run_pipeline(pickle.loads(Path(sys.argv[1]).read_bytes()), Path(sys.argv[2]), workers=2)
+"""
+
+
+@pytest.fixture
+def four_files(write):
+    for name in "abcd":
+        rows = [{"id": f"{name}{n}", "text": f"text {n % 40} " * 9} for n in range(50)]
+        source = write(f"{name}/x.jsonl", rows).parent.parent
+    return [str(source / name) for name in "abcd"]
+
+
+def make(steps, four_files, trap, whom="worker"):
+    """Two map passes around a stage; a step of the second one strikes once, if there is a trap."""
+    found = steps(
+        {"name": "longer", "lower_bound": 60},
+        "first_of_text",
+        "score",
+        {"name": "dies", "file": str(trap), "whom": whom},
+        "upper",
+    )
+    return Pipeline(found, tuple(four_files), heldout_fraction=0.2)
+
+
+def test_a_killed_worker_costs_its_unit_alone(steps, four_files, tmp_path, capfd, files_of):
+    trap = tmp_path / "trap"
+    pipeline = make(steps, four_files, trap)
+    untouched = run_pipeline(pipeline, tmp_path / "untouched", workers=2)
+    trap.touch()
+    found = run_pipeline(pipeline, tmp_path / "struck", workers=2)
+    assert not trap.exists()
+    assert "a worker died; its work is done again" in capfd.readouterr().err
+    assert files_of(tmp_path / "struck") == files_of(tmp_path / "untouched")
+    assert found.documents == untouched.documents
+
+
+def test_a_killed_run_resumes_at_its_last_finished_step(steps, four_files, tmp_path, files_of):
+    trap = tmp_path / "trap"
+    pipeline = make(steps, four_files, trap, "main")
+    run_pipeline(pipeline, tmp_path / "untouched", workers=2)
+    (tmp_path / "pipeline.pickle").write_bytes(pickle.dumps(pipeline))
+    trap.touch()
+    command = [sys.executable, "-c", MAIN, str(tmp_path / "pipeline.pickle")]
+    command.append(str(tmp_path / "struck"))
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ})
+    assert done.returncode == -9, done.stderr
+    work = tmp_path / "struck" / "work"
+    assert (work / "01-stage-first_of_text" / "done.json").is_file()
+    assert not list((work / "00-map-longer").glob("*.parquet"))
+    stage = json.loads((work / "01-stage-first_of_text" / "done.json").read_text())
+    assert stage["accounts"][0]["after"]["documents"] == 40
+    subprocess.run(command, check=True)
+    assert files_of(tmp_path / "struck") == files_of(tmp_path / "untouched")
+    assert not work.exists()
+
+
+def test_a_full_disk_is_one_line_and_the_work_resumes(steps, four_files, tmp_path, files_of):
+    trap = tmp_path / "trap"
+    pipeline = make(steps, four_files, trap, "full")
+    run_pipeline(pipeline, tmp_path / "untouched", workers=2)
+    trap.touch()
+    with pytest.raises(UserError, match=r"somewhere: No space left on device; make room and run"):
+        run_pipeline(pipeline, tmp_path / "struck", workers=2)
+    assert (tmp_path / "struck" / "work" / "01-stage-first_of_text" / "done.json").is_file()
+    run_pipeline(pipeline, tmp_path / "struck", workers=2)
+    assert files_of(tmp_path / "struck") == files_of(tmp_path / "untouched")
+
+
+def test_unfinished_work_of_another_pipeline_is_not_taken_up(steps, four_files, tmp_path):
+    trap = tmp_path / "trap"
+    trap.touch()
+    with pytest.raises(UserError):
+        run_pipeline(make(steps, four_files, trap, "full"), tmp_path / "corpus", workers=2)
+    other = Pipeline(steps("upper"), tuple(four_files[:1]))
+    result = run_pipeline(other, tmp_path / "corpus", workers=1)
+    assert sum(result.documents.values()) == 50
+
+
+def test_ids_that_come_twice_are_made_unique(steps, write, tmp_path, corpus_rows):
+    write(
+        "a.jsonl", [{"id": "x", "text": f"a{n}"} for n in range(3)] + [{"id": "x#2", "text": "b"}]
+    )
+    source = write("b/b.jsonl", [{"id": "x", "text": "c"}, {"id": "y", "text": "d"}]).parent.parent
+    locations = (str(source / "a.jsonl"), str(source / "b"))
+    result = run_pipeline(Pipeline(steps("upper"), locations), tmp_path / "corpus", workers=1)
+    rows = corpus_rows(tmp_path / "corpus")
+    assert result.duplicate_ids == 3
+    assert {i: r["text"] for i, r in rows.items()} == {
+        "x": "A0", "x#3": "A1", "x#4": "A2", "x#2": "B", "x#5": "C", "y": "D"
+    }  # fmt: skip
