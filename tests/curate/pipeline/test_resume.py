@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from olmoflow.curate.pipeline import workers
 from olmoflow.curate.pipeline.engine import Pipeline, run_pipeline
 from olmoflow.errors import UserError
 
@@ -15,20 +16,22 @@ MAIN = """
 import os, pickle, sys
 from pathlib import Path
 os.environ["MAIN"] = str(os.getpid())
+from olmoflow.curate.pipeline import workers
 from olmoflow.curate.pipeline.engine import run_pipeline
-run_pipeline(pickle.loads(Path(sys.argv[1]).read_bytes()), Path(sys.argv[2]), workers=2)
+run_pipeline(pickle.loads(Path(sys.argv[1]).read_bytes()), Path(sys.argv[2]), workers=1)
 """
 
 
 @pytest.fixture
-def four_files(write):
-    for name in "abcd":
+def sources(write):
+    """Two folders; as one source they are one unit, which needs no process of its own."""
+    for name in "ab":
         rows = [{"id": f"{name}{n}", "text": f"text {n % 40} " * 9} for n in range(50)]
         source = write(f"{name}/x.jsonl", rows).parent.parent
-    return [str(source / name) for name in "abcd"]
+    return source
 
 
-def make(steps, four_files, trap, whom="worker"):
+def make(steps, sources, trap, whom="worker"):
     """Two map passes around a stage; a step of the second one strikes once, if there is a trap."""
     found = steps(
         {"name": "longer", "lower_bound": 60},
@@ -37,25 +40,29 @@ def make(steps, four_files, trap, whom="worker"):
         {"name": "dies", "file": str(trap), "whom": whom},
         "upper",
     )
-    return Pipeline(found, tuple(four_files), heldout_fraction=0.2)
+    return Pipeline(found, (str(sources),), heldout_fraction=0.2)
 
 
-def test_a_killed_worker_costs_its_unit_alone(steps, four_files, tmp_path, capfd, files_of):
+def test_a_killed_worker_costs_its_unit_alone(
+    steps, sources, tmp_path, capfd, files_of, monkeypatch
+):
     trap = tmp_path / "trap"
-    pipeline = make(steps, four_files, trap)
+    found = steps({"name": "dies", "file": str(trap)}, "upper")
+    pipeline = Pipeline(found, (str(sources / "a"), str(sources / "b")))
     untouched = run_pipeline(pipeline, tmp_path / "untouched", workers=2)
     trap.touch()
-    found = run_pipeline(pipeline, tmp_path / "struck", workers=2)
+    monkeypatch.setattr(workers, "SMALL_BYTES", -1)
+    struck = run_pipeline(pipeline, tmp_path / "struck", workers=2)
     assert not trap.exists()
     assert "a worker died; its work is done again" in capfd.readouterr().err
     assert files_of(tmp_path / "struck") == files_of(tmp_path / "untouched")
-    assert found.documents == untouched.documents
+    assert struck.documents == untouched.documents
 
 
-def test_a_killed_run_resumes_at_its_last_finished_step(steps, four_files, tmp_path, files_of):
+def test_a_killed_run_resumes_at_its_last_finished_step(steps, sources, tmp_path, files_of):
     trap = tmp_path / "trap"
-    pipeline = make(steps, four_files, trap, "main")
-    run_pipeline(pipeline, tmp_path / "untouched", workers=2)
+    pipeline = make(steps, sources, trap, "main")
+    run_pipeline(pipeline, tmp_path / "untouched", workers=1)
     (tmp_path / "pipeline.pickle").write_bytes(pickle.dumps(pipeline))
     trap.touch()
     command = [sys.executable, "-c", MAIN, str(tmp_path / "pipeline.pickle")]
@@ -72,24 +79,24 @@ def test_a_killed_run_resumes_at_its_last_finished_step(steps, four_files, tmp_p
     assert not work.exists()
 
 
-def test_a_full_disk_is_one_line_and_the_work_resumes(steps, four_files, tmp_path, files_of):
+def test_a_full_disk_is_one_line_and_the_work_resumes(steps, sources, tmp_path, files_of):
     trap = tmp_path / "trap"
-    pipeline = make(steps, four_files, trap, "full")
-    run_pipeline(pipeline, tmp_path / "untouched", workers=2)
+    pipeline = make(steps, sources, trap, "full")
+    run_pipeline(pipeline, tmp_path / "untouched", workers=1)
     trap.touch()
     with pytest.raises(UserError, match=r"somewhere: No space left on device; make room and run"):
-        run_pipeline(pipeline, tmp_path / "struck", workers=2)
+        run_pipeline(pipeline, tmp_path / "struck", workers=1)
     assert (tmp_path / "struck" / "work" / "01-stage-first_of_text" / "done.json").is_file()
-    run_pipeline(pipeline, tmp_path / "struck", workers=2)
+    run_pipeline(pipeline, tmp_path / "struck", workers=1)
     assert files_of(tmp_path / "struck") == files_of(tmp_path / "untouched")
 
 
-def test_unfinished_work_of_another_pipeline_is_not_taken_up(steps, four_files, tmp_path):
+def test_unfinished_work_of_another_pipeline_is_not_taken_up(steps, sources, tmp_path):
     trap = tmp_path / "trap"
     trap.touch()
     with pytest.raises(UserError):
-        run_pipeline(make(steps, four_files, trap, "full"), tmp_path / "corpus", workers=2)
-    other = Pipeline(steps("upper"), tuple(four_files[:1]))
+        run_pipeline(make(steps, sources, trap, "full"), tmp_path / "corpus", workers=1)
+    other = Pipeline(steps("upper"), (str(sources / "a"),))
     result = run_pipeline(other, tmp_path / "corpus", workers=1)
     assert sum(result.documents.values()) == 50
 
@@ -99,8 +106,7 @@ def test_ids_that_come_twice_are_made_unique(steps, write, tmp_path, corpus_rows
         "a.jsonl", [{"id": "x", "text": f"a{n}"} for n in range(3)] + [{"id": "x#2", "text": "b"}]
     )
     source = write("b/b.jsonl", [{"id": "x", "text": "c"}, {"id": "y", "text": "d"}]).parent.parent
-    locations = (str(source / "a.jsonl"), str(source / "b"))
-    result = run_pipeline(Pipeline(steps("upper"), locations), tmp_path / "corpus", workers=1)
+    result = run_pipeline(Pipeline(steps("upper"), (str(source),)), tmp_path / "corpus", workers=1)
     rows = corpus_rows(tmp_path / "corpus")
     assert result.duplicate_ids == 3
     assert {i: r["text"] for i, r in rows.items()} == {

@@ -73,7 +73,8 @@ class Shuffle:
         keys = hashes_of(strings_of(documents.column("id"))) ^ seed
         keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return keys ^ (keys >> np.uint64(31))
+        mixed: NDArray[np.uint64] = keys ^ (keys >> np.uint64(31))
+        return mixed
 
 
 class Reshard:

@@ -96,10 +96,8 @@ class Account:
             self.reasons[str(each["values"] or self.label)] += each["counts"]
         order = hashes_of(strings_of(documents.column("id")))[places]
         limit = self.samples[-1].order if len(self.samples) == SAMPLES else 1 << 64
-        chosen = np.argsort(order, kind="stable")[:SAMPLES]
-        chosen = [int(c) for c in chosen if int(order[c]) < limit]
-        if not chosen:
-            return
+        smallest = np.argsort(order, kind="stable")[:SAMPLES].tolist()
+        chosen = [c for c in smallest if int(order[c]) < limit]
         for c in chosen:
             row = documents.slice(int(places[c]), 1).select(["id", "source", "text"])
             values = row.to_pylist()[0]
@@ -112,7 +110,15 @@ class Account:
 
 
 class Measure:
-    """The size of each document of a batch; texts that stay the same are not counted again."""
+    """The size of each document of a batch; texts that stay the same are not counted again.
+
+    Attributes:
+        bytes: [rows], UTF-8 bytes.
+        words: [rows].
+    """
+
+    bytes: NDArray[np.int64]
+    words: NDArray[np.int64]
 
     def __init__(self, documents: pa.Table) -> None:
         self._read(documents)

@@ -225,7 +225,7 @@ class _Run:
         reading = self.pipeline.reading if before is None else None
         spec = MapPass(each.steps, folder, reading)
         if before is None:
-            payloads = [{"number": n, **asdict(u)} for n, u in enumerate(units)]
+            payloads = [{"number": n, "bytes": u.bytes, **asdict(u)} for n, u in enumerate(units)]
             what = " → ".join([READ, *(s.label for s in each.steps[-1:])])
         else:
             payloads = _shard_units(before)
@@ -354,6 +354,11 @@ def _documents(result: PassResult) -> int:
 def _shard_units(result: PassResult) -> list[dict[str, Any]]:
     root = result.folder if not (result.folder / "shards").is_dir() else result.folder / "shards"
     return [
-        {"number": number, "shard": str(shard), "root": str(root)}
+        {
+            "number": number,
+            "shard": str(shard),
+            "root": str(root),
+            "bytes": shard.stat().st_size,
+        }
         for number, shard in enumerate(result.shards)
     ]

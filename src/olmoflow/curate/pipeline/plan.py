@@ -106,7 +106,7 @@ def check_settings(target: type, settings: Mapping[str, Any], place: str) -> dic
     """
     parameters = inspect.signature(target).parameters
     try:
-        hints = typing.get_type_hints(target.__init__)
+        hints = typing.get_type_hints(target.__init__)  # type: ignore[misc]
     except (NameError, TypeError):
         hints = {}  # an annotation that only a type checker can resolve; names are still checked
     typed = dict(settings)

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import pickle
 import sys
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +26,8 @@ from olmoflow.errors import UserError
 Runner = Literal["native", "ray"]
 # A worker that was killed takes its unit with it; the rest is tried again so many times.
 _ATTEMPTS = 3
+# Files of no more than this are not worth processes, which take a second to start.
+SMALL_BYTES = 4 << 20
 # Daft takes one runner a process.
 _started: list[Runner] = []
 
@@ -78,7 +82,7 @@ def start_runner(runner: Runner, address: str | None = None) -> None:
             ray.init(
                 address=address or os.environ.get("RAY_ADDRESS"),
                 log_to_driver=False,
-                logging_level="error",
+                logging_level=logging.ERROR,
                 configure_logging=True,
                 runtime_env=environment,
             )
@@ -97,7 +101,7 @@ def run_units(
     Args:
         worker: A class with ``worker(spec).work(unit)``, which returns plain values.
         spec: The same for all units.
-        units: Plain values, each with its ``number``.
+        units: Plain values, each with its ``number`` and the ``bytes`` of its files.
         workers: Processes that work at the same time.
         runner: As it was started.
 
@@ -124,31 +128,47 @@ def _run(
     import daft
 
     frame = daft.from_pydict({"unit": [json.dumps(u) for u in units]})
-    if len(units) == 1 and runner == "native":
-        # Not worth a process of its own, which takes a second to start.
-        work = _here(Actor(pickle.dumps((worker, spec))))
+    if runner == "native" and sum(u["bytes"] for u in units) <= SMALL_BYTES:
+        work = _here(pickle.dumps((worker, spec)))
     else:
         processes = max(1, min(workers, len(units)))
         work = _processes(pickle.dumps((worker, spec)), processes)
         if runner == "ray":
             frame = frame.into_partitions(min(4 * processes, len(units)))
-    for row in frame.select(work(frame["unit"]).alias("done")).iter_rows():
-        done = json.loads(row["done"])
-        if "user_error" in done:
-            raise UserError(done["user_error"])
-        if "fault" in done:
-            raise RuntimeError(done["fault"])
-        yield int(done["number"])
+    try:
+        for row in frame.select(work(frame["unit"]).alias("done")).iter_rows():
+            done = json.loads(row["done"])
+            if "user_error" in done:
+                raise UserError(done["user_error"])
+            if "fault" in done:
+                raise RuntimeError(done["fault"])
+            yield int(done["number"])
+    finally:
+        _actor.clear()
 
 
-def _here(actor: Actor) -> Any:
+def _here(pickled: bytes) -> Any:
     import daft
 
     @daft.func.batch(return_dtype=daft.DataType.string(), batch_size=1, use_process=False)
     def work(units: Any) -> list[str]:
-        return actor.work_on(units.to_pylist())
+        return _work_here(pickled, units.to_pylist())
 
     return work
+
+
+def _work_here(pickled: bytes, units: list[str]) -> list[str]:
+    # Daft may use several threads; operations are made for one.
+    with _lock:
+        if pickled not in _actor:
+            _actor.clear()
+            _actor[pickled] = Actor(pickled)
+        found: list[str] = _actor[pickled].work_on(units)
+        return found
+
+
+_lock = threading.Lock()
+_actor: dict[bytes, Any] = {}
 
 
 def _processes(pickled: bytes, number: int) -> Any:

@@ -58,6 +58,11 @@ class SourceUnit:
     kind: str
     files: tuple[SourceFile, ...]
 
+    @property
+    def bytes(self) -> int:
+        """Of its files as they are stored, or a unit's measure where a storage does not say."""
+        return sum(file.size or UNIT_BYTES for file in self.files)
+
 
 def source_units(
     locations: Sequence[str], reading: Reading, unit_bytes: int = UNIT_BYTES
@@ -70,7 +75,8 @@ def source_units(
     units: list[SourceUnit] = []
     for location in locations:
         chosen = _chosen(location, files_at(location), reading)
-        kind, files, size = "", [], 0
+        kind, size = "", 0
+        files: list[SourceFile] = []
         for each, file in chosen:
             if files and (each != kind or size + file.size > unit_bytes):
                 units.append(SourceUnit(kind, tuple(files)))
