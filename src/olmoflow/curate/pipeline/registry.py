@@ -21,8 +21,9 @@ STAGES = {
     "minhash_dedup": "olmoflow.curate.dedup.MinHashDedup",
     "substring_dedup": "olmoflow.curate.dedup.SubstringDedup",
     "decontaminate": "olmoflow.curate.decontaminate.Decontaminate",
-    "vigintiles": "olmoflow.curate.quality.vigintiles.Vigintiles",
-    "upsample": "olmoflow.curate.quality.repetition.QualityUpsampling",
+    "vigintiles": "olmoflow.curate.quality.Vigintiles",
+    "upsample": "olmoflow.curate.quality.Upsample",
+    "gzip_filter": "olmoflow.curate.long_context.GzipFilter",
     "group_filter": "olmoflow.curate.partition.group_filter.GroupFilter",
     "percentile": "olmoflow.curate.partition.scores.Percentile",
     "reservoir": "olmoflow.curate.partition.scores.Reservoir",
@@ -35,6 +36,12 @@ REARRANGEMENTS = {
     "discrete_partition": "olmoflow.curate.partition.parts.DiscretePartition",
     "range_partition": "olmoflow.curate.partition.parts.RangePartition",
     "group": "olmoflow.curate.partition.parts.Group",
+}
+# Map operations beside those of datamap-rs.
+MAPS = {
+    "length_buckets": "olmoflow.curate.long_context.LengthBuckets",
+    "common_words": "olmoflow.curate.long_context.CommonWords",
+    "recurring_phrases": "olmoflow.curate.long_context.RecurringPhrases",
 }
 _OPERATIONS = "olmoflow.curate.operations.registry"
 
@@ -74,11 +81,13 @@ def find(name: str, key: str) -> Entry:
         return Entry("stage", STAGES[name])
     if name in REARRANGEMENTS:
         return Entry("rearrange", REARRANGEMENTS[name])
+    if name in MAPS:
+        return Entry("map", MAPS[name])
     operations = map_operations()
     if name in operations:
         operation = operations[name]
         return Entry("map", f"{operation.__module__}.{operation.__qualname__}")
-    known = [*operations, *STAGES, *REARRANGEMENTS]
+    known = [*operations, *MAPS, *STAGES, *REARRANGEMENTS]
     close = get_close_matches(str(name), known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
     raise UserError(f"{key}.name={name}: no such step; {hint}")
