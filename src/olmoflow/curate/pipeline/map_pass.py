@@ -161,11 +161,10 @@ class _Run:
         self.read.before.add(amount)
         self.read.after.add(amount)
         self.sizes += size_histogram(measure.bytes)
-        grouped = pa.table(
-            {"source": batch.column("source"), "bytes": pa.array(measure.bytes)}
-        ).group_by("source").aggregate([("bytes", "sum")])  # fmt: skip
-        for row in grouped.to_pylist():
-            self.sources[row["source"] or ""] += row["bytes_sum"]
+        sources = batch.column("source").combine_chunks().dictionary_encode()
+        sums = np.bincount(sources.indices.to_numpy(), measure.bytes, len(sources.dictionary))
+        for source, size in zip(sources.dictionary.to_pylist(), sums.tolist(), strict=True):
+            self.sources[source or ""] += int(size)
 
     def _operate(self, batch: pa.Table, measure: Measure) -> pa.Table:
         for (label, operation), account in zip(self.worker.operations, self.accounts, strict=True):

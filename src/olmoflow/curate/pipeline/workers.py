@@ -14,9 +14,9 @@ import logging
 import os
 import pickle
 import sys
-import threading
 import traceback
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -158,16 +158,23 @@ def _here(pickled: bytes) -> Any:
 
 
 def _work_here(pickled: bytes, units: list[str]) -> list[str]:
-    # Daft may use several threads; operations are made for one.
-    with _lock:
-        if pickled not in _actor:
-            _actor.clear()
-            _actor[pickled] = Actor(pickled)
-        found: list[str] = _actor[pickled].work_on(units)
-        return found
+    """Work in a thread of Python's own.
+
+    Daft's threads get and lose Python's state with every call. fastText's binding keeps what it saw
+    of it, and crashes in the next.
+    """
+    return _thread.submit(_work_on, pickled, units).result()
 
 
-_lock = threading.Lock()
+def _work_on(pickled: bytes, units: list[str]) -> list[str]:
+    if pickled not in _actor:
+        _actor.clear()
+        _actor[pickled] = Actor(pickled)
+    found: list[str] = _actor[pickled].work_on(units)
+    return found
+
+
+_thread = ThreadPoolExecutor(1)
 _actor: dict[bytes, Any] = {}
 
 
