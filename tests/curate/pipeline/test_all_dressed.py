@@ -36,7 +36,7 @@ LISTS = {
     "fineweb_url_filters/banned_subwords": "subword",
     "madlad400_cursed": "lorem ipsum",
 }
-# fastText initialises a tenth of the weights with each thread; with fewer the rest is as memory was.
+# fastText initialises a tenth of the weights with each thread, and with fewer not the rest.
 TRAIN = """
 import fasttext
 model = fasttext.train_supervised(

@@ -69,6 +69,8 @@ def start_runner(runner: Runner, address: str | None = None) -> None:
         import daft
     except ImportError as error:
         raise UserError(f"{error}; this needs daft: pip install 'olmoflow[curate]'") from error
+    # What goes wrong is raised, and told in one line; Daft tells it on standard error as well.
+    logging.getLogger("daft_local_execution").setLevel(logging.CRITICAL)
     if runner == "native":
         daft.set_runner_native()
         _started.append(runner)
@@ -117,8 +119,13 @@ def run_units(
         try:
             yield from _run(worker, spec, left, workers, runner)
         except RuntimeError as error:
-            if not _worker_died(error) or attempt == _ATTEMPTS - 1:
+            if not _worker_died(error):
                 raise
+            if attempt == _ATTEMPTS - 1:
+                raise RuntimeError(
+                    f"workers died {_ATTEMPTS} times over this work: killed, or short of memory; "
+                    "the same command resumes"
+                ) from error
             print("olmoflow: a worker died; its work is done again", file=sys.stderr)
 
 
