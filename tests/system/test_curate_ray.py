@@ -66,3 +66,57 @@ def test_two_nodes_make_the_corpus_that_one_process_makes(tmp_path, cluster):
     )
     for file in files:
         assert (native / file).read_bytes() == (tmp_path / "ray" / file).read_bytes()
+
+
+STEP = '''
+"""A step that kills its worker once."""
+import os
+import time
+from pathlib import Path
+from olmoflow.curate.operations.operation import Outcome
+
+class Dies:
+    def __init__(self, file):
+        self.file = file
+
+    def __call__(self, documents):
+        if Path(self.file).exists():
+            Path(self.file).unlink()
+            os.kill(os.getpid(), 9)
+            time.sleep(60)
+        return Outcome(documents)
+'''
+RUN = """
+import sys
+from pathlib import Path
+from olmoflow.curate.pipeline.engine import Pipeline, run_pipeline
+from olmoflow.curate.pipeline.plan import Step
+trap, address, corpus, *sources = sys.argv[1:]
+steps = (Step("dies", "map", "dying_step.Dies", {"file": trap}),)
+pipeline = Pipeline(steps, tuple(sources), heldout_fraction=0)
+result = run_pipeline(pipeline, Path(corpus), runner="ray", workers=2, address=address)
+print(result.documents["train"])
+"""
+
+
+def test_a_killed_worker_of_the_cluster_loses_no_document(tmp_path, cluster):
+    (tmp_path / "dying_step.py").write_text(STEP)
+    sources = []
+    for number in range(4):
+        rows = [{"id": f"{number}-{n}", "text": f"text {n}"} for n in range(50)]
+        path = tmp_path / f"{number}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        sources.append(str(path))
+    trap = tmp_path / "trap"
+    trap.touch()
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(trap), cluster, str(tmp_path / "corpus"), *sources],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == "200"
+    assert not trap.exists()

@@ -30,7 +30,7 @@ class Shuffle:
     """Puts all documents into a random order that their ids and the seed decide.
 
     So it is the same whatever the order and the shards in which they come. Each of up to 512 files
-    on disk takes a range of the order and is sorted in memory: a 512th of the corpus, or 64 MB.
+    on disk takes a range of the order and is sorted in memory: a 512th of the corpus, or 16 MB.
 
     Args:
         seed: Another seed gives another order.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 # Open at once; below the usual limit of 1,024 files of a process.
 MAX_FILES = 512
 # Of text in a file, if the corpus is not larger than so many files of that size.
-FILE_BYTES = 64 << 20
+FILE_BYTES = 16 << 20
 
 
 def common_schema(shards: Sequence[Path]) -> pa.Schema:
