@@ -15,7 +15,7 @@ from olmoflow.commands.curate_pipeline import (
     steps_and_files,
     write_converted,
 )
-from olmoflow.commands.progress import progress_bar as progress_bar
+from olmoflow.commands.progress import progress_bar
 from olmoflow.environment import installed_packages
 from olmoflow.errors import UserError
 

@@ -68,11 +68,20 @@ def steps_and_files(config: Mapping[str, Any]) -> tuple[list[Any], list[Input]]:
     elif settings["name"] == "datamap":
         raise UserError("datamap: missing; pipeline=datamap needs datamap=FILE.yaml")
     inputs = []
+    if config.get("datamap") is not None:
+        inputs.append(resolve(config["datamap"], "datamap", []))
     for number, node in enumerate(nodes if isinstance(nodes, list) else []):
         for key, value in node.items() if isinstance(node, Mapping) else ():
-            if isinstance(value, str) and len(value) < 1000 and Path(value).is_file():
+            if isinstance(value, str) and _is_file(value):
                 inputs.append(resolve(value, f"steps[{number}].{key}", []))
     return nodes, inputs
+
+
+def _is_file(value: str) -> bool:
+    try:
+        return Path(value).is_file()
+    except OSError:  # too long for a path
+        return False
 
 
 def write_converted(config: Mapping[str, Any]) -> dict[str, Any]:

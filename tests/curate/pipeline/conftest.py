@@ -142,7 +142,9 @@ def _corpus_rows(corpus):
 
 
 def _files_of(corpus):
-    """The bytes of each file."""
+    """The bytes of each file but the one that has the seconds that steps took."""
     return {
-        p.relative_to(corpus).as_posix(): p.read_bytes() for p in corpus.rglob("*") if p.is_file()
+        p.relative_to(corpus).as_posix(): p.read_bytes()
+        for p in corpus.rglob("*")
+        if p.is_file() and p.name != "steps.json"
     }

@@ -112,3 +112,12 @@ def test_ids_that_come_twice_are_made_unique(steps, write, tmp_path, corpus_rows
     assert {i: r["text"] for i, r in rows.items()} == {
         "x": "A0", "x#3": "A1", "x#4": "A2", "x#2": "B", "x#5": "C", "y": "D"
     }  # fmt: skip
+
+
+def test_a_run_that_ended_is_not_done_again(steps, sources, tmp_path):
+    """Its caller may have been killed before it could say that the corpus is whole."""
+    pipeline = Pipeline(steps("longer", "first_of_text"), (str(sources),))
+    first = run_pipeline(pipeline, tmp_path / "corpus", workers=1)
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "corpus").rglob("*")}
+    assert vars(run_pipeline(pipeline, tmp_path / "corpus", workers=1)) == vars(first)
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "corpus").rglob("*")} == before

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from olmoflow.curate.pipeline.account import Account
+from olmoflow.curate.pipeline.account import Account, from_plain, to_plain
 from olmoflow.curate.pipeline.decisions import DecisionPass, DecisionWorker, write_decisions
 from olmoflow.curate.pipeline.map_pass import READ, MapPass, MapWorker
 from olmoflow.curate.pipeline.output import OutputPass, OutputWorker
@@ -19,6 +19,7 @@ from olmoflow.curate.pipeline.plan import Pass, Step, identity, passes_of
 from olmoflow.curate.pipeline.unique_ids import UniqueIds, hashes_in
 from olmoflow.curate.pipeline.work_folder import PassResult, WorkFolder, gathered
 from olmoflow.curate.pipeline.workers import (
+    DISK_ERRORS,
     Runner,
     Spec,
     disk_error,
@@ -29,6 +30,8 @@ from olmoflow.curate.sources.reading import Reading, SourceUnit, source_units
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
 
+# What each step counted, in the corpus's folder; with it the work is finished.
+STEPS = "steps.json"
 Progress = Callable[[str, int, int], None]
 # Judge the rate of errors only once there are a few documents.
 _FEW = 100
@@ -124,7 +127,7 @@ def run_pipeline(
     try:
         return _Run(pipeline, corpus, runner, workers, progress).all(address)
     except OSError as error:
-        if isinstance(error, FileNotFoundError):
+        if error.errno not in DISK_ERRORS:
             raise
         raise UserError(disk_error(error, corpus)) from error
 
@@ -139,7 +142,7 @@ class _Run:
         progress: Progress | None,
     ) -> None:
         self.pipeline, self.corpus, self.runner = pipeline, corpus, runner
-        self.workers = workers or len(os.sched_getaffinity(0))
+        self.workers = workers
         self.progress = progress or (lambda what, done, total: None)
         self.started = time.monotonic()
         self.accounts: list[Account] = []
@@ -156,8 +159,11 @@ class _Run:
             if step.kind == "map":
                 step.build()  # a missing file of words is told before anything is read
         plan = identity([asdict(pipeline), [asdict(u) for u in units]])
+        if (done := _finished(self.corpus, plan)) is not None:
+            return done
         self.work = WorkFolder(self.corpus / "work", plan)
-        start_runner(self.runner, address)
+        cores = start_runner(self.runner, address)
+        self.workers = self.workers or cores
         result: PassResult | None = None
         for each in passes_of(pipeline.steps):
             result = self._pass(each, units, result)
@@ -165,12 +171,15 @@ class _Run:
                 result = self._unique(result)
         assert result is not None
         written = self._write(result)
-        self.work.remove()
-        return CurationResult(
+        found = CurationResult(
             self.accounts, written["documents"], written["bytes"], self.errors,
             self.duplicate_ids, {**self.read, "scores": self.scores}, written, self.figures,
             time.monotonic() - self.started,
         )  # fmt: skip
+        plain = {**vars(found), "accounts": [to_plain(a) for a in found.accounts]}
+        write_json(self.corpus / STEPS, {"plan": plan, "result": plain})
+        self.work.remove()
+        return found
 
     def _pass(
         self, each: Pass, units: Sequence[SourceUnit], before: PassResult | None
@@ -254,7 +263,7 @@ class _Run:
         about = json.loads(decided.read_text())
         result.figures = about["figures"]
         result.accounts[0].seconds += about["seconds"]
-        shutil.rmtree(decisions)
+        shutil.rmtree(decisions, ignore_errors=True)
         return result
 
     def _rearrange(self, step: Step, folder: Path, before: PassResult) -> PassResult:
@@ -293,7 +302,10 @@ class _Run:
         payloads = _shard_units(result)
         spec = OutputPass(folder, self.corpus, self.pipeline.heldout_fraction, self.pipeline.seed)
         self._units(OutputWorker, spec, payloads, "write")
-        written = gathered(folder, payloads).extra
+        for name in ("train", "heldout", "errors"):
+            for partial in (self.corpus / name).rglob(".*"):
+                partial.unlink()  # of a process that was killed
+        written = gathered(spec.folder, payloads).extra
         if not written["documents"].get("train"):
             raise UserError(
                 f"all {written['documents'].get('heldout', 0)} documents are held out; expected "
@@ -305,7 +317,7 @@ class _Run:
         done, documents, errors = 0, 0, 0
         self.progress(what, 0, len(units))
         try:
-            for number in run_units(worker, spec, units, self.workers, self.runner):
+            for number in run_units(worker, spec, units, self.workers or 1, self.runner):
                 done += 1
                 self.progress(what, done, len(units))
                 if isinstance(spec, MapPass):
@@ -341,6 +353,16 @@ class _Run:
                 with file.open("rb") as part:
                     shutil.copyfileobj(part, whole)
         partial.replace(target)
+
+
+def _finished(corpus: Path, plan: str) -> CurationResult | None:
+    """What an earlier run of this pipeline left, if it came to its end."""
+    file = corpus / STEPS
+    held = json.loads(file.read_text()) if file.is_file() else {"plan": None}
+    if held["plan"] != plan or (corpus / "work").exists():
+        return None
+    accounts = [from_plain(a) for a in held["result"]["accounts"]]
+    return CurationResult(**{**held["result"], "accounts": accounts})
 
 
 def _documents(result: PassResult) -> int:

@@ -26,6 +26,8 @@ from olmoflow.errors import UserError
 Runner = Literal["native", "ray"]
 # A worker that was killed takes its unit with it; the rest is tried again so many times.
 _ATTEMPTS = 3
+# A disk that is full or must not be written: the user can mend that.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 # Files of no more than this are not worth processes, which take a second to start.
 SMALL_BYTES = 4 << 20
 # Daft takes one runner a process.
@@ -46,12 +48,15 @@ def account_file(folder: Path, number: int) -> Path:
     return folder / f"{number:05d}.json"
 
 
-def start_runner(runner: Runner, address: str | None = None) -> None:
+def start_runner(runner: Runner, address: str | None = None) -> int:
     """Choose how Daft works, once a process.
 
     Args:
         runner: ``native``: processes of this machine; ``ray``: a cluster.
         address: Of the Ray cluster; None: ``RAY_ADDRESS``, else one of this machine alone.
+
+    Returns:
+        How many cores there are to work with.
 
     Raises:
         UserError: The package is missing, the cluster does not answer, or Daft works otherwise
@@ -60,7 +65,7 @@ def start_runner(runner: Runner, address: str | None = None) -> None:
     if _started:
         if _started != [runner]:
             raise UserError(f"runner={runner}: this process works with {_started[0]} already")
-        return
+        return _cores(runner)
     # Daft reports to its makers unless it is told not to.
     os.environ.setdefault("DAFT_ANALYTICS_ENABLED", "0")
     os.environ.setdefault("DO_NOT_TRACK", "true")
@@ -74,7 +79,7 @@ def start_runner(runner: Runner, address: str | None = None) -> None:
     if runner == "native":
         daft.set_runner_native()
         _started.append(runner)
-        return
+        return _cores(runner)
     try:
         import ray
 
@@ -93,6 +98,15 @@ def start_runner(runner: Runner, address: str | None = None) -> None:
     except (ImportError, ConnectionError) as error:
         line = str(error).splitlines()[0]
         raise UserError(f"runner=ray: {line}; expected a Ray cluster that answers") from error
+    return _cores(runner)
+
+
+def _cores(runner: Runner) -> int:
+    if runner == "native":
+        return len(os.sched_getaffinity(0))
+    import ray
+
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
 def run_units(
@@ -223,7 +237,7 @@ class Actor:
         except UserError as error:
             return {"user_error": str(error)}
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            if error.errno not in DISK_ERRORS:
                 return {"fault": f"{type(error).__name__}: {error}\n{traceback.format_exc()}"}
             return {"user_error": disk_error(error, self._spec.folder)}
         except Exception as error:
