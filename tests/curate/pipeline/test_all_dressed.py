@@ -8,9 +8,11 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 import zstandard
 
-from olmoflow.commands.main import main
+from olmoflow.commands.main import config_root, main
+from olmoflow.curate.datamap import convert
 
 ENGLISH = """The old harbour lies at the end of a narrow road that leads down from the hills.
 Fishermen have mended their nets there for as long as anybody in the village can remember.
@@ -80,6 +82,26 @@ def home(tmp_path, monkeypatch):
     (tmp_path / "train.txt").write_text("\n".join(lines * 20))
     subprocess.run([sys.executable, "-c", TRAIN], cwd=tmp_path, check=True)
     return tmp_path
+
+
+def test_written_for_datamap_it_is_the_same_recipe(home):
+    text = (config_root() / "conf" / "pipeline" / "all_dressed.yaml").read_text()
+    text = text.replace("${pipeline.banlists}", "lists")
+    steps = yaml.safe_load(text.replace("${pipeline.language_model}", "language.bin"))["steps"]
+    nodes = [{"name": s} if isinstance(s, str) else s for s in steps]
+    theirs = [
+        {
+            "name": node["name"],
+            "step": node.get("label"),
+            "kwargs": {k: v for k, v in node.items() if k not in ("name", "label")},
+        }
+        for node in nodes
+    ]
+    # datamap-rs takes groups of rules.
+    theirs[[n["name"] for n in nodes].index("madlad400_rule_filter")]["kwargs"][
+        "rules_to_remove"
+    ] = [[2, 5]]
+    assert convert({"name": "web", "text_field": "text", "pipeline": theirs}, "f") == nodes
 
 
 def test_each_fault_is_removed_by_its_step(home, capsys):

@@ -358,8 +358,10 @@ class _Run:
 def _finished(corpus: Path, plan: str) -> CurationResult | None:
     """What an earlier run of this pipeline left, if it came to its end."""
     file = corpus / STEPS
-    held = json.loads(file.read_text()) if file.is_file() else {"plan": None}
-    if held["plan"] != plan or (corpus / "work").exists():
+    if not file.is_file() or (corpus / "work").exists():
+        return None
+    held: dict[str, Any] = json.loads(file.read_text())
+    if held["plan"] != plan:
         return None
     accounts = [from_plain(a) for a in held["result"]["accounts"]]
     return CurationResult(**{**held["result"], "accounts": accounts})

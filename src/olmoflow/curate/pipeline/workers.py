@@ -84,14 +84,13 @@ def start_runner(runner: Runner, address: str | None = None) -> int:
         import ray
 
         if not ray.is_initialized():
-            # Workers import what this process imports.
-            environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}}
+            given = {k: v for k, v in os.environ.items() if k == "PYTHONPATH"}
             ray.init(
                 address=address or os.environ.get("RAY_ADDRESS"),
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 configure_logging=True,
-                runtime_env=environment,
+                runtime_env={"env_vars": given},  # workers find what this process finds
             )
         daft.set_runner_ray()
         _started.append(runner)
@@ -106,7 +105,8 @@ def _cores(runner: Runner) -> int:
         return len(os.sched_getaffinity(0))
     import ray
 
-    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return max(1, int(resources.get("CPU", 1)))
 
 
 def run_units(
@@ -181,8 +181,8 @@ def _here(pickled: bytes) -> Any:
 def _work_here(pickled: bytes, units: list[str]) -> list[str]:
     """Work in a thread of Python's own.
 
-    Daft's threads get and lose Python's state with every call. fastText's binding keeps what it saw
-    of it, and crashes in the next.
+    Daft's threads get and lose Python's state with every call. With all libraries of the web recipe
+    at work, fastText among them, that ended in a crash in one of the next calls.
     """
     return _thread.submit(_work_on, pickled, units).result()
 
