@@ -17,6 +17,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -30,6 +31,8 @@ _ATTEMPTS = 3
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 # Files of no more than this are not worth processes, which take a second to start.
 SMALL_BYTES = 4 << 20
+# In a pass's folder: no unit is to be begun.
+_STOP = "stop"
 # Daft takes one runner a process.
 _started: list[Runner] = []
 
@@ -126,6 +129,7 @@ def run_units(
         UserError: A worker met a mistake of the user's, or the disk is full.
     """
     spec.folder.mkdir(parents=True, exist_ok=True)
+    (spec.folder / _STOP).unlink(missing_ok=True)
     for attempt in range(_ATTEMPTS):
         left = [u for u in units if not account_file(spec.folder, u["number"]).is_file()]
         if not left:
@@ -156,8 +160,9 @@ def _run(
         work = _processes(pickle.dumps((worker, spec)), processes)
         if runner == "ray":
             frame = frame.into_partitions(min(4 * processes, len(units)))
+    rows = frame.select(work(frame["unit"]).alias("done")).iter_rows()
     try:
-        for row in frame.select(work(frame["unit"]).alias("done")).iter_rows():
+        for row in rows:
             done = json.loads(row["done"])
             if "user_error" in done:
                 raise UserError(done["user_error"])
@@ -165,7 +170,21 @@ def _run(
                 raise RuntimeError(done["fault"])
             yield int(done["number"])
     finally:
+        _end(rows, spec.folder / _STOP)
         _actor.clear()
+
+
+def _end(rows: Iterator[Any], stop: Path) -> None:
+    """Let the units at work end and the others be passed over.
+
+    A query that is dropped leaves threads behind, over which Python stumbles when it exits.
+    """
+    with suppress(OSError):
+        stop.touch()
+    with suppress(Exception):
+        for _ in rows:
+            pass
+    stop.unlink(missing_ok=True)
 
 
 def _here(pickled: bytes) -> Any:
@@ -232,6 +251,8 @@ class Actor:
             if self._worker is None:
                 worker, self._spec = pickle.loads(self._pickled)
                 self._worker = worker(self._spec)
+            if (self._spec.folder / _STOP).exists():
+                return {}
             found = self._worker.work(unit)
             write_json(account_file(self._spec.folder, unit["number"]), found)
         except UserError as error:
