@@ -58,6 +58,11 @@ def steps_and_files(config: Mapping[str, Any]) -> tuple[list[Any], list[Input]]:
         UserError: A file is missing, or what it says is no pipeline.
     """
     settings = config["pipeline"]
+    for key in settings.get("needs", []):
+        if settings[key] is None:
+            raise UserError(
+                f"pipeline.{key}: missing; pipeline={settings['name']} needs pipeline.{key}=…"
+            )
     nodes = settings["steps"]
     if config.get("datamap") is not None:
         if settings["name"] != "datamap":

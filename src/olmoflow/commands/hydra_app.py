@@ -289,9 +289,7 @@ def _explain_value(error: OmegaConfBaseException) -> str:
     key = getattr(error, "full_key", None)
     first = str(error).splitlines()[0]
     if "Missing mandatory value" in first:
-        # Of a value that another is made from, the text names the missing one.
-        named = first.rpartition(":")[2].strip()
-        key = named if key is None or "interpolation" in first else key
+        key = key or first.rpartition(":")[2].strip()
         return f"{key}: missing; give {key}=…"
     return f"{key}: {first}" if key and key not in first else first
 
