@@ -96,8 +96,11 @@ def test_unfinished_work_of_another_pipeline_is_not_taken_up(steps, sources, tmp
     trap.touch()
     with pytest.raises(UserError):
         run_pipeline(make(steps, sources, trap, "full"), tmp_path / "corpus", workers=1)
+    (tmp_path / "corpus" / "errors").mkdir()
+    (tmp_path / "corpus" / "errors" / "00-map-old.jsonl").write_text("{}\n")
     other = Pipeline(steps("upper"), (str(sources / "a"),))
     result = run_pipeline(other, tmp_path / "corpus", workers=1)
+    assert not (tmp_path / "corpus" / "errors").exists()
     assert sum(result.documents.values()) == 50
 
 

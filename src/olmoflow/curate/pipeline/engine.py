@@ -32,6 +32,7 @@ from olmoflow.errors import UserError
 
 # What each step counted, in the corpus's folder; with it the work is finished.
 STEPS = "steps.json"
+_OURS = ("train", "heldout", "errors")
 Progress = Callable[[str, int, int], None]
 # Judge the rate of errors only once there are a few documents.
 _FEW = 100
@@ -162,6 +163,10 @@ class _Run:
         if (done := _finished(self.corpus, plan)) is not None:
             return done
         self.work = WorkFolder(self.corpus / "work", plan)
+        if not self.work.resumed:
+            # An earlier pipeline may have ended halfway in the same folder.
+            for name in _OURS:
+                shutil.rmtree(self.corpus / name, ignore_errors=True)
         cores = start_runner(self.runner, address)
         self.workers = self.workers or cores
         result: PassResult | None = None
@@ -302,7 +307,7 @@ class _Run:
         payloads = _shard_units(result)
         spec = OutputPass(folder, self.corpus, self.pipeline.heldout_fraction, self.pipeline.seed)
         self._units(OutputWorker, spec, payloads, "write")
-        for name in ("train", "heldout", "errors"):
+        for name in _OURS:
             for partial in (self.corpus / name).rglob(".*"):
                 partial.unlink()  # of a process that was killed
         written = gathered(spec.folder, payloads).extra

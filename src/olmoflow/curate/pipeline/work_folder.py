@@ -51,12 +51,16 @@ class WorkFolder:
     Args:
         path: Of the folder.
         plan: The identity of the pipeline and its sources.
+
+    Attributes:
+        resumed: Whether there is work of the same plan in it.
     """
 
     def __init__(self, path: Path, plan: str) -> None:
         self.path = path
         file = path / _PLAN
-        if path.exists() and not (file.is_file() and json.loads(file.read_text()) == plan):
+        self.resumed = file.is_file() and json.loads(file.read_text()) == plan
+        if path.exists() and not self.resumed:
             shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
         write_json(file, plan)
