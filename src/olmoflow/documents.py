@@ -12,9 +12,10 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import zstandard
 
@@ -35,6 +36,9 @@ class Document:
     source: str
     path: str = ""
     license: str = ""
+    url: str = ""
+    created: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Intake:
 
     Args:
         max_error_rate: Share of malformed documents above which reading stops.
+        max_document_bytes: A line or file longer than this is set apart unread; None: no limit.
 
     Attributes:
         documents: How many were well formed.
@@ -60,6 +65,7 @@ class Intake:
     """
 
     max_error_rate: float = 0.001
+    max_document_bytes: int | None = None
     documents: int = 0
     file_bytes: int = 0
     malformed: list[Malformed] = field(default_factory=list)
@@ -124,20 +130,40 @@ def read_documents(path: Path, intake: Intake) -> Iterator[Document]:
     """
     for file in document_files(path):
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name
-        rows = _READERS.get(file.suffix, _json_rows)
-        for number, row in rows(file, intake):
-            text = row.get("text")
-            reason = _fault(text)
-            if reason:
-                intake.reject(file, number, reason)
-            else:
-                intake.documents += 1
-                yield _document(row, str(text), name, number)
+        yield from documents_of_file(file, name, intake)
     intake.close(path)
 
 
-def _fault(text: object) -> str | None:
-    """What is wrong with a text, if anything is."""
+def documents_of_file(
+    file: Path, name: str, intake: Intake, *, everything: bool = False
+) -> Iterator[Document]:
+    """The documents of one file.
+
+    Args:
+        file: Its path.
+        name: What it is called in ids and sources.
+        intake: Counts the documents and keeps what is malformed.
+        everything: Keep all that the file says of a document, in its ``metadata``; else that stays
+            empty, and Parquet's other columns are not read.
+    """
+    read = _READERS.get(file.suffix)
+    if read is _parquet_rows:
+        rows = _parquet_rows(file, intake, everything)
+    else:
+        rows = (read or _json_rows)(file, intake)
+    limit = intake.max_document_bytes
+    for number, row in rows:
+        text = row.get("text")
+        reason = fault(text, limit)
+        if reason:
+            intake.reject(file, number, reason)
+        else:
+            intake.documents += 1
+            yield _document(row, str(text), name, number, everything)
+
+
+def fault(text: object, limit: int | None = None) -> str | None:
+    """What is wrong with a text, if anything; ``limit`` is the longest that will do, in bytes."""
     if text is None:
         return "no text, expected a string"
     if not isinstance(text, str):
@@ -147,13 +173,19 @@ def _fault(text: object) -> str | None:
     if "\0" in text:
         return "the text has a NUL character"
     try:
-        text.encode()
+        size = len(text.encode())
     except UnicodeEncodeError:
         return "the text is not valid UTF-8"
+    if limit is not None and size > limit:
+        return f"the text has {size:,} bytes, {_too_long(limit)}"
     return None
 
 
-def _document(row: dict[str, Any], text: str, name: str, number: int) -> Document:
+def _too_long(limit: int) -> str:
+    return f"more than max_document_bytes={limit:,} allows"
+
+
+def _document(row: dict[str, Any], text: str, name: str, number: int, everything: bool) -> Document:
     folder, _, file = name.rpartition("/")
     given = row.get("id")
     return Document(
@@ -162,7 +194,24 @@ def _document(row: dict[str, Any], text: str, name: str, number: int) -> Documen
         source=_valid(row.get("source") or folder or file.partition(".")[0]),
         path=_valid(row.get("path") or row.get("url") or ""),
         license=_valid(row.get("license") or ""),
+        url=_valid(row.get("url") or ""),
+        created=_valid(row.get("created") or ""),
+        metadata=_metadata(row) if everything else {},
     )
+
+
+_FIELDS = frozenset({"id", "text", "source", "path", "url", "created", "license", "metadata"})
+
+
+def _metadata(row: dict[str, Any]) -> dict[str, Any]:
+    """The row's ``metadata``, joined by every other field that is none of a document's own."""
+    given = row.get("metadata")
+    if isinstance(given, str) and given.startswith("{"):  # as Parquet files have it
+        with suppress(ValueError):
+            given = json.loads(given)
+    if not isinstance(given, dict):
+        given = {} if given is None else {"metadata": given}
+    return given | {k: v for k, v in row.items() if k not in _FIELDS and v is not None}
 
 
 def _valid(value: object) -> str:
@@ -192,56 +241,92 @@ def _json_rows(file: Path, intake: Intake) -> Iterator[tuple[int, dict[str, Any]
 
 
 def _lines(file: Path, intake: Intake) -> Iterator[tuple[int, bytes]]:
-    number, carried = 0, []
+    limit = intake.max_document_bytes
+    number, carried, size = 0, [], 0
     try:
         for data in _blocks(file, intake):
             first, newline, rest = data.partition(b"\n")
-            carried.append(first)
+            size += len(first)
+            if limit is None or size <= limit:
+                carried.append(first)
+            else:
+                carried.clear()
             if not newline:
                 continue
             number += 1
-            yield number, b"".join(carried)
+            if limit is not None and size > limit:
+                intake.reject(file, number, f"a line of {size:,} bytes, {_too_long(limit)}")
+            else:
+                yield number, b"".join(carried)
             *lines, last = rest.split(b"\n")
             for line in lines:
                 number += 1
                 yield number, line
-            carried = [last]
-    except (zstandard.ZstdError, zlib.error, EOFError) as error:
+            carried, size = [last], len(last)
+    except _DAMAGE as error:
         intake.reject(file, number + 1, f"the file is cut or damaged from here on ({error})")
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}; expected a file to read") from error
     else:
-        yield number + 1, b"".join(carried)
+        if limit is not None and size > limit:
+            intake.reject(file, number + 1, f"a line of {size:,} bytes, {_too_long(limit)}")
+        else:
+            yield number + 1, b"".join(carried)
 
 
 def _blocks(file: Path, intake: Intake) -> Iterator[bytes]:
     """The content of a file, decompressed."""
+    new = _DECOMPRESSORS.get(file.suffix)
     with file.open("rb") as stream:
-        new = _DECOMPRESSORS.get(file.suffix)
-        decompressor = None
-        while data := stream.read(_READ_BYTES):
-            intake.file_bytes += len(data)
-            if new is None:
+        if new is None:
+            while data := stream.read(_READ_BYTES):
+                intake.file_bytes += len(data)
                 yield data
-                continue
-            # A file may hold several frames, one after the other.
-            while data:
-                if decompressor is None or decompressor.eof:
-                    decompressor = new()
-                yield decompressor.decompress(data)
-                data = decompressor.unused_data if decompressor.eof else b""
-        if decompressor is not None and not decompressor.eof:
-            raise EOFError("the compressed stream does not end")
+            return
+        held: list[bytes] = []
+        size = 0
+        try:
+            for data in _decompressed(stream, new, intake):
+                held.append(data)
+                size += len(data)
+                if size >= _BLOCK_BYTES:
+                    yield b"".join(held)
+                    held, size = [], 0
+        except _DAMAGE:
+            yield b"".join(held)  # what came before the damage
+            raise
+        yield b"".join(held)
+
+
+def _decompressed(stream: IO[bytes], new: Callable[[], Any], intake: Intake) -> Iterator[bytes]:
+    decompressor = None
+    while data := stream.read(_COMPRESSED_BYTES):
+        intake.file_bytes += len(data)
+        # A file may hold several frames, one after the other.
+        while data:
+            if decompressor is None or decompressor.eof:
+                decompressor = new()
+            yield decompressor.decompress(data)
+            data = decompressor.unused_data if decompressor.eof else b""
+    if decompressor is not None and not decompressor.eof:
+        raise EOFError("the compressed stream does not end")
 
 
 _READ_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 18
+# A decompressor gives out all that it can at once, and four bytes of zstd can be 128 KiB of text.
+# Taking in little at a time costs next to nothing, and bounds that.
+_COMPRESSED_BYTES = 1 << 10
+_DAMAGE = (zstandard.ZstdError, zlib.error, EOFError)
 _DECOMPRESSORS: dict[str, Callable[[], Any]] = {
     ".zst": lambda: zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj(),
     ".gz": lambda: zlib.decompressobj(wbits=31),
 }
 
 
-def _parquet_rows(file: Path, intake: Intake) -> Iterator[tuple[int, dict[str, Any]]]:
+def _parquet_rows(
+    file: Path, intake: Intake, everything: bool = False
+) -> Iterator[tuple[int, dict[str, Any]]]:
     import pyarrow
     import pyarrow.parquet as parquet
 
@@ -249,11 +334,12 @@ def _parquet_rows(file: Path, intake: Intake) -> Iterator[tuple[int, dict[str, A
     wanted = ("text", "id", "source", "path", "url", "license")
     try:
         table = parquet.ParquetFile(file)
-        columns = [name for name in wanted if name in table.schema_arrow.names]
+        names = table.schema_arrow.names
+        columns = names if everything else [name for name in wanted if name in names]
         if "text" not in columns:
-            found = ", ".join(table.schema_arrow.names)
+            found = ", ".join(names)
             raise UserError(f"{file}: no column text; expected one, found {found}")
-        for batch in table.iter_batches(batch_size=1024, columns=columns):
+        for batch in table.iter_batches(batch_size=256, columns=columns):
             for row in _undecoded(batch).to_pylist():
                 number += 1
                 yield number, {name: _decoded(value) for name, value in row.items()}
@@ -281,6 +367,10 @@ def _decoded(value: object) -> object:
 
 
 def _text_rows(file: Path, intake: Intake) -> Iterator[tuple[int, dict[str, Any]]]:
+    limit = intake.max_document_bytes
+    if limit is not None and (size := file.stat().st_size) > limit:
+        intake.reject(file, 1, f"the file has {size:,} bytes, {_too_long(limit)}")
+        return
     data = b"".join(_blocks(file, intake))
     try:
         text = data.decode("utf-8-sig")

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from olmoflow.artifact import Input, claim, resolve
+from olmoflow.commands.curate_pipeline import (
+    make_pipeline,
+    run_steps,
+    sources_of,
+    steps_and_files,
+    write_converted,
+)
+from olmoflow.commands.progress import progress_bar
 from olmoflow.environment import installed_packages
 from olmoflow.errors import UserError
 
@@ -16,19 +23,28 @@ from olmoflow.errors import UserError
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Curate; see ``conf/curate.yaml`` for the settings."""
     name = config["pipeline"]["name"]
-    if name not in PIPELINES:
-        raise UserError(f"pipeline.name={name}: expected one of {', '.join(PIPELINES)}")
-    origin, work_on = PIPELINES[name]
-    source = origin(config)
+    if config["convert"] is not None:
+        return write_converted(config)
+    if "steps" in config["pipeline"]:
+        inputs, work_on = _steps(config)
+    elif name in PIPELINES:
+        origin, gather = PIPELINES[name]
+        source = origin(config)
+        inputs, work_on = [source], lambda folder: gather(config, source, folder)
+    else:
+        raise UserError(
+            f"pipeline.name={name}: expected {', '.join(PIPELINES)}, or a pipeline with steps"
+        )
     with claim(
         "corpus",
         command="curate",
-        config={**config, "source": None},
-        inputs=[source],
+        # Who works, and where the sources lie, changes nothing about the corpus.
+        config={k: v for k, v in config.items() if k not in _NOT_IN_KEY} | {"source": None},
+        inputs=inputs,
         name=config["name"],
     ) as work:
         if work.finished is None:
-            work.finish(work_on(config, source, work.path))
+            work.finish(work_on(work.path))
     assert work.finished is not None
     return {
         "corpus": work.finished.name,
@@ -37,8 +53,23 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     }
 
 
+_NOT_IN_KEY = ("runner", "convert", "datamap")
+Work = Callable[[Path], dict[str, Any]]
+
+
+def _steps(config: Mapping[str, Any]) -> tuple[list[Input], Work]:
+    """A pipeline of steps: everything is checked before anything is read or claimed."""
+    inputs, locations = sources_of(config)
+    nodes, files = steps_and_files(config)
+    pipeline = make_pipeline(config, nodes, locations)
+    return [*inputs, *files], lambda folder: run_steps(config, pipeline, folder)
+
+
 def report(result: Mapping[str, Any]) -> None:
     """Say what was gathered."""
+    if "steps" in result and "path" in result and "corpus" not in result:
+        print(f"{result['path']}: {result['steps']} steps")
+        return
     splits = ", ".join(
         f"{split} {count:,} documents {result['bytes'][split] / 1e6:,.1f} MB"
         for split, count in sorted(result["documents"].items(), reverse=True)
@@ -106,16 +137,3 @@ PIPELINES: dict[
     "installed_text": (_python_environment, _installed_text),
     "documents": (_own_documents, _documents),
 }
-
-
-@contextmanager
-def progress_bar(what: str, shown: bool) -> Any:
-    """A bar on standard error; yields a callback (done, total)."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn(what), BarColumn(bar_width=24), TextColumn("{task.percentage:.0f} %"))
-    bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=not shown)
-    with bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

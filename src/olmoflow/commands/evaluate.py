@@ -8,7 +8,7 @@ from typing import Any
 
 from olmoflow.artifact import Input, claim, find, resolve
 from olmoflow.commands.checkpoints import find_checkpoint, load_model
-from olmoflow.commands.curate import progress_bar
+from olmoflow.commands.progress import progress_bar
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from olmoflow.artifact import Input, claim, resolve
 from olmoflow.commands.checkpoints import TOKENIZER
-from olmoflow.commands.curate import progress_bar
+from olmoflow.commands.progress import progress_bar
 from olmoflow.errors import UserError
 
 KINDS = ("train", "load", "cl100k")

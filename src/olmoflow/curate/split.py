@@ -10,6 +10,9 @@ from olmoflow.curate.documents import CorpusWriter
 from olmoflow.documents import Intake, read_documents
 from olmoflow.errors import UserError
 
+# Fields of a written document that are there even if they are empty.
+_ALWAYS = frozenset({"id", "text", "source", "path", "license"})
+
 
 @dataclass(frozen=True)
 class SplitStatistics:
@@ -55,8 +58,9 @@ def split_documents(
     try:
         with CorpusWriter(output) as writer:
             for document in read_documents(source, intake):
-                heldout = _uniform(seed, document.text) < heldout_fraction
-                writer.write("heldout" if heldout else "train", asdict(document))
+                heldout = uniform(seed, document.text) < heldout_fraction
+                row = {k: v for k, v in asdict(document).items() if v or k in _ALWAYS}
+                writer.write("heldout" if heldout else "train", row)
     finally:
         intake.write(output)
     if not writer.documents.get("train"):
@@ -67,7 +71,7 @@ def split_documents(
     return SplitStatistics(writer.documents, writer.bytes, len(intake.malformed))
 
 
-def _uniform(seed: int, text: str) -> float:
+def uniform(seed: int, text: str) -> float:
     """A number in [0, 1) that the text decides."""
     digest = hashlib.sha256(f"{seed}\0{text}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

@@ -1,0 +1,46 @@
+"""A corpus four times larger than the memory that the run takes."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import zstandard
+
+pytestmark = pytest.mark.system
+
+MAIN = """
+import json, resource, sys
+from pathlib import Path
+from olmoflow.curate.pipeline.engine import Pipeline, run_pipeline
+from olmoflow.curate.pipeline.plan import steps_of
+steps = steps_of([
+    {"name": "group_filter", "group_keys": ["metadata.group"]}, "shuffle", {"name": "reshard"},
+])
+result = run_pipeline(Pipeline(tuple(steps), (sys.argv[1],)), Path(sys.argv[2]), workers=1)
+peaks = [resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+print(json.dumps({"documents": sum(result.documents.values()), "peaks": peaks,
+                  "bytes": result.accounts[0].before.bytes}))
+"""
+FILES, DOCUMENTS, WORDS = 20, 2000, 12_500
+
+
+def test_memory_stays_below_a_quarter_of_the_corpus(tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(FILES):
+        with zstandard.open(tmp_path / "in" / f"{number}.jsonl.zst", "wb") as file:
+            for n in range(DOCUMENTS):
+                place = number * DOCUMENTS + n
+                text = f"{place} word " * (WORDS // 2)
+                row = {"id": str(place), "text": text, "metadata": {"group": place // 2}}
+                file.write(json.dumps(row).encode() + b"\n")
+    command = [sys.executable, "-c", MAIN, str(tmp_path / "in"), str(tmp_path / "corpus")]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ})
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    print(found)
+    assert found["documents"] == FILES * DOCUMENTS // 2
+    assert found["bytes"] > 2.5e9
+    # Of the command's own process and of its worker, each with Python and its libraries.
+    assert sum(found["peaks"]) * 1024 * 4 < found["bytes"]
