@@ -58,7 +58,7 @@ class GzipAnnotator:
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
         texts = strings_in(text_of(documents, self.text_field))
-        data = memoryview(np.ascontiguousarray(texts.data))
+        data = memoryview(texts.data.data)
         ratios = np.ones(texts.number)
         for row in range(texts.number):
             start, end = int(texts.offsets[row]), int(texts.offsets[row + 1])

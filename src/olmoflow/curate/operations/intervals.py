@@ -29,7 +29,7 @@ def _pairs(value: Any) -> list[Sequence[int]]:
     Raises:
         ValueError: They have none of the known forms.
     """
-    pairs = []
+    pairs: list[Sequence[int]] = []
     for pair in value or []:
         if isinstance(pair, dict) and {"start", "end"} <= pair.keys():
             pair = [pair["start"], pair["end"]]

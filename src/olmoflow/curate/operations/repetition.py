@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from olmoflow.curate.operations.arguments import refuse
-from olmoflow.curate.operations.columns import strings_in, text_of
+from olmoflow.curate.operations.columns import Mask, strings_in, text_of
 from olmoflow.curate.operations.operation import Outcome
 from olmoflow.curate.operations.token_ids import encode, require_tokenizer
 from olmoflow.curate.text.repetition import GOPHER_LIMITS, gopher_shares, has_period
@@ -28,7 +29,8 @@ class MassiveWebRepetitionFilter:
         """See `Operation`."""
         texts = strings_in(text_of(documents, self.text_field))
         shares = gopher_shares(texts, GOPHER_LIMITS)
-        return Outcome(documents, (shares <= GOPHER_LIMITS).all(1))
+        keep: Mask = np.all(shares <= GOPHER_LIMITS, axis=1)
+        return Outcome(documents, keep)
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ _JOINING = (HEBREW_LETTER, LETTER, NUMERIC, EXTEND_NUM_LET)
 @cache
 def properties() -> Properties:
     """[0x110000] the class and flags of every code point."""
-    import regex
+    import regex  # type: ignore[import-untyped]
 
     table = np.zeros(0x110000, np.uint16)
     every = "".join(map(chr, range(len(table))))
@@ -99,7 +99,7 @@ def decode(text: Bytes, i: int, end: int) -> tuple[int, int]:
     """
     first = text[i]
     if first < 0x80:
-        return first, 1
+        return int(first), 1
     if 0xC0 <= first < 0xE0 and i + 1 < end:
         return (first & 0x1F) << 6 | (text[i + 1] & 0x3F), 2
     if 0xE0 <= first < 0xF0 and i + 2 < end:

@@ -80,15 +80,27 @@ def nearest_boundary(
     """
     low, high = max(place - width, 0), min(place + width, len(text))
     kinds = [
-        (paragraphs, lambda p: text[p - 2 : p] == b"\n\n" and text[p : p + 1] != b"\n"),
-        (newlines, lambda p: text[p - 1 : p] == b"\n"),
-        (sentences, lambda p: text[p - 1 : p] in b" \n" and text[p - 2 : p - 1] in b".!?"),
+        (paragraphs, _starts_paragraph),
+        (newlines, _starts_line),
+        (sentences, _starts_sentence),
     ]
-    for wanted, is_boundary in kinds:
+    for wanted, starts in kinds:
         if not wanted:
             continue
         for distance in range(max(high - place, place - low) + 1):
             for p in (place - distance, place + distance):
-                if low <= p <= high and (p in (0, len(text)) or (p >= 2 and is_boundary(p))):
+                if low <= p <= high and (p in (0, len(text)) or starts(text, p)):
                     return p
     return place
+
+
+def _starts_paragraph(text: bytes, p: int) -> bool:
+    return p >= 2 and text[p - 2 : p] == b"\n\n" and text[p : p + 1] != b"\n"
+
+
+def _starts_line(text: bytes, p: int) -> bool:
+    return text[p - 1 : p] == b"\n"
+
+
+def _starts_sentence(text: bytes, p: int) -> bool:
+    return p >= 2 and text[p - 1 : p].isspace() and text[p - 2 : p - 1] in (b".", b"!", b"?")

@@ -92,7 +92,7 @@ def _newlines(text: Bytes, offsets: Integers) -> Integers:
 
 
 @njit(cache=True, nogil=True)
-def _find(keys: Hashes, uses: Integers, stamp: int, mask: int, key: np.uint64) -> int:
+def _find(keys: Hashes, uses: Integers, stamp: int, mask: int, key: np.uint64) -> np.int64:
     """The slot of a key: used under this stamp if ``uses[slot, 0] == stamp``."""
     mixed = key * _GOLDEN
     slot = np.int64(mixed >> np.uint64(32)) & mask

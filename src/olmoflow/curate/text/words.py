@@ -56,7 +56,7 @@ def _class_after(text: Bytes, i: int, end: int, table: Properties) -> int:
     """The class of the next character that is not ignored (rule WB4); `OTHER` at the end."""
     while i < end:
         point, size = decode(text, i, end)
-        kind = table[point] & CLASS
+        kind = int(table[point] & CLASS)
         if not _IGNORED >> kind & 1:
             return kind
         i += size
