@@ -113,7 +113,7 @@ def hash_of(path: Path) -> int:
 
 def _table(texts: list[str]) -> pa.Table:
     empty = pa.array([""] * len(texts), pa.large_string())
-    columns = {name: empty for name in DOCUMENTS.names} | {
+    columns = dict.fromkeys(DOCUMENTS.names, empty) | {
         "text": pa.array(texts, DOCUMENTS.field("text").type)
     }
     return pa.table(columns, schema=DOCUMENTS)

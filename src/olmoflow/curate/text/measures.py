@@ -80,9 +80,7 @@ def _starts_bullet(text: Bytes, i: int, end: int) -> bool:
 
 @njit(cache=True, nogil=True)
 def _dots_at(text: Bytes, i: int, end: int) -> bool:
-    return bool(
-        end - i >= 3 and text[i] == _DOT and text[i + 1] == _DOT and text[i + 2] == _DOT
-    )
+    return bool(end - i >= 3 and text[i] == _DOT and text[i + 1] == _DOT and text[i + 2] == _DOT)
 
 
 @njit(cache=True, nogil=True)

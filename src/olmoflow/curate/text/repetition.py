@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from olmoflow.curate.strings import Strings
 from olmoflow.curate.text.characters import Bytes, Integers, Properties, properties
-from olmoflow.curate.text.words import WORD, count_words, segment_end
+from olmoflow.curate.text.words import WORD, segment_end
 
 Hashes = NDArray[np.uint64]
 Mask = NDArray[np.bool_]
@@ -62,10 +62,10 @@ def gopher_shares(texts: Strings, limits: NDArray[np.float64] | None = None) -> 
     limits = np.full(len(SHARES), np.inf) if limits is None else limits
     shares = np.zeros((texts.number, len(SHARES)))
     table = properties()
-    words = count_words(texts.data, texts.offsets, table)
-    lines = _newlines(texts.data, texts.offsets) + 1
-    most = int(max(words.max(initial=0), lines.max(initial=0))) + 1
-    slots = 1 << int(2 * most).bit_length()
+    # A word, and a line that is not blank, has at least a byte. Of what is reserved here for the
+    # longest text, only what is needed is ever touched, and so takes memory.
+    most = int(np.diff(texts.offsets).max(initial=0)) + 1
+    slots = 1 << (2 * most).bit_length()
     _gopher(
         texts.data,
         texts.offsets,
@@ -80,15 +80,6 @@ def gopher_shares(texts: Strings, limits: NDArray[np.float64] | None = None) -> 
         shares,
     )
     return shares
-
-
-@njit(cache=True, nogil=True)
-def _newlines(text: Bytes, offsets: Integers) -> Integers:
-    counts = np.zeros(len(offsets) - 1, np.int64)
-    for t in range(len(counts)):
-        for i in range(offsets[t], offsets[t + 1]):
-            counts[t] += text[i] == _NEWLINE
-    return counts
 
 
 @njit(cache=True, nogil=True)
