@@ -1,0 +1,238 @@
+"""Texts cut into lines, and joined again from those that stay."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from olmoflow.curate.strings import Strings
+from olmoflow.curate.text.characters import Bytes, Integers, Properties, decode, properties
+from olmoflow.curate.text.words import WORD, segment_end
+
+Mask = NDArray[np.bool_]
+_NEWLINE = 10
+
+
+class Lines(NamedTuple):
+    """Lines of many texts. Newlines divide them and belong to none.
+
+    Attributes:
+        strings: All lines, one after the other.
+        first: [texts + 1], the number of each text's first line. Every text has at least one.
+    """
+
+    strings: Strings
+    first: Integers
+
+
+def split_lines(texts: Strings) -> Lines:
+    """Cut texts at their newlines; the lines are a copy."""
+    first = _lines_before(texts.data, texts.offsets)
+    newlines = first[-1] - texts.number
+    size = int(texts.offsets[-1] - texts.offsets[0] - newlines)
+    data, offsets = np.empty(size, np.uint8), np.empty(first[-1] + 1, np.int64)
+    _split(texts.data, texts.offsets, data, offsets)
+    return Lines(Strings(data, offsets), first)
+
+
+def join_lines(lines: Lines, keep: Mask) -> Strings:
+    """Texts from those of their lines that stay.
+
+    Args:
+        lines: The lines.
+        keep: [lines], which of them stay.
+    """
+    data = np.empty(len(lines.strings.data) + len(keep), np.uint8)
+    offsets = np.zeros(len(lines.first), np.int64)
+    size = _join(lines.strings.data, lines.strings.offsets, lines.first, keep, data, offsets)
+    return Strings(data[:size], offsets)
+
+
+def lines_by_share(texts: Strings, property_: int, most: float) -> Mask:
+    """[lines] which lines have at most a share of characters with a property.
+
+    Args:
+        texts: The texts, whose lines are counted as `split_lines` does.
+        property_: A flag of `characters`.
+        most: The highest share; an empty line has none.
+    """
+    keep = np.empty(_lines_before(texts.data, texts.offsets)[-1], np.bool_)
+    _keep_by_share(texts.data, texts.offsets, properties(), property_, most, keep)
+    return keep
+
+
+def lines_by_words(texts: Strings, fewest: int) -> Mask:
+    """[lines] which lines have at least so many words."""
+    keep = np.empty(_lines_before(texts.data, texts.offsets)[-1], np.bool_)
+    _keep_by_words(texts.data, texts.offsets, properties(), fewest, keep)
+    return keep
+
+
+def drop_lines(texts: Strings, keep: Mask) -> Strings:
+    """Texts without some of their lines.
+
+    Args:
+        texts: The texts.
+        keep: [lines], which lines stay.
+    """
+    data = np.empty(texts.offsets[-1] - texts.offsets[0], np.uint8)
+    ends = np.zeros(texts.number + 1, np.int64)
+    size = _drop(texts.data, texts.offsets, keep, data, ends)
+    return Strings(data[:size], ends)
+
+
+def collapse_newlines(texts: Strings, most: int) -> Strings:
+    """Texts in which no more than ``most`` newlines follow each other."""
+    data = np.empty(texts.offsets[-1] - texts.offsets[0], np.uint8)
+    offsets = np.zeros(texts.number + 1, np.int64)
+    size = _collapse(texts.data, texts.offsets, most, data, offsets)
+    return Strings(data[:size], offsets)
+
+
+@njit(cache=True, nogil=True)
+def _lines_before(text: Bytes, offsets: Integers) -> Integers:
+    first = np.zeros(len(offsets), np.int64)
+    for t in range(len(offsets) - 1):
+        count = 1
+        for i in range(offsets[t], offsets[t + 1]):
+            count += text[i] == _NEWLINE
+        first[t + 1] = first[t] + count
+    return first
+
+
+@njit(cache=True, nogil=True)
+def _split(text: Bytes, offsets: Integers, data: Bytes, ends: Integers) -> None:
+    size, line = 0, 0
+    ends[0] = 0
+    for t in range(len(offsets) - 1):
+        for i in range(offsets[t], offsets[t + 1]):
+            if text[i] == _NEWLINE:
+                line += 1
+                ends[line] = size
+            else:
+                data[size] = text[i]
+                size += 1
+        line += 1
+        ends[line] = size
+
+
+@njit(cache=True, nogil=True)
+def _join(
+    text: Bytes, ends: Integers, first: Integers, keep: Mask, data: Bytes, offsets: Integers
+) -> int:
+    size = 0
+    for t in range(len(first) - 1):
+        begun = False
+        for line in range(first[t], first[t + 1]):
+            if keep[line]:
+                if begun:
+                    data[size] = _NEWLINE
+                    size += 1
+                begun = True
+                for i in range(ends[line], ends[line + 1]):
+                    data[size] = text[i]
+                    size += 1
+        offsets[t + 1] = size
+    return size
+
+
+@njit(cache=True, nogil=True)
+def _collapse(text: Bytes, offsets: Integers, most: int, data: Bytes, ends: Integers) -> int:
+    size = 0
+    for t in range(len(offsets) - 1):
+        run = 0
+        for i in range(offsets[t], offsets[t + 1]):
+            run = run + 1 if text[i] == _NEWLINE else 0
+            if run <= most:
+                data[size] = text[i]
+                size += 1
+        ends[t + 1] = size
+    return size
+
+
+@njit(cache=True, nogil=True)
+def most_newlines(text: Bytes, offsets: Integers) -> Integers:
+    """[texts] how many newlines follow each other at most."""
+    most = np.zeros(len(offsets) - 1, np.int64)
+    for t in range(len(most)):
+        run = 0
+        for i in range(offsets[t], offsets[t + 1]):
+            run = run + 1 if text[i] == _NEWLINE else 0
+            if run > most[t]:
+                most[t] = run
+    return most
+
+
+@njit(cache=True, nogil=True)
+def _keep_by_share(
+    text: Bytes, offsets: Integers, table: Properties, property_: int, most: float, keep: Mask
+) -> None:
+    line = 0
+    for t in range(len(offsets) - 1):
+        i, end = offsets[t], offsets[t + 1]
+        characters, found = 0, 0
+        while i < end:
+            if text[i] < 0x80:
+                point, size = int(text[i]), 1
+            else:
+                point, size = decode(text, i, end)
+            i += size
+            if point == _NEWLINE:
+                keep[line] = found <= most * characters
+                line += 1
+                characters, found = 0, 0
+            else:
+                characters += 1
+                found += table[point] & property_ != 0
+        keep[line] = found <= most * characters
+        line += 1
+
+
+@njit(cache=True, nogil=True)
+def _keep_by_words(
+    text: Bytes, offsets: Integers, table: Properties, fewest: int, keep: Mask
+) -> None:
+    line = 0
+    for t in range(len(offsets) - 1):
+        i, end = offsets[t], offsets[t + 1]
+        words = 0
+        while i < end:
+            if text[i] == _NEWLINE:
+                keep[line] = words >= fewest
+                line += 1
+                words = 0
+                i += 1
+            elif words >= fewest:
+                i += 1
+            else:
+                i, flags, _ = segment_end(text, i, end, table)
+                words += flags & WORD != 0
+                if text[i - 1] == _NEWLINE:  # of the segment "\r\n"
+                    i -= 1
+        keep[line] = words >= fewest
+        line += 1
+
+
+@njit(cache=True, nogil=True)
+def _drop(text: Bytes, offsets: Integers, keep: Mask, data: Bytes, ends: Integers) -> int:
+    size, line = 0, 0
+    for t in range(len(offsets) - 1):
+        begun = False
+        wanted = keep[line]
+        for i in range(offsets[t], offsets[t + 1]):
+            if text[i] == _NEWLINE:
+                begun |= wanted
+                line += 1
+                wanted = keep[line]
+                if wanted and begun:
+                    data[size] = _NEWLINE
+                    size += 1
+            elif wanted:
+                data[size] = text[i]
+                size += 1
+        line += 1
+        ends[t + 1] = size
+    return size
