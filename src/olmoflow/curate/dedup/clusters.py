@@ -6,12 +6,14 @@ holds only the clusters that are added at a time.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from olmoflow.curate.dedup.components import Integers
@@ -83,7 +85,7 @@ class Clusters:
                 cluster; None: nowhere.
             remove: Whether anything is dropped.
         """
-        for low, high in zip(shards[:-1], shards[1:], strict=True):
+        for low, high in itertools.pairwise(shards):
             rows = {name: column[low:high] for name, column in self._columns.items()}
             drop = (rows["cc_idx"] > 0) & remove
             table = decision(drop, reason)
@@ -97,10 +99,8 @@ class Clusters:
 
 def decision(drop: NDArray[np.bool_], reason: str) -> pa.Table:
     """A table of ``keep`` and ``reason``."""
-    reasons = pa.DictionaryArray.from_arrays(
-        pa.array(np.zeros(len(drop), np.int8), mask=~drop), [reason]
-    )
-    return pa.table({"keep": ~drop, "reason": reasons.cast(pa.string())})
+    reasons = pc.if_else(pa.array(drop), reason, pa.scalar(None, pa.string()))
+    return pa.table({"keep": ~drop, "reason": reasons})
 
 
 def _zeros(file: Path, documents: int) -> Integers:
