@@ -3,8 +3,9 @@
     python benchmarks/run.py train
 
 A benchmark is a file beside this one, or a package of several cases, with ``run() -> list of
-rows``; a row compares ours with one peer in one interleaved run. A ratio above 1 means that ours is better, for speed and for memory.
-``LIMITS``, where a benchmark has it, says what the figures may not fall below.
+rows``; a row compares ours with one peer in one interleaved run. A ratio above 1 means that ours is
+better, for speed and for memory. ``LIMITS``, where a benchmark has it, says what the figures may
+not fall below.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ def _digests(values: pa.ChunkedArray, groups: pa.ChunkedArray | None) -> NDArray
     bounds = texts.offsets.tolist()
     seeds = [0] * texts.number
     if groups is not None:
-        seeds = [xxhash.xxh3_64_intdigest(str(group)) for group in groups.to_pylist()]
+        seeds = [xxhash.xxh3_64_intdigest(str(group).encode()) for group in groups.to_pylist()]
     digests = b"".join(
         xxhash.xxh3_128_digest(data[start:end], seed)
         for start, end, seed in zip(bounds[:-1], bounds[1:], seeds, strict=True)
