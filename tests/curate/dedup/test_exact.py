@@ -16,7 +16,7 @@ def kept(decided):
 
 def test_first_copy_stays_whatever_the_shards(corpus):
     assert kept(corpus.decide(ExactDedup(), TEXTS)) == [0, 1, 3, 5, 6]
-    stage = ExactDedup(memory=1)
+    stage = ExactDedup(memory=300)
     decided = corpus.decide(stage, TEXTS, cuts=(2, 2, 7), row_group=2)
     assert kept(decided) == [0, 1, 3, 5, 6]
     assert stage.figures["cluster_sizes"] == {2: 2, 3: 1}
@@ -27,6 +27,9 @@ def test_within_leaves_copies_in_other_groups(corpus):
     dumps = [json.dumps({"dump": dump}) for dump in "112212221"]
     stage = ExactDedup(within="metadata.dump")
     assert kept(corpus.decide(stage, TEXTS, metadata=dumps)) == [0, 1, 2, 3, 5, 6, 7]
+    # An annotation is a column of that name; it counts before what stands in the metadata.
+    annotated = {"metadata.dump": list("111111111")}
+    assert kept(corpus.decide(stage, TEXTS, metadata=dumps, **annotated)) == [0, 1, 3, 5, 6]
 
 
 def test_other_field_and_documents_without_it(corpus):

@@ -125,8 +125,8 @@ def test_decisions_do_not_depend_on_shards_batches_or_memory(corpus):
         for cuts, group, memory in [
             ((), 1000, 1 << 30),
             ((0, 1, 100, 100, 171), 1000, 1 << 30),
-            ((50,), 7, 1 << 14),
-            ((50,), 300, 1),
+            ((50,), 7, 1 << 13),
+            ((50,), 300, 1 << 16),
         ]
     ]
     assert len(dropped(tables[0])) > 50

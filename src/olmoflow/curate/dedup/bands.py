@@ -37,7 +37,7 @@ def write_runs(folder: Path, piece: int, keys: Hashes, numbers: Integers) -> Non
 
 def parts_for(documents: int, memory: int) -> int:
     """Into how many parts the keys of a band are cut so that one fits the memory (bytes)."""
-    return max(1, -(-documents * BYTES_OF_A_KEY // memory))
+    return max(1, min(documents, -(-documents * BYTES_OF_A_KEY // memory)))
 
 
 def read_part(

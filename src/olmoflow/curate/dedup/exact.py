@@ -25,6 +25,7 @@ from olmoflow.curate.dedup.pieces import Piece, pieces_of, shard_rows
 from olmoflow.curate.dedup.tasks import spread
 from olmoflow.curate.stage import Progress
 from olmoflow.curate.strings import strings_of
+from olmoflow.errors import UserError
 
 REASON = "exact duplicate"
 # A document in a part: high and low half of the hash, number, rank, and the order of sorting.
@@ -61,6 +62,8 @@ class ExactDedup:
     _rule: KeepRule = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if self.memory < 1:
+            raise UserError(f"memory: found {self.memory}, expected at least 1")
         self._rule = KeepRule(self.keep, self.score)
 
     def decide(
@@ -72,7 +75,7 @@ class ExactDedup:
         task = functools.partial(_hash, pieces, self.field, self.within, self._rule, scratch)
         hashed = sum(spread(task, len(pieces), progress))
         clusters = Clusters(scratch, int(first[-1]))
-        parts = max(1, -(-hashed * _BYTES_OF_A_RECORD // self.memory))
+        parts = max(1, min(hashed, -(-hashed * _BYTES_OF_A_RECORD // self.memory)))
         for part in range(parts):
             records = _read_part(scratch, len(pieces), part, parts)
             same = (records["high"][1:] == records["high"][:-1]) & (

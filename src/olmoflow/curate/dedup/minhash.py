@@ -55,7 +55,8 @@ class MinHashDedup:
         verify: Whether candidates are compared exactly.
         threshold: Jaccard similarity from which on two candidates are duplicates.
         verify_ngram: Words in an n-gram of the exact comparison.
-        large: From this many documents on, a cluster is verified by a second MinHash.
+        large: From this many documents on, not every pair of a cluster is compared exactly, only
+            each document with the first that shares a band with it, and pairs of a second MinHash.
         large_bands: Its bands.
         large_rows: Its MinHashes in a band.
         keep: Which document of a cluster stays: ``newest``, ``longest``, ``best``, ``first``.
@@ -104,6 +105,8 @@ class MinHashDedup:
         documents = int(first[-1])
         parents = self._candidates(pieces, documents, scratch, progress)
         members, starts = _clustered(parents)
+        large = np.diff(starts) >= self.large
+        edges = self._large_edges(parents, members[starts[:-1]][large], scratch)
         del parents
         verification = Verification(
             tuple(pieces),
@@ -115,14 +118,18 @@ class MinHashDedup:
             self.large_bands,
             self.large_rows,
             self.seed + 1,
-            self.memory // at_a_time(),
+            self._memory_of_a_task,
             scratch / "verification",
         )
-        labels, ranks = verification.run(members, starts, progress)
+        labels, ranks = verification.run(members, starts, edges, progress)
         clusters = Clusters(scratch, documents)
         clusters.add(members, labels, ranks)
         self.figures = {"candidates": len(members)} | clusters.figures
         yield from clusters.decisions(first, REASON, self.annotate, self.remove)
+
+    @property
+    def _memory_of_a_task(self) -> int:
+        return max(1, self.memory // at_a_time())
 
     def _candidates(
         self, pieces: Sequence[Piece], documents: int, scratch: Path, progress: Progress | None
@@ -134,7 +141,7 @@ class MinHashDedup:
         shape = (self.ngram, self.bands, self.rows, self.seed)
         task = functools.partial(_sign, tuple(pieces), shape, signatures)
         spread(task, len(pieces), progress)
-        parts = runs.parts_for(documents, self.memory // at_a_time())
+        parts = runs.parts_for(documents, self._memory_of_a_task)
         task = functools.partial(_group, len(pieces), parts, signatures, edges)
         spread(task, self.bands * parts)
         parents = np.arange(documents)
@@ -142,6 +149,20 @@ class MinHashDedup:
             join_all(parents, np.load(edges / f"{place}.npy"))
         flatten(parents)
         return parents
+
+    def _large_edges(self, parents: Integers, roots: Integers, scratch: Path) -> Integers:
+        """[edges, 3], root and ends of the edges in large clusters, in order, each once."""
+        found = [np.empty((0, 3), np.int64)]
+        for file in (scratch / "edges").iterdir() if self.verify and len(roots) else ():
+            edges = np.load(file, mmap_mode="r")
+            own = parents[edges[:, 0]]
+            chosen = np.isin(own, roots)
+            found.append(np.column_stack([own[chosen], edges[chosen]]))
+        together = np.concatenate(found)
+        together = together[np.lexsort(together.T[::-1])]
+        again = np.zeros(len(together), np.bool_)
+        again[1:] = (together[1:] == together[:-1]).all(axis=1)
+        return together[~again]
 
 
 def _sign(

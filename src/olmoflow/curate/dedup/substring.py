@@ -119,7 +119,8 @@ class SubstringDedup:
         return table.append_column("text", text) if self.remove else table
 
 
-_NO_TEXTS = Strings(np.empty(0, np.uint8), np.zeros(1, np.int64))
+# Not writable, as Arrow's are, so that nothing is compiled a second time for them.
+_NO_TEXTS = Strings(np.frombuffer(b"", np.uint8), np.frombuffer(bytes(8), np.int64))
 _NO_SPANS = np.empty((0, 3), np.int64)
 
 

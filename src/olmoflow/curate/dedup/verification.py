@@ -44,13 +44,19 @@ class Verification:
     folder: Path
 
     def run(
-        self, members: Integers, starts: Integers, progress: Progress | None = None
+        self,
+        members: Integers,
+        starts: Integers,
+        edges: Integers,
+        progress: Progress | None = None,
     ) -> tuple[Integers, NDArray[np.float64]]:
         """Compare.
 
         Args:
             members: [n], numbers of documents, cluster by cluster, ascending in each.
             starts: [clusters + 1], where each cluster starts.
+            edges: [n, 3], in large clusters what is compared in any case: the first document of
+                the cluster, and two others; ascending.
             progress: Called with (pieces read, pieces).
 
         Returns:
@@ -76,6 +82,7 @@ class Verification:
             offsets[order] = np.concatenate([np.cumsum(some) - some for some in loaded])
             piece[order] = np.repeat(read, [len(some) for some in loaded])
             where = np.stack([piece, offsets, sizes])
+            np.save(self.folder / "edges.npy", edges)
             labels = self._compare(members, starts, where)
         return labels, ranks
 
@@ -83,6 +90,7 @@ class Verification:
         ends = np.cumsum(where[2])
         part = (ends[starts[1:] - 1] - 1) * 8 // self.memory
         bounds = group_starts(part.astype(np.uint64))
+        np.save(self.folder / "clustered.npy", members)
         np.save(self.folder / "where.npy", where)
         np.save(self.folder / "starts.npy", starts)
         np.save(self.folder / "bounds.npy", bounds)
@@ -137,6 +145,10 @@ def _verify(settings: Verification, place: int) -> int:
     every = np.arange(len(parents))
     jaccard.join_groups(sets, starts, every, spans[~large], parents, settings.threshold)
     for start, end in spans[large]:
+        pairs = start + _edges(settings, first + start, first + end)
+        twos = np.arange(0, pairs.size + 1, 2)
+        groups = np.column_stack([twos[:-1], twos[1:]])
+        jaccard.join_groups(sets, starts, pairs.ravel(), groups, parents, settings.threshold)
         _compare_large(settings, sets, starts, every[start:end], parents)
     flatten(parents)
     np.save(settings.folder / f"{place}.roots.npy", parents + first)
@@ -166,6 +178,14 @@ def _copy(
     for k in range(len(offsets)):
         for i in range(sizes[k]):
             target[starts[k] + i] = source[offsets[k] + i]
+
+
+def _edges(settings: Verification, start: int, end: int) -> Integers:
+    """[edges, 2], the edges of the first MinHash in a large cluster, as places in it."""
+    numbers = np.load(settings.folder / "clustered.npy", mmap_mode="r")[start:end]
+    edges = np.load(settings.folder / "edges.npy", mmap_mode="r")
+    low, high = np.searchsorted(edges[:, 0], [numbers[0], numbers[0] + 1])
+    return np.searchsorted(numbers, edges[low:high, 1:])
 
 
 def _compare_large(
