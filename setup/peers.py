@@ -48,7 +48,7 @@ ENVIRONMENTS = {
     ),
     "datatrove": Peer(
         # spaCy splits English into words, as datatrove's MinHash wants by default.
-        requirements=("datatrove[io,processing]==0.10.1", "spacy==3.8.7"),
+        requirements=("datatrove[io,processing]==0.10.1", "spacy==3.8.18"),
         proof="import datatrove.pipeline.dedup, datatrove.pipeline.writers, spacy, pyarrow",
     ),
 }

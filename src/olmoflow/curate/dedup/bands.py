@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -87,7 +88,7 @@ def _fill_edges(keys: Hashes, numbers: Integers, edges: Integers) -> None:
         count += 1
 
 
-def group_starts(keys: NDArray[np.uint64]) -> Integers:
+def group_starts(keys: NDArray[Any]) -> Integers:
     """Where each group of equal keys starts, and the end of the last."""
     if not len(keys):
         return np.zeros(1, np.int64)

@@ -120,7 +120,7 @@ def _hash(
 def _digests(values: pa.ChunkedArray, groups: pa.ChunkedArray | None) -> NDArray[np.uint64]:
     """[documents, 2], the hash of each value; the seed makes it another one in each group."""
     texts = strings_of(values)
-    data = memoryview(texts.data)
+    data = memoryview(texts.data)  # type: ignore[arg-type]
     bounds = texts.offsets.tolist()
     seeds = [0] * texts.number
     if groups is not None:
@@ -139,9 +139,7 @@ def _read_part(folder: Path, pieces: int, part: int, parts: int) -> NDArray[np.v
     for piece in range(pieces):
         records = np.load(folder / f"{piece}.npy", mmap_mode="r")
         start = np.searchsorted(records["high"], np.uint64(low))
-        end = len(records)
-        if part + 1 < parts:
-            end = np.searchsorted(records["high"], np.uint64(high))
-        found.append(records[start:end])
+        last = np.searchsorted(records["high"], np.uint64(high))
+        found.append(records[start : last if part + 1 < parts else len(records)])
     together = np.concatenate(found)
     return together[np.lexsort((together["number"], together["low"], together["high"]))]

@@ -52,7 +52,7 @@ class KeepRule:
             return np.array([_seconds(at) for at in documents.column("created").to_pylist()])
         if self.name == "longest":
             lengths = pc.fill_null(pc.binary_length(documents.column("text")), 0)
-            return lengths.to_numpy().astype(np.float64)
+            return np.asarray(lengths, np.float64)
         if self.name == "best":
             values = field(documents, str(self.score)).to_pylist()
             return np.array([_number(value) for value in values])

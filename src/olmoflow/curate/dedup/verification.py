@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -89,18 +90,20 @@ class Verification:
     def _compare(self, members: Integers, starts: Integers, where: Integers) -> Integers:
         ends = np.cumsum(where[2])
         part = (ends[starts[1:] - 1] - 1) * 8 // self.memory
-        bounds = group_starts(part.astype(np.uint64))
+        bounds = group_starts(part)
         np.save(self.folder / "clustered.npy", members)
         np.save(self.folder / "where.npy", where)
         np.save(self.folder / "starts.npy", starts)
         np.save(self.folder / "bounds.npy", bounds)
         spread(functools.partial(_verify, self), len(bounds) - 1)
         roots = [self.load(place, "roots") for place in range(len(bounds) - 1)]
-        return members[np.concatenate(roots)]
+        labels: Integers = members[np.concatenate(roots)]
+        return labels
 
-    def load(self, place: int | str, name: str) -> NDArray[np.generic]:
+    def load(self, place: int, name: str) -> NDArray[Any]:
         """An array from the folder, mapped."""
-        return np.load(self.folder / f"{place}.{name}.npy", mmap_mode="r")
+        loaded: NDArray[Any] = np.load(self.folder / f"{place}.{name}.npy", mmap_mode="r")
+        return loaded
 
 
 def _read(settings: Verification, place: int) -> int:
@@ -185,7 +188,8 @@ def _edges(settings: Verification, start: int, end: int) -> Integers:
     numbers = np.load(settings.folder / "clustered.npy", mmap_mode="r")[start:end]
     edges = np.load(settings.folder / "edges.npy", mmap_mode="r")
     low, high = np.searchsorted(edges[:, 0], [numbers[0], numbers[0] + 1])
-    return np.searchsorted(numbers, edges[low:high, 1:])
+    places: Integers = np.searchsorted(numbers, edges[low:high, 1:])
+    return places
 
 
 def _compare_large(

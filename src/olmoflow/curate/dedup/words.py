@@ -66,9 +66,7 @@ def mix(value: np.uint64) -> np.uint64:
 
 
 @njit(cache=True, nogil=True)
-def hash_words(
-    data: Bytes, start: np.int64, end: np.int64, classes: Classes, words: Hashes
-) -> np.int64:
+def hash_words(data: Bytes, start: int, end: int, classes: Classes, words: Hashes) -> int:
     """Write the hash of each word of ``data[start:end]`` into ``words``; how many there are.
 
     Args:
@@ -119,7 +117,7 @@ def hash_words(
 
 
 @njit(cache=True, nogil=True)
-def hash_ngrams(words: Hashes, count: np.int64, n: np.int64, ngrams: Hashes) -> np.int64:
+def hash_ngrams(words: Hashes, count: int, n: int, ngrams: Hashes) -> int:
     """Write the hash of each n-gram of ``words[:count]`` into ``ngrams``; how many there are.
 
     The hash rolls: a polynomial in the words, mixed. Fewer than ``n`` words are one n-gram; no
