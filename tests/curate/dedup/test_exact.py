@@ -63,7 +63,9 @@ def test_annotates_clusters_without_removing(corpus):
     assert decided.column("metadata.exact.cc_idx").to_pylist() == [0, 0, 1, None, 1, 0, None, 1, 2]
 
 
-def test_mistaken_settings_are_named():
+def test_mistaken_settings_are_named(corpus):
+    with pytest.raises(UserError, match="txet: no such field; expected one of id, text, source"):
+        corpus.decide(ExactDedup(field="txet"), TEXTS)
     with pytest.raises(UserError, match="keep: found 'oldest', expected one of first, newest"):
         ExactDedup(keep="oldest")
     with pytest.raises(UserError, match="score: found None, expected the field"):

@@ -36,6 +36,16 @@ def join_all(parents: Integers, edges: Integers) -> None:
 
 
 @njit(cache=True, nogil=True)
+def not_alone(parents: Integers) -> NDArray[np.bool_]:
+    """[nodes], whether a node's component has others; after `flatten`."""
+    flags = np.zeros(len(parents), np.bool_)
+    for node in range(len(parents)):
+        if parents[node] != node:
+            flags[node] = flags[parents[node]] = True
+    return flags
+
+
+@njit(cache=True, nogil=True)
 def flatten(parents: Integers) -> None:
     """Let every node point to its root, which is before it."""
     for node in range(len(parents)):

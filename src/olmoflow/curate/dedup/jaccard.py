@@ -78,7 +78,7 @@ def jaccard(left: Hashes, right: Hashes) -> float:
 def _similar(left: Hashes, right: Hashes, threshold: float) -> bool:
     """Whether `jaccard` reaches the threshold; gives up once it cannot."""
     small, large = min(len(left), len(right)), max(len(left), len(right))
-    if small < threshold * large:
+    if small / large < threshold:
         return False
     # common / (left + right - common) >= threshold, so this many may stand in one set alone.
     needed = threshold / (1 + threshold) * (len(left) + len(right))
@@ -97,7 +97,7 @@ def _similar(left: Hashes, right: Hashes, threshold: float) -> bool:
             j += 1
             if j - common > spare_right + 1:
                 return False
-    return common >= threshold * (len(left) + len(right) - common)
+    return common / (len(left) + len(right) - common) >= threshold
 
 
 @njit(cache=True, nogil=True)
@@ -119,16 +119,62 @@ def join_groups(
         parents: [documents], the components so far.
         threshold: From which similarity on.
     """
+    longest = 0
     for group in range(len(groups)):
-        for right in range(groups[group, 0] + 1, groups[group, 1]):
-            b = members[right]
-            second = sets[starts[b] : starts[b + 1]]
-            for left in range(groups[group, 0], right):
-                a = members[left]
-                if find(parents, a) == find(parents, b):
-                    continue
-                if _similar(sets[starts[a] : starts[a + 1]], second, threshold):
-                    join(parents, a, b)
+        longest = max(longest, groups[group, 1] - groups[group, 0])
+    # The components of a group's members so far, each a list: whoever is in one already is not
+    # compared with its members, which matters where thousands are alike.
+    following = np.empty(longest, np.int64)
+    heads = np.empty(longest, np.int64)
+    tails = np.empty(longest, np.int64)
+    for group in range(len(groups)):
+        own = members[groups[group, 0] : groups[group, 1]]
+        count = 0
+        for right in range(len(own)):
+            following[right] = -1
+            joined = -1
+            k = 0
+            while k < count:
+                if not _reaches(sets, starts, own, following, heads[k], right, parents, threshold):
+                    k += 1
+                elif joined < 0:
+                    following[tails[k]] = tails[k] = right
+                    joined = k
+                    k += 1
+                else:
+                    following[tails[joined]] = heads[k]
+                    tails[joined] = tails[k]
+                    count -= 1
+                    heads[k], tails[k] = heads[count], tails[count]
+            if joined < 0:
+                heads[count] = tails[count] = right
+                count += 1
+
+
+@njit(cache=True, nogil=True)
+def _reaches(
+    sets: Hashes,
+    starts: Integers,
+    own: Integers,
+    following: Integers,
+    head: int,
+    right: int,
+    parents: Integers,
+    threshold: float,
+) -> bool:
+    """Whether a member is, or becomes, connected with the component that starts at ``head``."""
+    b = own[right]
+    if find(parents, own[head]) == find(parents, b):
+        return True
+    second = sets[starts[b] : starts[b + 1]]
+    left = head
+    while left >= 0:
+        a = own[left]
+        if _similar(sets[starts[a] : starts[a + 1]], second, threshold):
+            join(parents, a, b)
+            return True
+        left = following[left]
+    return False
 
 
 @njit(cache=True, nogil=True)

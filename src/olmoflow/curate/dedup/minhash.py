@@ -8,8 +8,9 @@ Four passes, each cut into pieces that run side by side:
    clusters fall apart into those that really are similar.
 4. Of each cluster one document stays.
 
-Held in memory: 16 bytes a document, 48 a clustered one, and what ``memory`` says for the parts at
-hand. On disk: 16 bytes a document and band, 8 bytes an n-gram of clustered documents.
+Held in memory: 9 bytes a document, about 100 a clustered one, the pieces that are read, and what
+``memory`` says for the parts at hand. On disk: 16 bytes a document and band, 24 a document, 8 an
+n-gram of clustered documents.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ import pyarrow as pa
 
 from olmoflow.curate.dedup import bands as runs
 from olmoflow.curate.dedup.clusters import Clusters
-from olmoflow.curate.dedup.components import Integers, flatten, join_all
+from olmoflow.curate.dedup.components import Integers, flatten, join_all, not_alone
 from olmoflow.curate.dedup.keep import KeepRule
 from olmoflow.curate.dedup.pieces import Piece, pieces_of, shard_rows
 from olmoflow.curate.dedup.signatures import band_keys, permutations
-from olmoflow.curate.dedup.tasks import at_a_time, spread
+from olmoflow.curate.dedup.tasks import at_a_time, shifted, spread
 from olmoflow.curate.dedup.verification import Verification
 from olmoflow.curate.stage import Progress
 from olmoflow.curate.strings import strings_of
@@ -121,7 +122,9 @@ class MinHashDedup:
             self._memory_of_a_task,
             scratch / "verification",
         )
-        labels, ranks = verification.run(members, starts, edges, progress)
+        labels, ranks = verification.run(
+            members, starts, edges, shifted(progress, len(pieces), 2 * len(pieces))
+        )
         clusters = Clusters(scratch, documents)
         clusters.add(members, labels, ranks)
         self.figures = {"candidates": len(members)} | clusters.figures
@@ -140,7 +143,7 @@ class MinHashDedup:
         edges.mkdir()
         shape = (self.ngram, self.bands, self.rows, self.seed)
         task = functools.partial(_sign, tuple(pieces), shape, signatures)
-        spread(task, len(pieces), progress)
+        spread(task, len(pieces), shifted(progress, 0, 2 * len(pieces)))
         parts = runs.parts_for(documents, self._memory_of_a_task)
         task = functools.partial(_group, len(pieces), parts, signatures, edges)
         spread(task, self.bands * parts)
@@ -193,8 +196,7 @@ def _group(pieces: int, parts: int, signatures: Path, edges: Path, place: int) -
 
 def _clustered(parents: Integers) -> tuple[Integers, Integers]:
     """Documents that are not alone, cluster by cluster, and where each cluster starts."""
-    sizes = np.bincount(parents, minlength=len(parents))
-    members = np.flatnonzero(sizes[parents] > 1)
+    members = np.flatnonzero(not_alone(parents))
     order = np.argsort(parents[members], kind="stable")
     members = members[order]
     return members, runs.group_starts(parents[members])

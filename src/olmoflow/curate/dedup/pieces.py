@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
+from olmoflow.errors import UserError
+
 # Bytes of a piece before compression, unless one row group alone is larger.
 PIECE_BYTES = 32 << 20
 _BATCH_ROWS = 1024
@@ -71,6 +73,14 @@ def shard_rows(shards: Sequence[Path]) -> NDArray[np.int64]:
 
 
 def columns_of(names: Sequence[str], fields: Sequence[str]) -> list[str]:
-    """The columns that `schema.field` reads for these fields."""
-    columns = [name if name in names else name.partition(".")[0] for name in fields]
-    return [name for name in dict.fromkeys(columns) if name in names]
+    """The columns that `schema.field` reads for these fields.
+
+    Raises:
+        UserError: A field is neither a column nor inside of ``metadata``.
+    """
+    for name in fields:
+        if name not in names and not name.startswith("metadata."):
+            there = ", ".join(names)
+            raise UserError(f"{name}: no such field; expected one of {there}, or metadata.…")
+    columns = [name if name in names else "metadata" for name in fields]
+    return list(dict.fromkeys(columns))

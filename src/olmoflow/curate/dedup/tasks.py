@@ -50,6 +50,13 @@ def spread(task: Task, number: int, progress: Progress | None = None) -> list[in
     return results
 
 
+def shifted(progress: Progress | None, before: int, whole: int) -> Progress | None:
+    """The progress of a pass that follows ``before`` pieces of ``whole`` in others."""
+    if progress is None:
+        return None
+    return lambda done, _: progress(before + done, whole)
+
+
 def at_a_time() -> int:
     """How many tasks of one machine may run side by side: its cores."""
     affinity = getattr(os, "sched_getaffinity", None)
