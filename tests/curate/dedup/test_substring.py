@@ -139,8 +139,11 @@ def test_planted_paragraph_of_500_bytes(corpus):
 def test_chunks_are_independent_and_follow_no_shard(corpus):
     texts = spliced(1, documents=80)
     size = sum(len(text.encode()) for text in texts)
-    stage = SubstringDedup(length=8, chunk_bytes=-(-size // 3))
+    stage = SubstringDedup(length=8, chunk_bytes=-(-size // 3), memory=1)
     tables = [corpus.decide(stage, texts, cuts, group) for cuts, group in [((), 99), ((3, 40), 5)]]
+    assert tables[0].equals(
+        corpus.decide(SubstringDedup(length=8, chunk_bytes=-(-size // 3)), texts)
+    )
     assert stage.figures["chunks"] == 3
     assert tables[0].equals(tables[1])
     chosen = chunks_of(np.arange(len(texts)), 3, stage.seed)

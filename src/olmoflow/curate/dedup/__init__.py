@@ -5,8 +5,8 @@
 - substring         long strings that stand in several places
 - keep              which of a cluster's documents stays
 - clusters          clusters on disk, and what is decided about their documents
-- pieces, tasks     the work cut up and spread over cores or a cluster
-- words, signatures, bands, jaccard, components, suffixes     the compiled parts
+- pieces, tasks, arrays     the work cut up and spread over cores or a cluster; what lies on disk
+- words, signatures, bands, jaccard, verification, components, suffixes, spans     their parts
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Clusters of duplicates: who belongs together, in which order, and what is decided of it.
 
-What is known of a document lies on disk, 24 bytes each, most of them holes in the files; memory
-holds only the clusters that are added at a time.
+What is known of a document lies on disk, 24 bytes each; memory holds only the clusters that are
+added at a time.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from olmoflow.curate.dedup.arrays import mapped
 from olmoflow.curate.dedup.components import Integers
 
 
@@ -33,7 +34,7 @@ class Clusters:
     def __init__(self, folder: Path, documents: int) -> None:
         self.sizes: Counter[int] = Counter()
         self._columns = {
-            name: _zeros(folder / f"{name}.column", documents)
+            name: mapped(folder / f"{name}.column", np.int64, documents)
             for name in ("cc_id", "cc_size", "cc_idx")
         }
 
@@ -101,10 +102,3 @@ def decision(drop: NDArray[np.bool_], reason: str) -> pa.Table:
     """A table of ``keep`` and ``reason``."""
     reasons = pc.if_else(pa.array(drop), reason, pa.scalar(None, pa.string()))
     return pa.table({"keep": ~drop, "reason": reasons})
-
-
-def _zeros(file: Path, documents: int) -> Integers:
-    """An array in a file."""
-    if not documents:
-        return np.zeros(0, np.int64)
-    return np.memmap(file, np.int64, "w+", shape=(documents,))

@@ -1,8 +1,8 @@
 """Substring deduplication by fuzzy suffix arrays: a long string stands once in a chunk of a corpus.
 
 As for Dolma 3 (paper, section on deduplication), the corpus falls at random into chunks that are
-deduplicated independently. A chunk needs 10 bytes of memory for each byte of its text (18 from 2
-GiB on); as many chunks as there are cores are worked on at a time. On disk: the text once.
+deduplicated independently. A chunk needs 11 bytes of memory for each byte of its text (19 from 2
+GiB on). On disk: the text once.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ from olmoflow.curate.dedup.components import Integers
 from olmoflow.curate.dedup.pieces import Piece, pieces_of
 from olmoflow.curate.dedup.spans import cut, removals
 from olmoflow.curate.dedup.suffixes import END, repeats
-from olmoflow.curate.dedup.tasks import spread
+from olmoflow.curate.dedup.tasks import shifted, spread
 from olmoflow.curate.dedup.words import Bytes, mix
 from olmoflow.curate.stage import Progress
 from olmoflow.curate.strings import Strings, array_of, strings_of
 from olmoflow.errors import UserError
 
+# Memory for each byte of a chunk: its text, two arrays of 4 bytes, a byte of what begins there, and
+# what is passing.
+_BYTES_OF_A_BYTE = 11
 REASON = "nothing left but repeated strings"
 
 
@@ -46,6 +49,8 @@ class SubstringDedup:
             None: nowhere.
         remove: Whether they are cut out.
         seed: Of the chunks.
+        memory: Bytes for the chunks that are worked on at a time, of all machines together. One
+            chunk is worked on whatever it takes.
 
     Attributes:
         figures: After a run: documents changed and dropped, bytes removed, chunks.
@@ -57,6 +62,7 @@ class SubstringDedup:
     annotate: str | None = None
     remove: bool = True
     seed: int = 42
+    memory: int = 8 << 30
     figures: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -74,9 +80,14 @@ class SubstringDedup:
         size = sum(spread(functools.partial(_bytes, pieces), len(pieces)))
         chunks = max(1, -(-size // self.chunk_bytes))
         spread(functools.partial(_scatter, pieces, chunks, self.seed, scratch), len(pieces))
-        task = functools.partial(_search, len(pieces), self.length, self.coverage, scratch)
-        spans = spread(task, chunks, progress)
-        self.figures = {"chunks": chunks, "bytes": size, "spans": sum(spans)}
+        spans = 0
+        together = max(1, self.memory // (_BYTES_OF_A_BYTE * self.chunk_bytes))
+        for first in range(0, chunks, together):
+            own = (len(pieces), self.length, self.coverage, first)
+            task = functools.partial(_search, *own, scratch)
+            told = shifted(progress, first, chunks)
+            spans += sum(spread(task, min(together, chunks - first), told))
+        self.figures = {"chunks": chunks, "bytes": size, "spans": spans}
         self.figures |= {"changed": 0, "dropped": 0, "removed_bytes": 0}
         for shard in shards:
             tables = [
@@ -181,8 +192,9 @@ def _terminate(data: Bytes, offsets: Integers, text: Bytes) -> None:
         total += 1
 
 
-def _search(pieces: int, length: int, coverage: float, folder: Path, chunk: int) -> int:
+def _search(pieces: int, length: int, coverage: float, first: int, folder: Path, place: int) -> int:
     """Write the spans to remove from the documents of a chunk; returns how many."""
+    chunk = first + place
     texts, documents = [], []
     for place in range(pieces):
         rows = np.load(folder / f"{place}.rows.npy", mmap_mode="r")

@@ -17,6 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from olmoflow.curate.dedup import jaccard
+from olmoflow.curate.dedup.arrays import mapped
 from olmoflow.curate.dedup.bands import group_starts
 from olmoflow.curate.dedup.components import Integers, flatten
 from olmoflow.curate.dedup.keep import KeepRule
@@ -164,7 +165,7 @@ def _gather(settings: Verification, where: Integers, place: int) -> tuple[Hashes
     starts = np.concatenate([[0], np.cumsum(sizes)])
     if 8 * starts[-1] > settings.memory:
         file = settings.folder / f"{place}.gathered"
-        sets: Hashes = np.memmap(file, np.uint64, "w+", shape=(int(starts[-1]),))
+        sets: Hashes = mapped(file, np.uint64, int(starts[-1]))
     else:
         sets = np.empty(starts[-1], np.uint64)
     for one in np.unique(piece):
