@@ -1,6 +1,8 @@
 """The work cut up: every document once, in order, and errors that arrive as they were raised."""
 
 import functools
+import subprocess
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
@@ -52,3 +54,12 @@ def test_pieces_number_every_document_once(tmp_path, monkeypatch):
             numbers = [int(text[2:]) for text in column]
             assert documents.column("metadata.x").to_pylist() == numbers
     assert found == dict(enumerate(texts))
+
+
+def test_naming_the_stages_imports_neither_numba_nor_daft():
+    """Help and lists of operations come at once."""
+    code = (
+        "import sys, olmoflow.curate.dedup; print({'numba', 'daft', 'pyarrow'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

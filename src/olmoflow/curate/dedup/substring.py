@@ -196,13 +196,13 @@ def _search(pieces: int, length: int, coverage: float, first: int, folder: Path,
     """Write the spans to remove from the documents of a chunk; returns how many."""
     chunk = first + place
     texts, documents = [], []
-    for place in range(pieces):
-        rows = np.load(folder / f"{place}.rows.npy", mmap_mode="r")
+    for piece in range(pieces):
+        rows = np.load(folder / f"{piece}.rows.npy", mmap_mode="r")
         low, high = np.searchsorted(rows[:, 0], [chunk, chunk + 1])
         if low < high:
             ends = np.cumsum(rows[:high, 2] + 1)
             start = ends[low - 1] if low else 0
-            file = folder / f"{place}.text"
+            file = folder / f"{piece}.text"
             texts.append(np.fromfile(file, np.uint8, ends[-1] - start, offset=start))
             documents.append(rows[low:high, 1:])
     spans = _NO_SPANS
