@@ -6,7 +6,7 @@ Sizes of 1/8, 1/4, 1/2 and all of LARGEST_MB (default 1,600). Source files of th
 goes beyond them are the same files with their words in another order, so that lengths and words
 are real and nothing is a duplicate. Writes ``results/curate_scaling.json`` and ``.svg``.
 
-The projection takes the slope of time over size, not the start-up. Documents and bytes are those of
+The projection takes the slope of processor time over size, not the start-up. Documents and bytes are those of
 Dolma 3's web pool (paper): 252.6B documents, 3.8 kB each as its 9.7B deduplicated ones have; the
 price is Ai2's own, $11,300 for 1,030 hours of a machine with 128 virtual cores.
 """
@@ -53,39 +53,38 @@ def main(largest: float) -> None:
         for size in sizes:
             source = folder / f"{size:.0f}"
             number, written = _write(source, size, documents)
-            seconds, peak = _measure(source, folder / "output")
-            points.append({"megabytes": written, "documents": number, "seconds": seconds})
-            points[-1]["peak_mib"] = peak
+            measured = _measure(source, folder / "output")
+            points.append({"megabytes": written, "documents": number, **measured})
             print(points[-1], file=sys.stderr, flush=True)
             shutil.rmtree(source)
             shutil.rmtree(folder / "output")
-    record = {"points": points, "projection": project(points, len(os.sched_getaffinity(0)))}
+    record = {"points": points, "projection": project(points)}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "curate_scaling.json").write_text(json.dumps(record, indent=2) + "\n")
     _plot(points, RESULTS / "curate_scaling.svg")
     print(json.dumps(record["projection"], indent=2))
 
 
-def project(points: list[dict[str, float]], cores: int) -> dict[str, Any]:
+def project(points: list[dict[str, float]]) -> dict[str, Any]:
     """Cost of 250B documents, with the arithmetic in words."""
     sizes = [point["megabytes"] for point in points]
-    slope, start = np.polyfit(sizes, [point["seconds"] for point in points], 1)
-    rate = 1 / slope / cores
+    slope, start = np.polyfit(sizes, [point["core_seconds"] for point in points], 1)
+    rate = 1 / slope
     terabytes = DOCUMENTS_THERE * BYTES_EACH / 1e12
     hours = terabytes * 1e6 / rate / 3600
     return {
-        "start_up_seconds": float(start),
+        "start_up_core_seconds": float(start),
         "megabytes_per_core_second": float(rate),
         "corpus_terabytes": terabytes,
         "core_hours": float(hours),
         "dollars": float(hours * DOLLARS_PER_CORE_HOUR),
         "signature_terabytes_on_disk": DOCUMENTS_THERE * BANDS * 16 / 1e12,
-        "union_find_gigabytes_a_shard_of_32": DOCUMENTS_THERE * 16 / 32 / 1e9,
+        "union_find_gigabytes_a_shard_of_32": DOCUMENTS_THERE * 9 / 32 / 1e9,
         "arithmetic": (
             f"{DOCUMENTS_THERE:.3g} documents x {BYTES_EACH:.0f} B = {terabytes:.0f} TB; "
             f"/ {rate:.1f} MB/s a core = {hours:,.0f} core hours; "
             f"x ${DOLLARS_PER_CORE_HOUR:.3f} = ${hours * DOLLARS_PER_CORE_HOUR:,.0f}; "
-            f"{BANDS} bands x 16 B a document on disk, 16 B a document in memory"
+            f"{BANDS} bands x 16 B a document on disk, 9 B a document in memory"
         ),
     }
 
@@ -126,8 +125,8 @@ def _write(folder: Path, megabytes: float, texts: list[str]) -> tuple[int, float
     return number, size / 1e6
 
 
-def _measure(source: Path, target: Path) -> tuple[float, float]:
-    """Seconds and peak MiB of a process that deduplicates."""
+def _measure(source: Path, target: Path) -> dict[str, float]:
+    """Time and memory of a process that deduplicates."""
     arguments = [str(source), str(target), str(BANDS), str(ROWS), str(MEMORY)]
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, str(HERE / "with_olmoflow.py"), *arguments])
@@ -135,7 +134,11 @@ def _measure(source: Path, target: Path) -> tuple[float, float]:
     seconds = time.perf_counter() - start
     if status:
         raise SystemExit(f"with_olmoflow.py ended with {status}")
-    return seconds, usage.ru_maxrss / 1024
+    return {
+        "seconds": seconds,
+        "core_seconds": usage.ru_utime + usage.ru_stime,
+        "peak_mib": usage.ru_maxrss / 1024,
+    }
 
 
 def _plot(points: list[dict[str, float]], file: Path) -> None:
