@@ -6,9 +6,9 @@ Sizes of 1/8, 1/4, 1/2 and all of LARGEST_MB (default 1,600). Source files of th
 goes beyond them are the same files with their words in another order, so that lengths and words
 are real and nothing is a duplicate. Writes ``results/curate_scaling.json`` and ``.svg``.
 
-The projection takes the slope of processor time over size, not the start-up. Documents and bytes are those of
-Dolma 3's web pool (paper): 252.6B documents, 3.8 kB each as its 9.7B deduplicated ones have; the
-price is Ai2's own, $11,300 for 1,030 hours of a machine with 128 virtual cores.
+The projection takes the slope of processor time over size, not the start-up. Documents and bytes
+are those of Dolma 3's web pool (paper): 252.6B documents, 3.8 kB each as its 9.7B deduplicated ones
+have; the price is Ai2's own, $11,300 for 1,030 hours of a machine with 128 virtual cores.
 """
 
 from __future__ import annotations
