@@ -1,9 +1,10 @@
 """MinHash deduplication end to end, documents a second: ours and datatrove, from files to files.
 
-253 MB of source files with 1,000 planted near duplicates, 26 bands of 11 rows, 5-grams, all cores.
-Ours verifies its candidates, datatrove cannot. Both start a process for each turn, whose whole time
-counts; ours has compiled its loops before. `recall` is the share of the planted pairs that each
-one found.
+253 MB of source files, 1,000 of them with a planted near duplicate, 26 bands of 11 rows, 5-grams,
+all cores. Ours verifies its candidates, datatrove cannot. Both start a process for each turn, whose
+whole time counts; ours has compiled its loops before. `recall` is the share of the planted pairs
+that each one found. Both draw their permutations from the same curve, so two right recalls differ
+by the sampling error of 1,000 pairs, about 0.005.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ MEGABYTES = float(os.environ.get("OLMOFLOW_BENCH_MB", "253"))
 PLANTED, ROUNDS = 1000, 3
 VERSIONS = {"datatrove": "0.10.1"}
 CASE = f"MinHash {BANDS} x {ROWS}, 5-grams"
-LIMITS = {CASE: {"datatrove": 30.0}, f"{CASE}, recall": {"datatrove": 1.0}}
+LIMITS = {CASE: {"datatrove": 30.0}, f"{CASE}, recall": {"datatrove": 0.99}}
 
 
 def run() -> list[dict[str, Any]]:
