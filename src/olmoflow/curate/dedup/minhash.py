@@ -16,6 +16,7 @@ n-gram of clustered documents.
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,6 +148,7 @@ class MinHashDedup:
         parts = runs.parts_for(documents, self._memory_of_a_task)
         task = functools.partial(_group, len(pieces), parts, signatures, edges)
         spread(task, self.bands * parts)
+        shutil.rmtree(signatures)  # by far the largest of the intermediate files
         parents = np.arange(documents)
         for place in range(self.bands * parts):
             join_all(parents, np.load(edges / f"{place}.npy"))
