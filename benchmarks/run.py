@@ -2,9 +2,10 @@
 
     python benchmarks/run.py train
 
-A benchmark is a file beside this one with ``run() -> list of rows``; a row compares ours with one
-peer in one interleaved run. A ratio above 1 means that ours is better, for speed and for memory.
-``LIMITS``, where a benchmark has it, says what the figures may not fall below.
+A benchmark is a file beside this one, or a package of several cases, with ``run() -> list of
+rows``; a row compares ours with one peer in one interleaved run. A ratio above 1 means that ours is
+better, for speed and for memory. ``LIMITS``, where a benchmark has it, says what the figures may
+not fall below.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ COLUMNS = ("case", "metric", "ours", "peer", "peer_name", "unit", "ratio", "rati
 
 def main() -> int:
     """Run the benchmark that the command line names."""
-    names = sorted(p.stem for p in HERE.glob("*.py") if p.stem not in ("run", "comparison"))
+    files = [*HERE.glob("*.py"), *(p.parent for p in HERE.glob("*/__init__.py"))]
+    names = sorted(p.stem for p in files if p.stem not in ("run", "comparison"))
     if len(sys.argv) != 2 or sys.argv[1] not in names:
         print(f"usage: run.py {{{','.join(names)}}}", file=sys.stderr)
         return 2
@@ -85,10 +87,14 @@ def _text(value: Any) -> str:
 
 def _load(name: str) -> ModuleType:
     sys.path.append(str(HERE))
-    specification = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+    file = HERE / f"{name}.py"
+    file = file if file.is_file() else HERE / name / "__init__.py"
+    specification = importlib.util.spec_from_file_location(name, file)
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
+    if specification.submodule_search_locations:  # a package, whose files import each other
+        sys.modules[name] = module
     specification.loader.exec_module(module)
     return module
 

@@ -46,6 +46,11 @@ ENVIRONMENTS = {
         requirements=("torch==2.13.0", "ai2-olmo-core==3.0.0"),
         proof="import olmo_core.nn.transformer, olmo_core.train, olmo_core.distributed.checkpoint",
     ),
+    "datatrove": Peer(
+        # spaCy splits English into words, as datatrove's MinHash wants by default.
+        requirements=("datatrove[io,processing]==0.10.1", "spacy==3.8.18"),
+        proof="import datatrove.pipeline.dedup, datatrove.pipeline.writers, spacy, pyarrow",
+    ),
 }
 
 
