@@ -72,7 +72,7 @@ def train_classifier(
     word_ngrams: int = 2,
     hash_buckets: int = 200_000,
     epochs: int = 5,
-    learning_rate: float = 0.1,
+    learning_rate: float = 0.5,
     min_count: int = 2,
     threads: int = 1,
     seed: int = 0,
