@@ -38,6 +38,8 @@ Kind = Literal[
     "corpus",
     "tokenizer",
     "shards",
+    "classifier",
+    "mixture",
     "checkpoint",
     "evaluation",
     "index",

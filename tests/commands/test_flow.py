@@ -47,6 +47,39 @@ def test_a_sweep_fans_out_gathers_and_hands_on_its_group():
     assert steps["report"].needs == {"runs", "scores"}
 
 
+def test_several_of_a_kind_from_one_command_are_like_a_sweep(capsys):
+    nodes = {
+        "swarm": {"command": "mix", "overrides": {"rule": "swarm", "swarm.runs": 2}},
+        "runs": {
+            "command": "train",
+            "inputs": {"mixture": "swarm"},
+            "sweep": {"init_seed": [1, 2]},
+        },
+        "fit": {"command": "mix", "inputs": {"runs": ["runs"]}, "overrides": {"rule": "fitted"}},
+        "last": {"command": "train", "inputs": {"mixture": "fit"}},
+    }
+    steps = {step.name: step for step in parse_steps(nodes)}
+    made = {"mixture": "m", "mixtures": ["m/000", "m/001"]}
+    line = steps["runs"].arguments({"swarm": made}, "f")
+    assert line[:-1] == ["train", "-m", "mixture=m/000,m/001", "init_seed=1,2"]
+    # A key without a letter stays a name.
+    assert steps["fit"].arguments({"runs": finished("123456789012", "a1")})[1:] == [
+        *['runs=["123456789012",a1]', "rule=fitted"]
+    ]
+    config = {"jobs": 1, "dry_run": True, "output": "text", "cluster": {"name": "slurm"}}
+    overrides = ["flow=f", "cluster=slurm", "dry_run=true"]
+    flow.run({**config, "flow": {"steps": nodes}}, overrides)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("$")]
+    name = lines[0].partition("name=")[2].split()[0]
+    assert [
+        f"mixture={name}/{m} " in line for m, line in zip(["000", "001"], lines[1:5:2], strict=True)
+    ] == [*[True, True]]
+    assert [line.count("/prior ") + line.count("/proposal ") for line in lines[-2:]] == [1, 1]
+    del nodes["swarm"]["overrides"]["swarm.runs"]
+    with pytest.raises(UserError, match=r"swarm\.runs=None: expected a number under cluster=slurm"):
+        flow.run({**config, "flow": {"steps": nodes}}, overrides)
+
+
 @pytest.mark.parametrize(
     ("node", "message"),
     [

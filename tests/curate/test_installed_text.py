@@ -84,6 +84,18 @@ def test_code_and_prose_are_gathered_with_where_they_come_from(environment):
     assert sum(found.sources.values()) == sum(found.bytes.values())
 
 
+def test_docstrings_may_be_a_source_of_their_own(environment):
+    found = gather_installed_text(environment / "apart", docstrings_as="docstrings")
+    rows = read(environment / "apart" / "train")
+    assert {row["source"] for row in rows} == {"code", "docstrings", "prose"}
+    apart = [row for row in rows if row["source"] == "docstrings"]
+    assert all(row["path"].endswith("#docstrings") for row in apart)
+    few = gather_installed_text(environment / "few", max_bytes_of={"code": 3000})
+    assert 0 < few.sources["code"] <= 3000
+    assert few.sources["prose"] > 3000
+    assert found.sources["docstrings"] >= sum(len(row["text"].encode()) for row in apart) > 0
+
+
 def test_what_is_unfit_is_left_out_and_counted(environment):
     found = gather_installed_text(environment / "out")
     assert found.left_out == {

@@ -94,8 +94,14 @@ def _installed_text(config: Mapping[str, Any], source: Input, folder: Path) -> d
         found = gather_installed_text(
             folder,
             max_bytes=None if budget is None else int(float(budget)),
+            max_bytes_of={
+                source: int(float(limit))
+                for source, limit in settings["max_bytes_of"].items()
+                if limit is not None
+            },
             heldout_fraction=float(settings["heldout_fraction"]),
             seed=int(settings["seed"]),
+            docstrings_as=str(settings["docstrings_as"]),
             progress=advance,
         )
     return {

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from olmoflow.commands.flow_steps import Result, Step, parse_steps
+from olmoflow.commands.mixtures import member_names
 from olmoflow.errors import UserError
 
 
@@ -239,13 +240,29 @@ def _names(step: Step, lines: Sequence[Sequence[str]]) -> Result:
     """What later steps take for the results of a step that has only been submitted."""
     named = [dict(a.partition("=")[::2] for a in line[1:]) for line in lines]
     made = [{"name": settings.get("name", f"<{step.name}>")} for settings in named]
-    kinds = {"tokenize": "shards", "curate": "corpus", "evaluate": "evaluation", "report": "report"}
+    kinds = {
+        **{"tokenize": "shards", "curate": "corpus", "classify": "classifier", "mix": "mixture"},
+        **{"evaluate": "evaluation", "report": "report"},
+    }
     kind = kinds.get(step.command, "checkpoint")
-    results = [{kind: each["name"]} for each in made]
+    results: list[Result] = [{kind: each["name"]} for each in made]
+    if step.command == "mix":
+        results = [{**each, "mixtures": _mixtures(step, each["mixture"])} for each in results]
     if len(results) == 1:
         return results[0]
     jobs = [{"status": "finished", "result": result} for result in results]
     return {"group": named[0]["group"], "jobs": jobs}
+
+
+def _mixtures(step: Step, name: str) -> list[str]:
+    """What the mixtures of a step will be called."""
+    rule, runs = step.overrides.get("rule", "natural"), step.overrides.get("swarm.runs")
+    if rule == "swarm" and not isinstance(runs, int):
+        raise UserError(
+            f"flow.steps.{step.name}.overrides.swarm.runs={runs}: expected a number under "
+            "cluster=slurm, where the jobs of a swarm are submitted before it is drawn"
+        )
+    return [f"{name}/{member}" for member in member_names(rule, runs)]
 
 
 def _name(overrides: Sequence[str]) -> str:

@@ -11,6 +11,7 @@
         sweep: {init_seed: [1, 2, 3]}     # one job for each combination
         after: [STEP]                     # waits for these as well
 
+A step whose result lists several of a kind (``mixtures`` for the key ``mixture``) is like a sweep.
 An input from a sweep makes the step a sweep over what its jobs made; as a list
 (``inputs: {checkpoints: [STEP]}``) it is all of them at once, and ``inputs: {group: STEP}`` is the
 sweep's group, for ``report``.
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -102,8 +104,8 @@ class Step:
     def _made(self, key: str, results: Mapping[str, Result]) -> list[Any]:
         source = self.inputs[key]
         if isinstance(source, str):
-            return _made(key, source, results[source])
-        return [[each for step in source for each in _made(key, step, results[step])]]
+            return [_text(each) for each in _made(key, source, results[source])]
+        return [[_text(each) for step in source for each in _made(key, step, results[step])]]
 
 
 def parse_steps(steps: Mapping[str, Mapping[str, Any]]) -> list[Step]:
@@ -146,6 +148,8 @@ def parse_steps(steps: Mapping[str, Mapping[str, Any]]) -> list[Step]:
 
 def _made(key: str, step: str, result: Result) -> list[Any]:
     """What a step made for a config key: one thing, or one a job of a sweep."""
+    if isinstance(several := result.get(f"{key}s"), list):
+        return several  # one command may make several of a kind
     if key in result:
         return [result[key]]
     if "jobs" in result:
@@ -156,6 +160,11 @@ def _made(key: str, step: str, result: Result) -> list[Any]:
         if candidate in result:
             return [result[candidate]]
     return [f"<{step}>"]
+
+
+def _text(made: Any) -> Any:
+    """A name as Hydra reads it: a key may have digits alone, and must not become a number."""
+    return f'"{made}"' if isinstance(made, str) and re.fullmatch(r"[\d_.eE]+", made) else made
 
 
 def _argument(key: str, value: Any) -> str:

@@ -23,7 +23,9 @@ from olmoflow.errors import UserError
 # Composed by Hydra from conf/COMMAND.yaml.
 HYDRA_COMMANDS = {
     "curate": "documents from a source into a corpus",
+    "classify": "labelled corpora into a fastText classifier of quality or topics",
     "tokenize": "a corpus into litdata token shards (and a tokenizer, where one is to be trained)",
+    "mix": "shards into proportions: natural, fixed, within caps, a swarm, or fitted to one",
     "train": "shards into a checkpoint series: pretrain, midtrain, extend the context",
     "plan": "a training config into memory, time and cost on hardware that need not be there",
     "evaluate": "a checkpoint into scores",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from olmoflow.artifact import Artifact, Input, artifacts, claim, find
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from olmoflow.report import Failure
 
 _KINDS = ("checkpoint", "evaluation")
+# A page that an artifact brings to a report, with its plots beside it.
+PAGE = "page.md"
 
 
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
@@ -31,12 +35,27 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         Input(f"runs[{n}]", i.kind, i.name, i.key, i.path) for n, i in enumerate(inputs.values())
     ]
     failed = [asdict(failure) for failure in failures]
-    fixed = {**config, "runs": None, "title": title, "failed": failed}
+    about = [find(str(reference)) for reference in config["about"] or []]
+    for n, a in enumerate(about):
+        if not (a.path / PAGE).is_file():
+            raise UserError(f"about={a.name}: this {a.kind} has no page of its own")
+        numbered.append(Input(f"about[{n}]", a.kind, a.name, a.key, a.path))
+    target = config["target"]
+    fixed = {**config, "runs": None, "title": title, "failed": failed, "about": None}
+    del fixed["target"]
     with claim(
         "report", command="report", config=fixed, inputs=numbered, name=config["name"]
     ) as work:
         if work.finished is None:
-            plots = write_report(made, work.path, config["plots"] or [])
+            for a in about:
+                _copy_plots(a.path, work.path)
+            plots = write_report(
+                made,
+                work.path,
+                config["plots"] or [],
+                baseline=config["baseline"],
+                about=[(a.path / PAGE).read_text() for a in about],
+            )
             work.finish(
                 {
                     "title": title,
@@ -55,6 +74,8 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
                 }
             )
     assert work.finished is not None
+    if target is not None:
+        _copy(work.path, Path(target))
     return {
         "report": work.finished.name,
         "path": str(work.path),
@@ -88,6 +109,26 @@ def report(result: Mapping[str, Any]) -> None:
     for failure in result["failed"]:
         print(f"failed: {failure['job']}: {failure['error']}")
     print(f"report {result['report']}: {result['file']}")
+
+
+def _copy_plots(source: Path, folder: Path) -> None:
+    for plot in sorted(source.glob("*.png")):
+        shutil.copyfile(plot, folder / plot.name)
+
+
+def _copy(report: Path, target: Path) -> None:
+    """The report as a folder's README, with its plots and the runs.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(report / "report.md", target / "README.md")
+        shutil.copyfile(report / "runs.csv", target / "runs.csv")
+        _copy_plots(report, target)
+    except OSError as error:
+        raise UserError(f"target={target}: {error.strerror}; expected a folder") from error
 
 
 def _find(group: Any, runs: Any) -> tuple[str, list[Artifact], list[Failure]]:

@@ -29,7 +29,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     with claim(
         "shards",
         command="tokenize",
-        config={**config, "corpus": None, "tokenizer": None},
+        config=_identity(config),
         inputs=[corpus, tokenizer],
         name=config["name"],
     ) as work:
@@ -43,6 +43,14 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         "tokenizer": tokenizer.name,
         **work.finished.figures,
     }
+
+
+def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes the shards, apart from corpus and tokenizer."""
+    fixed = {**config, "corpus": None, "tokenizer": None}
+    if fixed["source"] is None:
+        del fixed["source"]
+    return fixed
 
 
 def report(result: Mapping[str, Any]) -> None:
@@ -105,7 +113,8 @@ def _make(
 def _write_splits(config: Mapping[str, Any], corpus: Input, folder: Path) -> dict[str, Any]:
     from olmoflow.tokens.shards import write_shards
 
-    figures = {}
+    figures: dict[str, Any] = {}
+    only = config["source"]
     for split, source in _splits(corpus.path).items():
         with progress_bar(f"tokenize {split}", config["runtime"]["progress"]) as advance:
             found = write_shards(
@@ -115,6 +124,7 @@ def _write_splits(config: Mapping[str, Any], corpus: Input, folder: Path) -> dic
                 num_workers=config["runtime"]["num_workers"],
                 chunk_tokens=int(float(config["chunk_tokens"])),
                 max_error_rate=float(config["max_error_rate"]),
+                source_name=only,
                 progress=advance,
             )
         figures[split] = {
@@ -123,7 +133,8 @@ def _write_splits(config: Mapping[str, Any], corpus: Input, folder: Path) -> dic
             "bytes": found.bytes,
             "malformed": found.malformed,
         }
-    return {"tokens": sum(f["tokens"] for f in figures.values()), "splits": figures}
+    total = sum(f["tokens"] for f in figures.values())
+    return {"tokens": total, "splits": figures, **({"source": only} if only else {})}
 
 
 def _tokenized_mix(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,7 +151,7 @@ def _tokenized_mix(config: Mapping[str, Any]) -> dict[str, Any]:
     with claim(
         "shards",
         command="tokenize",
-        config={**config, "tokenizer": None},
+        config=_identity(config),
         inputs=[source, tokenizer],
         name=config["name"],
     ) as work:

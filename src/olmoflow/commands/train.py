@@ -19,6 +19,7 @@ import yaml
 from olmoflow.artifact import Claim, Input, claim, resolve
 from olmoflow.commands.checkpoints import TOKENIZER, find_checkpoint
 from olmoflow.commands.launch import OutOfTime, launch
+from olmoflow.commands.mixtures import find_mixture
 from olmoflow.commands.start import check_start, take_over
 from olmoflow.digests import write_json
 from olmoflow.environment import git_diff, installed_packages, slurm_record
@@ -40,10 +41,17 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         sequence_length=config["sequence_length"],
         micro_batch_sequences=config["runtime"]["micro_batch_sequences"],
     )
+    mixture = find_mixture(config["mixture"]) if config.get("mixture") else None
+    if mixture:
+        if config["shards"]:
+            raise UserError(
+                f"shards={config['shards']}: a mixture= names its own; give one of both"
+            )
+        config = {**config, "data": {**config["data"], "sources": mixture.sources}}
     sources = find_sources(config)
     start = find_checkpoint(config["checkpoint"]) if config["checkpoint"] else None
     check_start(config, start)
-    inputs = [*sources, *([start] if start else [])]
+    inputs = [*sources, *([start] if start else []), *(mixture.inputs if mixture else [])]
     with claim(
         "checkpoint",
         command="train",
@@ -119,6 +127,8 @@ def pinned(config: Mapping[str, Any], sources: list[Input], start: Input | None)
         node["shards"] = found.key
     fixed["shards"] = None
     fixed["checkpoint"] = f"{start.key}@{start.step}" if start else None
+    # What it says stands in the sources; the reference itself is an input.
+    fixed.pop("mixture", None)
     return fixed
 
 

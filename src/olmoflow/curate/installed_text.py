@@ -16,7 +16,7 @@ import importlib.metadata
 import sys
 import sysconfig
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,9 @@ class Candidate:
     path: str
     size: int
 
-    def documents(self, left_out: Counter[str]) -> Iterator[dict[str, Any]]:
+    def documents(
+        self, left_out: Counter[str], docstrings_as: str = "prose"
+    ) -> Iterator[dict[str, Any]]:
         """The document, and beside code its docstrings; what is unfit is counted by reason."""
         if self.path.endswith("/DESCRIPTION"):
             yield self._document("prose", self.path, self.package.description)
@@ -66,7 +68,7 @@ class Candidate:
         if self.source == "code":
             docstrings = "\n\n".join(docstrings_of(text))
             if len(docstrings.encode()) >= _MIN_DOCSTRING_BYTES:
-                yield self._document("prose", f"{self.path}#docstrings", docstrings)
+                yield self._document(docstrings_as, f"{self.path}#docstrings", docstrings)
 
     def _document(self, source: str, path: str, text: str) -> dict[str, Any]:
         package = self.package
@@ -87,7 +89,7 @@ class CorpusStatistics:
     Attributes:
         documents: Documents by split.
         bytes: UTF-8 bytes of text by split.
-        sources: Bytes by source (code, prose).
+        sources: Bytes by source (code, prose, perhaps docstrings).
         left_out: Files by reason.
         packages: How many packages gave documents.
     """
@@ -103,8 +105,10 @@ def gather_installed_text(
     output: Path,
     *,
     max_bytes: int | None = None,
+    max_bytes_of: Mapping[str, int] | None = None,
     heldout_fraction: float = 0.02,
     seed: int = 0,
+    docstrings_as: str = "prose",
     progress: Callable[[int, int], None] | None = None,
 ) -> CorpusStatistics:
     """Write ``OUTPUT/train`` and ``OUTPUT/heldout``.
@@ -112,8 +116,10 @@ def gather_installed_text(
     Args:
         output: The corpus folder.
         max_bytes: Budget of text: documents are drawn evenly by their hash; None: everything.
+        max_bytes_of: Budgets of single sources; the environment has far more code than prose.
         heldout_fraction: Share of the bytes that is held out, about.
         seed: Of the draw and of the split.
+        docstrings_as: The source that docstrings count to.
         progress: Called with (packages done, packages).
 
     Raises:
@@ -127,6 +133,11 @@ def gather_installed_text(
     heldout = choose_heldout(candidates, heldout_fraction, seed)
     budget = max_bytes or sum(c.size for c in candidates)
     statistics = CorpusStatistics()
+    limits = max_bytes_of or {}
+
+    def fits(source: str, size: int) -> bool:
+        return statistics.sources.get(source, 0) + size <= limits.get(source, budget)
+
     seen: set[bytes] = set()
     contributing: set[str] = set()
     # In the order of their hash: a budget draws evenly, and the documents come mixed.
@@ -135,7 +146,11 @@ def gather_installed_text(
         for candidate in candidates:
             if writer.total_bytes + candidate.size > budget:
                 continue
-            for document in candidate.documents(left_out):
+            if not fits(candidate.source, candidate.size):
+                continue
+            for document in candidate.documents(left_out, docstrings_as):
+                if not fits(document["source"], len(document["text"].encode())):
+                    continue
                 digest = hashlib.sha256(document["text"].encode()).digest()
                 if digest in seen:
                     left_out["exact duplicate"] += 1

@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from olmoflow.artifact import Artifact, Input, artifacts, open_artifact
 
 JOB, METRICS = "job.json", "metrics.csv"
+MACRO = "macro"
 # What a run was called, where it ran and what it wrote down: no setting of an experiment.
 _NOT_SETTINGS = ("name", "output", "group", "logger", "cluster", "runtime", "save", "log_every")
 
@@ -110,13 +112,17 @@ def _last_step(artifact: Artifact) -> int | None:
 
 
 def _scores(evaluation: Artifact) -> dict[str, float]:
-    """The scores under ``SUITE`` and, where there are several tasks, ``SUITE/TASK``."""
+    """The scores under ``SUITE`` and, where there are several tasks, ``SUITE/TASK``.
+
+    ``SUITE/macro`` is the mean over these tasks, each counting alike.
+    """
     figures = evaluation.figures
     suite = str(figures.get("suite", "score"))
     scores = {suite: float(figures["score"])} if figures.get("score") is not None else {}
     tasks = {k: v for k, v in (figures.get("tasks") or {}).items() if k != "all"}
     if len(tasks) > 1:
         scores |= {f"{suite}/{name}": float(task["score"]) for name, task in tasks.items()}
+        scores[f"{suite}/{MACRO}"] = fmean(float(task["score"]) for task in tasks.values())
     return scores
 
 

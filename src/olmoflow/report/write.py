@@ -7,36 +7,52 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from olmoflow.report.differences import Difference, differences, find_baseline
 from olmoflow.report.plot import draw
 from olmoflow.report.rows import SEEDS, Cell, Report, Row
 
 REPORT, RUNS = "report.md", "runs.csv"
 
 
-def write_report(report: Report, folder: Path, plots: Sequence[str]) -> list[Path]:
+def write_report(
+    report: Report,
+    folder: Path,
+    plots: Sequence[str],
+    *,
+    baseline: str | None = None,
+    about: Sequence[str] = (),
+) -> list[Path]:
     """Write the report's folder, which needs nothing outside itself.
 
     Args:
         report: What to say.
         folder: Where; exists.
         plots: Columns of the runs' metrics.csv to draw.
+        baseline: A pattern of a setting of the row that the others are compared with.
+        about: Sections that come first, in Markdown.
 
     Returns:
         The plots that were drawn: those that any run has the column of.
+
+    Raises:
+        UserError: The baseline is no row.
     """
+    compared = _compared(report, baseline) if baseline is not None else []
     drawn = []
     for column in plots:
         path = folder / f"{re.sub(r'[^A-Za-z0-9]+', '-', column).strip('-').lower()}.png"
         if draw(report, column, path):
             drawn.append(path)
     _write_runs(report, folder / RUNS)
-    (folder / REPORT).write_text(markdown(report, drawn))
+    (folder / REPORT).write_text(markdown(report, drawn, [*about, *compared]))
     return drawn
 
 
-def markdown(report: Report, plots: Sequence[Path] = ()) -> str:
-    """The report as Markdown."""
-    lines = [f"# {report.title}", ""]
+def markdown(report: Report, plots: Sequence[Path] = (), sections: Sequence[str] = ()) -> str:
+    """The report as Markdown: sections of others, then its own."""
+    lines = [f"# {report.title}", "", *sections]
+    if sections and report.rows:
+        lines += ["## All rows", ""]
     if report.rows:
         lines += [*_table(report), ""]
         if any(cell.std is not None for row in report.rows for cell in row.cells.values()):
@@ -65,6 +81,41 @@ def shown(cell: Cell | None) -> str:
         first = int(f"{cell.std:e}".partition("e")[2])
         digits = min(10, max(0, 1 - first))
     return f"{cell.mean:.{digits}f} ± {cell.std:.{digits}f}"
+
+
+def _compared(report: Report, pattern: str) -> list[str]:
+    """A section a row: what it differs by from the baseline."""
+    base = find_baseline(report, pattern)
+    sections = []
+    for row, found in differences(report, base):
+        lines = [
+            f"## {row.label} against {base.label}",
+            "",
+            "| metric | baseline | this | difference | 95 % interval | below in | verdict |",
+            "|---|---:|---:|---:|---:|---:|---|",
+        ]
+        for name, each in found.items():
+            cells = (shown(base.cells.get(name)), shown(row.cells.get(name)))
+            lines.append(f"| {' | '.join([_cell(name), *cells, *_difference(each)])} |")
+        lines += [
+            "",
+            "The difference is over pairs of runs of the same seeds: mean ± standard deviation, "
+            "and Student's interval of the mean.",
+            "",
+        ]
+        sections.append("\n".join(lines))
+    return sections
+
+
+def _difference(found: Difference) -> list[str]:
+    """The last four cells of a comparison."""
+    interval = "–"
+    if found.half_width is not None:
+        low, high = found.mean - found.half_width, found.mean + found.half_width
+        interval = f"{low:+.4f} … {high:+.4f}"
+    spread = "" if found.std is None else f" ± {found.std:.4f}"
+    counted = f"{found.lower} of {found.n}"
+    return [f"{found.mean:+.4f}{spread}", interval, counted, found.verdict]
 
 
 def _table(report: Report) -> list[str]:

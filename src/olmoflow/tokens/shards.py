@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from olmoflow.digests import file_digest
 from olmoflow.documents import Document, Intake, document_files, read_documents
+from olmoflow.errors import UserError
 from olmoflow.tokens.encoder import BatchEncoder, Encoded
 from olmoflow.tokens.format import (
     DIGESTS,
@@ -70,6 +71,7 @@ def write_shards(
     num_workers: int | None = None,
     chunk_tokens: int = 1 << 24,
     max_error_rate: float = 0.001,
+    source_name: str | None = None,
     progress: Progress | None = None,
 ) -> ShardStatistics:
     """Tokenize the documents of a file or folder; every document ends with the end-of-text token.
@@ -81,10 +83,11 @@ def write_shards(
         num_workers: Threads; None: one per core.
         chunk_tokens: A chunk ends with the document that reaches this many tokens.
         max_error_rate: Share of malformed documents above which the work stops.
+        source_name: Only the documents of this source; None: all.
         progress: Called with (bytes of files read, bytes of files).
 
     Raises:
-        UserError: The corpus is empty or too much of it is malformed.
+        UserError: The corpus is empty, has nothing of that source, or too much of it is malformed.
     """
     partial = output.with_name(f"{output.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -93,7 +96,8 @@ def write_shards(
     opened = load_tokenizer(tokenizer)
     writer = ShardWriter(partial, opened.vocab_size, chunk_tokens)
     total = sum(f.stat().st_size for f in document_files(source))
-    batches = _batches(read_documents(source, intake))
+    chosen = (d for d in read_documents(source, intake) if source_name in (None, d.source))
+    batches = _batches(chosen)
     try:
         for documents, encoded in _encoded(batches, opened, num_workers or os.cpu_count() or 1):
             writer.add(documents, _with_ends(encoded, opened.eos_id), encoded.sizes)
@@ -102,10 +106,13 @@ def write_shards(
     finally:
         # Also when the run stops because of them; the folder is then still called partial.
         intake.write(partial)
+    if not writer.documents:
+        shutil.rmtree(partial)
+        raise UserError(f"source={source_name}: {source} has no document of it")
     writer.finish()
     shutil.rmtree(output, ignore_errors=True)
     partial.rename(output)
-    return ShardStatistics(intake.documents, writer.tokens, writer.bytes, len(intake.malformed))
+    return ShardStatistics(writer.documents, writer.tokens, writer.bytes, len(intake.malformed))
 
 
 class ShardWriter:
@@ -119,7 +126,7 @@ class ShardWriter:
 
     def __init__(self, folder: Path, vocab_size: int, chunk_tokens: int) -> None:
         self.folder, self.vocab_size, self.chunk_tokens = folder, vocab_size, chunk_tokens
-        self.tokens = self.bytes = 0
+        self.documents = self.tokens = self.bytes = 0
         self._dtype = token_dtype(vocab_size)
         self._chunks: list[Chunk] = []
         self._table = parquet.ParquetWriter(folder / DOCUMENTS, _SCHEMA, compression="zstd")
@@ -150,6 +157,7 @@ class ShardWriter:
         for name in ("id", "source", "path", "license"):
             rows[name] = [getattr(document, name) for document in documents]
         self._table.write_table(pa.table(rows, _SCHEMA))
+        self.documents += len(documents)
         self.tokens += len(ids)
         self.bytes += int(sizes.sum())
         start = 0
