@@ -24,7 +24,7 @@ def annotate(outcome, texts, **settings):
 
 
 def test_the_sentences_that_break_a_rule_are_noted(outcome, patterns):
-    text = GOOD + LISTED + "Tiny.\n" + TECHNICAL + CURSED + "long " * 120
+    text = GOOD + LISTED + "Tiny.\n" + TECHNICAL + CURSED + "Long " * 120
     texts = [text, GOOD * 5, ""]
     settings = {"rules_to_include": [2, 3, 4, 5], "cursed_regex_file": patterns}
     after = annotate(outcome, texts, **settings)
