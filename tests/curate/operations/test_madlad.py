@@ -24,7 +24,7 @@ def annotate(outcome, texts, **settings):
 
 
 def test_the_sentences_that_break_a_rule_are_noted(outcome, patterns):
-    text = GOOD + LISTED + "Tiny.\n" + TECHNICAL + CURSED + "Long " * 120
+    text = GOOD + LISTED + "Tiny.\n" + TECHNICAL + CURSED + "Long " + "words " * 100
     texts = [text, GOOD * 5, ""]
     settings = {"rules_to_include": [2, 3, 4, 5], "cursed_regex_file": patterns}
     after = annotate(outcome, texts, **settings)
@@ -63,8 +63,9 @@ def test_what_was_not_noted_is_an_error_of_the_document(outcome, documents, patt
 def test_sentences_in_another_language_break_the_first_rule(outcome, documents, tmp_path):
     lines = [f"__label__en {GOOD.strip()}\n", "__label__de Das ist ein ganz normaler Satz.\n"] * 200
     (tmp_path / "train.txt").write_text("".join(lines))
+    # With fewer threads fastText leaves a part of the weights without a first value.
     model = fasttext.train_supervised(
-        str(tmp_path / "train.txt"), epoch=20, dim=8, thread=1, bucket=1000, verbose=0
+        str(tmp_path / "train.txt"), epoch=20, dim=8, bucket=1000, thread=12, verbose=0
     )
     model.save_model(str(tmp_path / "model.bin"))
     text = GOOD * 3 + "Das ist ein ganz normaler Satz. " + GOOD

@@ -53,7 +53,7 @@ _PACKED = np.array([int.from_bytes(word.encode(), "little") for word in STOP_WOR
 _DOT, _BLANK = ord("."), ord(" ")
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _stop_word(text: Bytes, i: int, end: int) -> int:
     """Which stop word ``text[i:end]`` is, in any case; -1 if none."""
     if end - i > 4 or end - i < 2:
@@ -78,12 +78,12 @@ def _starts_bullet(text: Bytes, i: int, end: int) -> bool:
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _dots_at(text: Bytes, i: int, end: int) -> bool:
     return bool(end - i >= 3 and text[i] == _DOT and text[i + 1] == _DOT and text[i + 2] == _DOT)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _spaced_dots_at(text: Bytes, i: int, end: int) -> bool:
     return (
         end - i >= 5
@@ -95,7 +95,7 @@ def _spaced_dots_at(text: Bytes, i: int, end: int) -> bool:
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _ellipsis_at(text: Bytes, i: int, end: int) -> bool:
     """Whether the character … (U+2026) is here."""
     return end - i >= 3 and text[i] == 0xE2 and text[i + 1] == 0x80 and text[i + 2] == 0xA6

@@ -82,7 +82,7 @@ def gopher_shares(texts: Strings, limits: NDArray[np.float64] | None = None) -> 
     return shares
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _find(keys: Hashes, uses: Integers, stamp: int, mask: int, key: np.uint64) -> np.int64:
     """The slot of a key: used under this stamp if ``uses[slot, 0] == stamp``."""
     mixed = key * _GOLDEN

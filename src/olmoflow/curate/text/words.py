@@ -133,7 +133,16 @@ def _rest_of_segment(
     return i, flags, characters
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
+def _may_bridge(text: Bytes, i: int, end: int, table: Properties) -> bool:
+    """Whether the ASCII character behind a word, not of a word itself, may still lie within it."""
+    kind = table[text[i]] & CLASS
+    if kind < SINGLE_QUOTE or kind > MID_NUM or i + 1 == end:
+        return False
+    return text[i + 1] >= 0x80 or table[text[i + 1]] & JOINS != 0
+
+
+@njit(cache=True, nogil=True, inline="always")
 def segment_end(text: Bytes, i: int, end: int, table: Properties) -> tuple[int, int, int]:
     """The segment that starts at byte ``i``, a boundary.
 
@@ -147,29 +156,32 @@ def segment_end(text: Bytes, i: int, end: int, table: Properties) -> tuple[int, 
         Where it ends, the flags of its characters (any of `WORD`: it is a word), and how many
         characters it has.
     """
-    point, size = decode(text, i, end)
-    entry = table[point]
-    i += size
+    if text[i] >= 0x80:
+        point, size = decode(text, i, end)
+        return _rest_of_segment(text, i + size, end, table, table[point], 1)
+    # Nearly all text is ASCII, where few of the rules matter; the rest is left to all of them.
+    entry = table[text[i]]
+    flags = entry
     characters = 1
-    if point < 0x80 and entry & JOINS:
-        # Nearly all words: ASCII letters and digits, then something that joins nothing.
-        flags = entry
-        while i < end and text[i] < 0x80:
-            follower = table[text[i]]
-            if not follower & JOINS:
-                kind = follower & CLASS
-                if kind < SINGLE_QUOTE or kind > MID_NUM:
-                    return i, flags, characters
-                break
-            entry = follower
+    i += 1
+    if entry & JOINS:
+        while i < end and text[i] < 0x80 and table[text[i]] & JOINS:
+            entry = table[text[i]]
             flags |= entry
             characters += 1
             i += 1
-        if i == end:
+        if i == end or (text[i] < 0x80 and not _may_bridge(text, i, end, table)):
             return i, flags, characters
-        i, more, characters = _rest_of_segment(text, i, end, table, entry, characters)
-        return i, flags | more, characters
-    return _rest_of_segment(text, i, end, table, entry, characters)
+    elif entry & CLASS == SPACE:
+        while i < end and text[i] == 0x20:
+            characters += 1
+            i += 1
+        if i == end or text[i] < 0x80:
+            return i, flags, characters
+    elif i == end or (text[i] < 0x80 and entry & CLASS != CR):
+        return i, flags, characters
+    i, more, characters = _rest_of_segment(text, i, end, table, entry, characters)
+    return i, flags | more, characters
 
 
 @njit(cache=True, nogil=True)
