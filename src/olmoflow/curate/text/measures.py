@@ -73,9 +73,8 @@ def _starts_bullet(text: Bytes, i: int, end: int) -> bool:
         return True
     if end - i < 3 or text[i] != 0xE2:
         return False
-    return (text[i + 1] == 0x97 and text[i + 2] == 0x8F) or (
-        text[i + 1] == 0x80 and text[i + 2] == 0xA2
-    )
+    second, third = text[i + 1], text[i + 2]
+    return bool((second == 0x97 and third == 0x8F) or (second == 0x80 and third == 0xA2))
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -139,7 +139,7 @@ def _may_bridge(text: Bytes, i: int, end: int, table: Properties) -> bool:
     kind = table[text[i]] & CLASS
     if kind < SINGLE_QUOTE or kind > MID_NUM or i + 1 == end:
         return False
-    return text[i + 1] >= 0x80 or table[text[i + 1]] & JOINS != 0
+    return bool(text[i + 1] >= 0x80 or table[text[i + 1]] & JOINS)
 
 
 @njit(cache=True, nogil=True, inline="always")
