@@ -76,7 +76,7 @@ def run_datatrove(python: Path, files: Sequence[Path], workers: int | None = Non
 
 
 def write_corpus(folder: Path, size: int, files: int = 8) -> list[Path]:
-    """Sources and prose of the installed packages as JSON lines, about ``size`` bytes of text."""
+    """The prose of the installed packages as JSON lines, at most about ``size`` bytes of text."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number:02}.jsonl" for number in range(files)]
     written = 0
@@ -93,7 +93,9 @@ def write_corpus(folder: Path, size: int, files: int = 8) -> list[Path]:
 
 def _installed_texts() -> Iterator[str]:
     site = Path(np.__file__).parents[1]
-    found = [p for p in site.rglob("*") if p.suffix in (".py", ".md", ".rst", ".txt")]
+    # Gopher's rules drop nearly all code, so there would be little left for the later ones.
+    prose = (".md", ".rst", ".txt")
+    found = [p for p in site.rglob("*") if p.suffix in prose or p.name == "METADATA"]
     # In an order that mixes packages and does not change from run to run.
     for path in sorted(found, key=lambda p: hash_of(p.relative_to(site))):
         try:
