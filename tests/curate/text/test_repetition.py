@@ -9,6 +9,7 @@ import pytest
 import regex
 
 from olmoflow.curate.strings import strings_of
+from olmoflow.curate.text import repetition
 from olmoflow.curate.text.repetition import GOPHER_LIMITS, SHARES, gopher_shares, has_period
 
 BOUNDARY = regex.compile(r"\b", flags=regex.V1 | regex.WORD)
@@ -64,6 +65,13 @@ def test_shares_are_those_of_plain_python(seed):
 def test_the_limits_are_those_of_gopher():
     expected = [0.3, 0.2, 0.3, 0.2, 0.20, 0.18, 0.16, 0.15, 0.14, 0.13, 0.12, 0.11, 0.10]
     assert GOPHER_LIMITS.tolist() == expected
+
+
+def test_a_long_text_is_measured_like_a_short_one(monkeypatch):
+    texts = list(texts_of(9))
+    monkeypatch.setattr(repetition, "_LONG", 1)
+    shares = gopher_shares(strings_of(pa.array(texts, pa.large_string())))
+    np.testing.assert_allclose(shares, [reference(text) for text in texts])
 
 
 def test_looking_stops_at_the_first_limit_that_is_passed():

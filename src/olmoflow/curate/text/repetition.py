@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from olmoflow.curate.strings import Strings
 from olmoflow.curate.text.characters import Bytes, Integers, Properties, properties
-from olmoflow.curate.text.words import WORD, segment_end
+from olmoflow.curate.text.words import WORD, count_words, segment_end
 
 Hashes = NDArray[np.uint64]
 Mask = NDArray[np.bool_]
@@ -46,6 +46,8 @@ _SEED = np.uint64(0xCBF29CE484222325)
 _BYTE = np.uint64(8)
 _FOLD = np.uint64(29)
 _NEWLINE = 10
+# Bytes of a text whose words are counted before memory is reserved for them.
+_LONG = 1 << 20
 
 
 def gopher_shares(texts: Strings, limits: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
@@ -62,9 +64,7 @@ def gopher_shares(texts: Strings, limits: NDArray[np.float64] | None = None) -> 
     limits = np.full(len(SHARES), np.inf) if limits is None else limits
     shares = np.zeros((texts.number, len(SHARES)))
     table = properties()
-    # A word, and a line that is not blank, has at least a byte. Of what is reserved here for the
-    # longest text, only what is needed is ever touched, and so takes memory.
-    most = int(np.diff(texts.offsets).max(initial=0)) + 1
+    most = _most_elements(texts)
     slots = 1 << (2 * most).bit_length()
     _gopher(
         texts.data,
@@ -80,6 +80,20 @@ def gopher_shares(texts: Strings, limits: NDArray[np.float64] | None = None) -> 
         shares,
     )
     return shares
+
+
+def _most_elements(texts: Strings) -> int:
+    """At least how many words, or lines that are not blank, any text has."""
+    # Each has a byte. What is reserved for more than there are is never touched, and so takes no
+    # memory; but nobody should have to reserve gigabytes.
+    sizes = np.diff(texts.offsets)
+    most = int(sizes.max(initial=0, where=sizes < _LONG)) + 1
+    for text in np.flatnonzero(sizes >= _LONG):
+        bounds = texts.offsets[text : text + 2]
+        words = int(count_words(texts.data, bounds, properties())[0])
+        lines = int(np.count_nonzero(texts.data[bounds[0] : bounds[1]] == _NEWLINE)) + 1
+        most = max(most, words + 1, lines + 1)
+    return most
 
 
 @njit(cache=True, nogil=True, inline="always")
