@@ -4,7 +4,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from olmoflow.curate.strings import array_of, strings_of
-from olmoflow.curate.text.lines import collapse_newlines, join_lines, most_newlines, split_lines
+from olmoflow.curate.text.characters import NUMBER, UPPERCASE
+from olmoflow.curate.text.lines import (
+    collapse_newlines,
+    drop_lines,
+    join_lines,
+    lines_by_share,
+    lines_by_words,
+    most_newlines,
+    split_lines,
+)
+from olmoflow.curate.text.measures import WORDS, measure_strings
 from olmoflow.curate.text.sentences import count_sentences, split_sentences
 
 TEXTS = st.lists(st.text("ab\n é", max_size=12), min_size=1, max_size=5)
@@ -22,10 +32,24 @@ def test_lines_that_stay_are_joined_as_in_python(texts, data):
     assert array_of(lines.strings).to_pylist() == [line for text in expected for line in text]
     marks = [[data.draw(st.booleans()) for _ in text] for text in expected]
     keep = pa.array([m for marked in marks for m in marked]).to_numpy(zero_copy_only=False)
-    assert array_of(join_lines(lines, keep)).to_pylist() == [
+    wanted = [
         "\n".join(line for line, m in zip(text, marked, strict=True) if m)
         for text, marked in zip(expected, marks, strict=True)
     ]
+    assert array_of(join_lines(lines, keep)).to_pylist() == wanted
+    assert array_of(drop_lines(strings(texts), keep)).to_pylist() == wanted
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.text("aB1É٣ .\n\r日", max_size=20), min_size=1, max_size=4))
+def test_lines_are_chosen_as_in_python(texts):
+    lines = [line for text in texts for line in text.split("\n")]
+    for flag, has in ((UPPERCASE, str.isupper), (NUMBER, str.isnumeric)):
+        expected = [sum(map(has, line)) <= 0.5 * len(line) for line in lines]
+        assert lines_by_share(strings(texts), flag, 0.5).tolist() == expected
+    measured = measure_strings(*split_lines(strings(texts)).strings)[:, WORDS]
+    for fewest in (0, 1, 2):
+        assert lines_by_words(strings(texts), fewest).tolist() == (measured >= fewest).tolist()
 
 
 @pytest.mark.parametrize("most", [0, 1, 2])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,12 +21,14 @@ from olmoflow.curate.operations.operation import Outcome
 from olmoflow.curate.operations.patterns import matches, require_pattern
 from olmoflow.curate.strings import Strings, array_of, strings_of
 from olmoflow.curate.text import measures
-from olmoflow.curate.text.characters import properties
+from olmoflow.curate.text.characters import NUMBER, UPPERCASE
 from olmoflow.curate.text.lines import (
     Lines,
     collapse_newlines,
-    count_cases,
+    drop_lines,
     join_lines,
+    lines_by_share,
+    lines_by_words,
     most_newlines,
     split_lines,
 )
@@ -40,15 +41,11 @@ SOCIAL_COUNTER = (
 )
 
 
-def _drop_lines(
-    documents: pa.Table, name: str, column: pa.ChunkedArray, keep_of: Callable[[Lines], Mask]
-) -> Outcome:
-    """Drop the lines of all texts for which ``keep_of`` is false."""
-    lines = split_lines(strings_in(column))
-    keep = keep_of(lines)
+def _dropped(documents: pa.Table, name: str, texts: Strings, keep: Mask) -> Outcome:
+    """The documents without the lines that do not stay."""
     if keep.all():
         return Outcome(documents)
-    return Outcome(with_texts(documents, name, join_lines(lines, keep)))
+    return Outcome(with_texts(documents, name, drop_lines(texts, keep)))
 
 
 @dataclass(frozen=True)
@@ -96,14 +93,10 @@ class RatioLineModifier:
 
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
-        column = text_of(documents, self.text_field)
-        return _drop_lines(documents, self.text_field, column, self._keep)
-
-    def _keep(self, lines: Lines) -> Mask:
-        counts = count_cases(lines.strings.data, lines.strings.offsets, properties())
-        found = counts[:, 1 if self.check == "uppercase" else 2]
-        keep: Mask = found <= self.upper_bound * counts[:, 0]
-        return keep
+        texts = strings_in(text_of(documents, self.text_field))
+        wanted = UPPERCASE if self.check == "uppercase" else NUMBER
+        keep = lines_by_share(texts, wanted, self.upper_bound)
+        return _dropped(documents, self.text_field, texts, keep)
 
 
 @dataclass(frozen=True)
@@ -120,13 +113,9 @@ class LineLenModifier:
 
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
-        column = text_of(documents, self.text_field)
-        return _drop_lines(documents, self.text_field, column, self._keep)
-
-    def _keep(self, lines: Lines) -> Mask:
-        measured = measure_strings(lines.strings.data, lines.strings.offsets)
-        keep: Mask = measured[:, measures.WORDS] >= self.lower_bound
-        return keep
+        texts = strings_in(text_of(documents, self.text_field))
+        keep = lines_by_words(texts, self.lower_bound)
+        return _dropped(documents, self.text_field, texts, keep)
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from olmoflow.curate.strings import Strings
-from olmoflow.curate.text.characters import (
-    NUMBER,
-    UPPERCASE,
-    Bytes,
-    Integers,
-    Properties,
-    decode,
-)
+from olmoflow.curate.text.characters import Bytes, Integers, Properties, decode, properties
+from olmoflow.curate.text.words import WORD, segment_end
 
 Mask = NDArray[np.bool_]
 _NEWLINE = 10
@@ -55,6 +49,39 @@ def join_lines(lines: Lines, keep: Mask) -> Strings:
     offsets = np.zeros(len(lines.first), np.int64)
     size = _join(lines.strings.data, lines.strings.offsets, lines.first, keep, data, offsets)
     return Strings(data[:size], offsets)
+
+
+def lines_by_share(texts: Strings, property_: int, most: float) -> Mask:
+    """[lines] which lines have at most a share of characters with a property.
+
+    Args:
+        texts: The texts, whose lines are counted as `split_lines` does.
+        property_: A flag of `characters`.
+        most: The highest share; an empty line has none.
+    """
+    keep = np.empty(_lines_before(texts.data, texts.offsets)[-1], np.bool_)
+    _keep_by_share(texts.data, texts.offsets, properties(), property_, most, keep)
+    return keep
+
+
+def lines_by_words(texts: Strings, fewest: int) -> Mask:
+    """[lines] which lines have at least so many words."""
+    keep = np.empty(_lines_before(texts.data, texts.offsets)[-1], np.bool_)
+    _keep_by_words(texts.data, texts.offsets, properties(), fewest, keep)
+    return keep
+
+
+def drop_lines(texts: Strings, keep: Mask) -> Strings:
+    """Texts without some of their lines.
+
+    Args:
+        texts: The texts.
+        keep: [lines], which lines stay.
+    """
+    data = np.empty(texts.offsets[-1] - texts.offsets[0], np.uint8)
+    ends = np.zeros(texts.number + 1, np.int64)
+    size = _drop(texts.data, texts.offsets, keep, data, ends)
+    return Strings(data[:size], ends)
 
 
 def collapse_newlines(texts: Strings, most: int) -> Strings:
@@ -140,16 +167,72 @@ def most_newlines(text: Bytes, offsets: Integers) -> Integers:
 
 
 @njit(cache=True, nogil=True)
-def count_cases(text: Bytes, offsets: Integers, table: Properties) -> Integers:
-    """[texts, 3] how many characters each text has, how many are uppercase, how many numbers."""
-    counts = np.zeros((len(offsets) - 1, 3), np.int64)
-    for t in range(len(counts)):
+def _keep_by_share(
+    text: Bytes, offsets: Integers, table: Properties, property_: int, most: float, keep: Mask
+) -> None:
+    line = 0
+    for t in range(len(offsets) - 1):
         i, end = offsets[t], offsets[t + 1]
+        characters, found = 0, 0
         while i < end:
-            point, size = decode(text, i, end)
-            flags = table[point]
-            counts[t, 0] += 1
-            counts[t, 1] += (flags & UPPERCASE) != 0
-            counts[t, 2] += (flags & NUMBER) != 0
+            if text[i] < 0x80:
+                point, size = np.int64(text[i]), 1
+            else:
+                point, size = decode(text, i, end)
             i += size
-    return counts
+            if point == _NEWLINE:
+                keep[line] = found <= most * characters
+                line += 1
+                characters, found = 0, 0
+            else:
+                characters += 1
+                found += table[point] & property_ != 0
+        keep[line] = found <= most * characters
+        line += 1
+
+
+@njit(cache=True, nogil=True)
+def _keep_by_words(
+    text: Bytes, offsets: Integers, table: Properties, fewest: int, keep: Mask
+) -> None:
+    line = 0
+    for t in range(len(offsets) - 1):
+        i, end = offsets[t], offsets[t + 1]
+        words = 0
+        while i < end:
+            if text[i] == _NEWLINE:
+                keep[line] = words >= fewest
+                line += 1
+                words = 0
+                i += 1
+            elif words >= fewest:
+                i += 1
+            else:
+                i, flags, _ = segment_end(text, i, end, table)
+                words += flags & WORD != 0
+                if text[i - 1] == _NEWLINE:  # of the segment "\r\n"
+                    i -= 1
+        keep[line] = words >= fewest
+        line += 1
+
+
+@njit(cache=True, nogil=True)
+def _drop(text: Bytes, offsets: Integers, keep: Mask, data: Bytes, ends: Integers) -> int:
+    size, line = 0, 0
+    for t in range(len(offsets) - 1):
+        begun = False
+        wanted = keep[line]
+        for i in range(offsets[t], offsets[t + 1]):
+            if text[i] == _NEWLINE:
+                begun |= wanted
+                line += 1
+                wanted = keep[line]
+                if wanted and begun:
+                    data[size] = _NEWLINE
+                    size += 1
+            elif wanted:
+                data[size] = text[i]
+                size += 1
+        line += 1
+        ends[t + 1] = size
+    return size
