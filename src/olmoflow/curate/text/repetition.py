@@ -117,34 +117,44 @@ def _mask(number: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _blocks(
-    text: Bytes, start: int, end: int, newlines: int, hashes: Hashes, sizes: Integers
-) -> int:
-    """Hash what ``newlines`` or more newlines divide; how many are not blank."""
-    number = 0
+    text: Bytes,
+    start: int,
+    end: int,
+    lines: Hashes,
+    line_sizes: Integers,
+    paragraphs: Hashes,
+    paragraph_sizes: Integers,
+) -> tuple[int, int]:
+    """Hash the lines, and the paragraphs, which empty lines divide; how many are not blank."""
+    number, paragraph_number = 0, 0
+    paragraph, paragraph_size, paragraph_visible = _SEED, 0, False
     i = start
-    while i < end:
-        value, characters, visible, run = _SEED, 0, False, 0
-        while i < end:
+    while i <= end:
+        value, size, visible = _SEED, 0, False
+        while i < end and text[i] != _NEWLINE:
             byte = text[i]
-            if byte == _NEWLINE:
-                run += 1
-                i += 1
-                if run == newlines:
-                    break
-                continue
-            if run and characters:
-                # A newline within a paragraph.
-                value = (value ^ np.uint64(_NEWLINE)) * _PRIME
-                characters += run
-            run = 0
             value = (value ^ np.uint64(byte)) * _PRIME
-            characters += byte & 0xC0 != 0x80
+            size += byte & 0xC0 != 0x80
             visible |= byte > 32
             i += 1
+        value ^= value >> _FOLD
         if visible:
-            hashes[number], sizes[number] = value ^ (value >> _FOLD), characters
+            lines[number], line_sizes[number] = value, size
             number += 1
-    return number
+        if size:
+            # Its lines, and the newlines between them.
+            paragraph_size += size + (paragraph_size > 0)
+            paragraph = (paragraph ^ value) * _GOLDEN
+            paragraph ^= paragraph >> _FOLD
+            paragraph_visible |= visible
+        if size == 0 or i == end:
+            if paragraph_visible:
+                paragraphs[paragraph_number] = paragraph
+                paragraph_sizes[paragraph_number] = paragraph_size
+                paragraph_number += 1
+            paragraph, paragraph_size, paragraph_visible = _SEED, 0, False
+        i += 1
+    return number, paragraph_number
 
 
 @njit(cache=True, nogil=True)
@@ -243,20 +253,11 @@ def _gopher(
     stamp = 0
     for t in range(len(offsets) - 1):
         start, end = offsets[t], offsets[t + 1]
-        passed = False
-        for newlines in range(1, 3):
-            column = 2 * newlines - 2
-            stamp += 1
-            number = _blocks(text, start, end, newlines, hashes, before)
-            shares[t, column], shares[t, column + 1] = _seen_before(
-                hashes, before, number, keys, uses, stamp
-            )
-            passed = (
-                shares[t, column] > limits[column] or shares[t, column + 1] > limits[column + 1]
-            )
-            if passed:
-                break
-        if passed:
+        number, paragraphs = _blocks(text, start, end, hashes, before, grams, places)
+        shares[t, 0], shares[t, 1] = _seen_before(hashes, before, number, keys, uses, stamp + 1)
+        shares[t, 2], shares[t, 3] = _seen_before(grams, places, paragraphs, keys, uses, stamp + 2)
+        stamp += 2
+        if (shares[t, :4] > limits[:4]).any():
             continue
         number = _words(text, start, end, table, hashes, before)
         total = max(before[number], 1)
