@@ -44,6 +44,8 @@ from olmoflow.curate.text.sentences import split_sentences
 RULES = (1, 2, 3, 4, 5)
 _ANNOTATOR = "madlad400_sentence_annotator"
 _FILTER = "madlad400_rule_filter"
+# [128] which ASCII characters are technical.
+_TECHNICAL = np.array([chr(byte) in "0123456789{}+/()>" for byte in range(128)])
 _TOO_SHORT, _QUESTIONABLE, _GOOD = "too_short", "questionable", "good"
 
 
@@ -53,28 +55,24 @@ def _count(text: Bytes, offsets: Integers, table: Properties) -> Integers:
     counts = np.zeros((len(offsets) - 1, 4), np.int64)
     for s in range(len(counts)):
         i, end = offsets[s], offsets[s + 1]
+        characters = technical = tokens = capitalised = 0
         between = True
         while i < end:
-            point, size = decode(text, i, end)
+            if text[i] < 0x80:
+                point, size = int(text[i]), 1
+                technical += _TECHNICAL[point]
+            else:
+                point, size = decode(text, i, end)
             flags = table[point]
-            counts[s, 0] += 1
-            if point < 0x80:
-                counts[s, 1] += (
-                    ord("0") <= point <= ord("9")
-                    or point == ord("{")
-                    or point == ord("}")
-                    or point == ord("+")
-                    or point == ord("/")
-                    or point == ord("(")
-                    or point == ord(")")
-                    or point == ord(">")
-                )
-            white = (flags & WHITE) != 0
+            characters += 1
+            white = flags & WHITE != 0
             if between and not white:
-                counts[s, 2] += 1
-                counts[s, 3] += (flags & UPPERCASE) != 0
+                tokens += 1
+                capitalised += flags & UPPERCASE != 0
             between = white
             i += size
+        counts[s, 0], counts[s, 1] = characters, technical
+        counts[s, 2], counts[s, 3] = tokens, capitalised
     return counts
 
 

@@ -176,7 +176,7 @@ def _keep_by_share(
         characters, found = 0, 0
         while i < end:
             if text[i] < 0x80:
-                point, size = np.int64(text[i]), 1
+                point, size = int(text[i]), 1
             else:
                 point, size = decode(text, i, end)
             i += size

@@ -95,7 +95,15 @@ def _sentences(
         i, end = offsets[t], offsets[t + 1]
         start, last = -1, -1  # of what is not white space
         while i < end:
-            point, size = decode(text, i, end)
+            # Nearly all bytes are those of ASCII letters, and say nothing.
+            if start >= 0 and 0x41 <= text[i] <= 0x7A:
+                i += 1
+                last = i
+                continue
+            if text[i] < 0x80:
+                point, size = int(text[i]), 1
+            else:
+                point, size = decode(text, i, end)
             if point == 10:
                 if start >= 0:
                     bounds[number, 0], bounds[number, 1] = start, last
