@@ -1,3 +1,5 @@
+"""Tables of documents, and operations applied to them by name."""
+
 import json
 
 import numpy as np

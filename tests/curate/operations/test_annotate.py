@@ -1,3 +1,5 @@
+"""Tokens are counted as their tokenizers count, sizes as gzip has them."""
+
 import gzip
 
 import pytest

@@ -1,3 +1,5 @@
+"""Fields compared, renamed and noted, whether columns or within the JSON."""
+
 import pyarrow as pa
 import pytest
 

@@ -1,3 +1,5 @@
+"""Ids, hashes and samples depend on the document alone."""
+
 from uuid import UUID
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Marked byte ranges are cut out, at boundaries where that is asked for."""
+
 import pyarrow as pa
 import pytest
 

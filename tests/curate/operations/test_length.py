@@ -1,3 +1,5 @@
+"""Filters by length, on texts that lie just within and just without."""
+
 import pytest
 
 from olmoflow.curate.operations.columns import strings_in, text_of

@@ -1,3 +1,5 @@
+"""What modifiers leave of a text's lines."""
+
 import pytest
 
 TEXT = "First line\n\nSHOUTING Line\n12,345\n7 likes\nlast"

@@ -1,3 +1,5 @@
+"""MADLAD-400's rules, a planted sentence for each."""
+
 import gzip
 
 import fasttext

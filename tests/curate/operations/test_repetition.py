@@ -1,3 +1,5 @@
+"""Prose stays; what repeats itself goes."""
+
 import pytest
 
 PROSE = (

@@ -1,3 +1,5 @@
+"""Filters by what words and lines consist of."""
+
 import pytest
 
 

@@ -1,3 +1,5 @@
+"""Which URLs are banned, by every way of comparing them with a list."""
+
 import gzip
 
 import pytest

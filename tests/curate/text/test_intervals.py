@@ -1,3 +1,5 @@
+"""Byte ranges are merged, closed, moved and cut out."""
+
 from olmoflow.curate.text.intervals import (
     clipped,
     cut,

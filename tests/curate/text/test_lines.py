@@ -1,3 +1,5 @@
+"""Texts are cut into lines and sentences, and joined, as plain Python does it."""
+
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass, field
 
@@ -182,8 +183,6 @@ class SubstringLineModifier:
         banned = [self.banlist] if isinstance(self.banlist, str) else list(self.banlist)
         if not banned or not all(banned):
             refuse(name, "banlist", self.banlist, "a substring, or several")
-        import re
-
         pattern = f"(?i:{'|'.join(re.escape(text) for text in banned)})"
         pattern = {"any": pattern, "prefix": rf"^\s*{pattern}", "suffix": rf"{pattern}\s*$"}[
             self.location

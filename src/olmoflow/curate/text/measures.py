@@ -50,7 +50,7 @@ BULLETS = ("●", "•", "*", "-")
 SYMBOL_STRINGS = ("#", "...", ". . .", "…")
 _PACKED = np.array([int.from_bytes(word.encode(), "little") for word in STOP_WORDS], np.int64)
 
-_DOT, _BLANK = ord("."), ord(" ")
+_DOT, _BLANK, _NEWLINE = ord("."), ord(" "), ord("\n")
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -108,88 +108,69 @@ def _ends_in_ellipsis(text: Bytes, start: int, end: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _measure(text: Bytes, offsets: Integers, table: Properties, out: NDArray[np.int64]) -> None:
-    """Fill ``out`` [texts, 12] with the measures of each text."""
+def _close_line(text: Bytes, first: int, last: int, blank: bool, row: Integers) -> None:
+    """Count a line whose text without white space around it is ``text[first:last]``, if any."""
+    if first >= 0:
+        row[LINES] += 1
+        row[BULLET_LINES] += _starts_bullet(text, first, last)
+        row[ELLIPSIS_LINES] += _ends_in_ellipsis(text, first, last)
+        row[PARAGRAPHS] += blank
+
+
+@njit(cache=True, nogil=True)
+def _measure(text: Bytes, offsets: Integers, table: Properties, out: Integers) -> None:
+    """Fill ``out`` [texts, 12], zeros, with the measures of each text."""
     for t in range(len(offsets) - 1):
+        row = out[t]
         i, end = offsets[t], offsets[t + 1]
-        characters = words = word_characters = alphabetic = segments = 0
-        symbols = stops = stop_kinds = 0
-        lines = bullets = ellipses = paragraphs = 0
+        characters = words = word_characters = alphabetic = segments = symbols = 0
         after_dots = after_spaced = i
-        # First and last byte of what is not white space in this line; -1: nothing yet.
-        first, last = -1, -1
-        blank = True
+        # First and last byte of what is not white space in this line (-1: nothing yet), and
+        # whether the line before was blank.
+        first, last, blank = -1, -1, True
         while i < end:
             byte = text[i]
             if byte == _BLANK and (i + 1 == end or text[i + 1] < 0x80):
                 characters += 1
                 i += 1
                 continue
-            if byte != 10:
-                j, flags, size = segment_end(text, i, end, table)
-                characters += size
-                if flags & WORD:
-                    words += 1
-                    word_characters += size
-                    alphabetic += (flags & ALPHABETIC) != 0
-                    stop = _stop_word(text, i, j)
-                    if stop >= 0:
-                        stops += 1
-                        stop_kinds |= 1 << stop
-                elif byte == ord("#") or _ellipsis_at(text, i, end):
+            j, flags, size = segment_end(text, i, end, table)
+            characters += size
+            if flags & WORD:
+                words += 1
+                word_characters += size
+                alphabetic += flags & ALPHABETIC != 0
+                stop = _stop_word(text, i, j)
+                if stop >= 0:
+                    row[STOPS] += 1
+                    row[STOP_KINDS] |= 1 << stop
+            elif byte == ord("#") or _ellipsis_at(text, i, end):
+                symbols += 1
+            elif byte == _DOT:
+                # As `str.count` counts: occurrences do not overlap.
+                if i >= after_dots and _dots_at(text, i, end):
                     symbols += 1
-                elif byte == _DOT:
-                    # As `str.count` counts: occurrences do not overlap.
-                    if i >= after_dots and _dots_at(text, i, end):
-                        symbols += 1
-                        after_dots = i + 3
-                    if i >= after_spaced and _spaced_dots_at(text, i, end):
-                        symbols += 1
-                        after_spaced = i + 5
-                if flags & WORD or not flags & WHITE:
-                    segments += 1
-                    if first < 0:
-                        first = i
-                    last = j
-                i = j
-                if text[i - 1] != 10:  # the segment "\r\n" ends the line, too
-                    continue
-            else:
-                characters += 1
-                i += 1
-            if first >= 0:
-                lines += 1
-                bullets += _starts_bullet(text, first, last)
-                ellipses += _ends_in_ellipsis(text, first, last)
-                paragraphs += blank
-            blank = first < 0
-            first = -1
-        if first >= 0:
-            lines += 1
-            bullets += _starts_bullet(text, first, last)
-            ellipses += _ends_in_ellipsis(text, first, last)
-            paragraphs += blank
-        out[t, CHARACTERS], out[t, WORDS], out[t, WORD_CHARACTERS] = (
-            characters,
-            words,
-            word_characters,
-        )
-        out[t, ALPHABETIC_WORDS], out[t, SEGMENTS], out[t, SYMBOLS] = (
-            alphabetic,
-            segments,
-            symbols,
-        )
-        out[t, STOPS], out[t, STOP_KINDS], out[t, LINES] = stops, stop_kinds, lines
-        out[t, BULLET_LINES], out[t, ELLIPSIS_LINES], out[t, PARAGRAPHS] = (
-            bullets,
-            ellipses,
-            paragraphs,
-        )
+                    after_dots = i + 3
+                if i >= after_spaced and _spaced_dots_at(text, i, end):
+                    symbols += 1
+                    after_spaced = i + 5
+            if flags & WORD or not flags & WHITE:
+                segments += 1
+                last = j
+                if first < 0:
+                    first = i
+            i = j
+            if text[i - 1] == _NEWLINE:
+                _close_line(text, first, last, blank, row)
+                first, blank = -1, first < 0
+        _close_line(text, first, last, blank, row)
+        row[CHARACTERS], row[WORDS], row[WORD_CHARACTERS] = characters, words, word_characters
+        row[ALPHABETIC_WORDS], row[SEGMENTS], row[SYMBOLS] = alphabetic, segments, symbols
 
 
 def measure_strings(text: Bytes, offsets: Integers) -> Integers:
     """[texts, 12] the measures of each text, not kept."""
-    out = np.empty((len(offsets) - 1, _COLUMNS), np.int64)
+    out = np.zeros((len(offsets) - 1, _COLUMNS), np.int64)
     _measure(text, offsets, properties(), out)
     return out
 
