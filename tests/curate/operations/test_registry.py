@@ -62,6 +62,8 @@ DEFAULTS = {
     ("madlad400_rule_filter", "threshold"): 0.2,
     ("hash_annotator", "num_bits"): 128,
     ("newline_removal_modifier", "max_consecutive"): 2,
+    ("madlad400_sentence_annotator", "rules_to_include"): [1, 2, 3, 4, 5],
+    ("url_substring_filter", "ignore_chars"): [],
 }
 
 

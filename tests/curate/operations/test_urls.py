@@ -70,6 +70,11 @@ def test_words_ban_as_parts_of_a_url_or_within_words(judge):
     assert judge(urls, ["free-casino"], match_substrings=False) == [False, True, True]
 
 
+def test_a_newline_in_a_url_moves_no_match_to_the_next_one(judge):
+    urls = ["http://a.example/\ncasino\n", "http://b.example/", "http://casino.example"]
+    assert judge(urls, ["casino"]) == [False, True, False]
+
+
 def test_several_words_can_be_demanded(judge):
     urls = [
         "http://a.example/casino/poker",

@@ -1,16 +1,16 @@
 """All map operations, by the names that datamap-rs gives them.
 
-A class is imported when it is asked for, so that a list of names costs nothing.
+Each is a dataclass whose fields are its arguments. A class is imported when it is asked for, so
+that a list of names costs nothing.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
-import inspect
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 from olmoflow.curate.operations.operation import Operation
@@ -102,12 +102,17 @@ def describe(name: str) -> dict[str, Setting]:
         UserError: There is no operation of that name.
     """
     kind = _known(name)
-    hints = get_type_hints(kind.__init__)
+    hints = get_type_hints(kind)
     settings = {}
-    for key, parameter in list(inspect.signature(kind).parameters.items()):
-        required = parameter.default is parameter.empty
-        default = None if required else parameter.default
-        settings[key] = Setting(key, hints.get(key, Any), required, default)
+    for argument in fields(cast(Any, kind)):
+        if not argument.init:
+            continue
+        default = argument.default
+        if argument.default_factory is not MISSING:
+            default = argument.default_factory()
+        required = default is MISSING
+        default = None if required else default
+        settings[argument.name] = Setting(argument.name, hints[argument.name], required, default)
     return settings
 
 

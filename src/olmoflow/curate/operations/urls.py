@@ -120,6 +120,7 @@ class UrlSubstringFilter:
 
     def _by_parts(self, urls: Any, *, words: bool) -> Mask:
         """All URLs are searched at once, a line each; no entry has a newline in it."""
+        urls = pc.replace_substring(urls, "\n", " ")
         haystack = "\n".join(["", *urls.to_pylist(), ""]).encode()
         lines = np.frombuffer(haystack, np.uint8) == ord("\n")
         automaton = _automaton(self.banlist_file, self.case_sensitive)
