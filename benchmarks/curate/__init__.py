@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import minhash
+from . import heuristics, minhash
 
-CASES = (minhash,)
+CASES = (minhash, heuristics)
 VERSIONS = {name: version for case in CASES for name, version in case.VERSIONS.items()}
-LIMITS = {name: limit for case in CASES for name, limit in case.LIMITS.items()}
+LIMITS: dict[str, dict[str, float]] = {
+    name: limit for case in CASES for name, limit in case.LIMITS.items()
+}
 
 
 def run() -> list[dict[str, Any]]:

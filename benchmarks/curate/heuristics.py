@@ -2,7 +2,8 @@
 
 Both read the same JSON lines, judge every document by Gopher's rules on repetition and on quality
 with the same limits, and use all cores: ours threads, datatrove its local executor. What compiled
-loops and tokenizers need once is not measured. `run_ours` and `run_datatrove` are called in turns.
+loops and tokenizers need once is not measured. The two do not keep the same documents: what is a
+word, and of what a share is taken, differs.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from comparison import compare
 
 from olmoflow.curate.operations.operation import Operation
 from olmoflow.curate.operations.registry import build_operation
@@ -38,6 +42,11 @@ GOPHER = (
 )
 BATCH_BYTES = 4 << 20
 PEER_SCRIPT = Path(__file__).with_name("datatrove_heuristics.py")
+DATATROVE = Path(__file__).parents[2] / ".peers" / "datatrove" / "bin" / "python"
+MEGABYTES, ROUNDS = 20, 3
+CASE = "Gopher's heuristics"
+VERSIONS = {"datatrove": "0.10.1"}
+LIMITS = {CASE: {"datatrove": 20.0}}
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,19 @@ class Run:
     def megabytes_per_second(self) -> float:
         """MB (10⁶ bytes) of text."""
         return self.text_bytes / 1e6 / self.seconds
+
+
+def run() -> list[dict[str, Any]]:
+    if not DATATROVE.is_file():
+        raise SystemExit("the peer is not there yet: ./just bench-peers datatrove")
+    with tempfile.TemporaryDirectory() as name:
+        files = write_corpus(Path(name), round(MEGABYTES * 1e6))
+        runs = [(run_ours(files), run_datatrove(DATATROVE, files)) for _ in range(ROUNDS)]
+    for ours, theirs in runs:
+        kept = f"{ours.kept} and {theirs.kept} of {ours.documents} documents stay"
+        print(f"{ours.seconds:.1f} and {theirs.seconds:.1f} s, {kept}", file=sys.stderr)
+    ours, theirs = ([r.megabytes_per_second for r in column] for column in zip(*runs, strict=True))
+    return [compare(CASE, ours, theirs, "datatrove", "MB/s")]
 
 
 def run_ours(files: Sequence[Path], threads: int | None = None) -> Run:
@@ -151,14 +173,3 @@ def _batches(file: Path) -> Iterator[list[str]]:
                 texts, size = [], 0
     if texts:
         yield texts
-
-
-if __name__ == "__main__":
-    # heuristics.py PYTHON_OF_DATATROVE FOLDER MEGABYTES
-    corpus = write_corpus(Path(sys.argv[2]), int(float(sys.argv[3]) * 1e6))
-    for turn in range(3):
-        for name, run in (
-            ("ours", run_ours(corpus)),
-            ("datatrove", run_datatrove(Path(sys.argv[1]), corpus)),
-        ):
-            print(turn, name, f"{run.megabytes_per_second:.2f} MB/s", run)

@@ -132,7 +132,7 @@ def make_pipeline(config: Mapping[str, Any], nodes: list[Any], locations: list[s
 
 
 def run_steps(config: Mapping[str, Any], pipeline: Any, folder: Path) -> dict[str, Any]:
-    """Run the engine, leave ``report.json`` and ``report.html`` in the folder, and return the figures."""
+    """Run the engine, leave its report in the folder as JSON and HTML, and return the figures."""
     from olmoflow.curate.pipeline.engine import run_pipeline
     from olmoflow.curate.pipeline.output import step_figures
     from olmoflow.curate.pipeline.report_data import report_data

@@ -41,7 +41,11 @@ def field(documents: pa.Table, name: str) -> pa.ChunkedArray:
     if keys[0] != "metadata":
         return pa.chunked_array([pa.nulls(len(documents))])
     found = [_inside(text, keys[1:]) for text in documents.column("metadata").to_pylist()]
-    return pa.chunked_array([pa.array(found, from_pandas=True)])
+    try:
+        return pa.chunked_array([pa.array(found, from_pandas=True)])
+    except pa.ArrowException:  # a number in one document, a text in another
+        texts = [None if value is None else str(value) for value in found]
+        return pa.chunked_array([pa.array(texts, pa.large_string())])
 
 
 def with_field(documents: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:

