@@ -25,6 +25,8 @@ NEEDS = {
     ("parallel", "hsdp"): ["parallel.ranks=16"],
 }
 GIVEN = {
+    "classify": ["corpora={a: b, c: d}"],
+    "mix": ["shards=[s]"],
     "generate": ["checkpoint=c"],
     "evaluate": ["checkpoint=c"],
     "import": ["source=s"],

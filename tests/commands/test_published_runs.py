@@ -175,6 +175,7 @@ UNSTATED = {
     "output",
     "dry_run",
     "shards",
+    "mixture",  # like shards: what is trained on
     "checkpoint",
     "hydra",
     "experiments",
