@@ -7,7 +7,7 @@
 - repetition    that curve applied: whole and fractional repetitions of documents
 """
 
-from olmoflow.curate.quality.repetition import Upsample, repeated
+from olmoflow.curate.quality.repetition import Upsample
 from olmoflow.curate.quality.vigintiles import Vigintiles
 
-__all__ = ["Upsample", "Vigintiles", "repeated"]
+__all__ = ["Upsample", "Vigintiles"]

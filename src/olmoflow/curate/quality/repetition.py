@@ -29,7 +29,7 @@ Factors = NDArray[np.float64]
 class Upsample:
     """Sets how often each document is repeated; those that the curve leaves out are removed.
 
-    Two passes; held are the tokens of each topic and bucket. `repeated` writes out the copies.
+    Two passes; held are the tokens of each topic and bucket. The step `repeat` writes out the copies.
 
     Args:
         ratio: Tokens wanted over tokens there are, of every topic that ``targets`` does not name.
@@ -159,15 +159,6 @@ def repetitions(
     strings = strings_of(ids)
     more = _uniforms(strings.data, strings.offsets, np.uint64(seed)) < factors - whole
     return whole.astype(np.int64) + more
-
-
-def repeated(documents: pa.Table, name: str = "metadata.repetitions") -> pa.Table:
-    """The documents with their copies, each beside the other; one that says nothing stands once."""
-    times = field(documents, name)
-    if pa.types.is_null(times.type):
-        return documents
-    counts = np.asarray(times.fill_null(1).to_numpy(), np.int64)
-    return documents.take(pa.array(np.repeat(np.arange(len(documents)), counts)))
 
 
 def _nothing(output: str) -> pa.Table:
