@@ -29,7 +29,7 @@ Factors = NDArray[np.float64]
 class Upsample:
     """Sets how often each document is repeated; those that the curve leaves out are removed.
 
-    Two passes; held are the tokens of each topic and bucket. The step `repeat` writes out the copies.
+    Two passes; held are the tokens of each topic and bucket. The step `repeat` writes the copies.
 
     Args:
         ratio: Tokens wanted over tokens there are, of every topic that ``targets`` does not name.
