@@ -70,11 +70,20 @@ def report(result: Mapping[str, Any]) -> None:
     if "steps" in result and "path" in result and "corpus" not in result:
         print(f"{result['path']}: {result['steps']} steps")
         return
+    steps = result.get("steps", {})
+    width = max((len(label) for label in steps), default=0)
+    for label, step in steps.items():
+        print(
+            f"{label:<{width}}  {step['documents_out']:>12,} documents"
+            f"  {step['bytes_out'] / 1e6:>10,.1f} MB  {step['seconds']:>8,.1f} s"
+        )
     splits = ", ".join(
         f"{split} {count:,} documents {result['bytes'][split] / 1e6:,.1f} MB"
         for split, count in sorted(result["documents"].items(), reverse=True)
     )
     print(f"corpus {result['corpus']}: {splits}")
+    if steps:
+        print(f"what each step removed and why: {result['path']}/report.html")
 
 
 def _python_environment(config: Mapping[str, Any]) -> Input:
