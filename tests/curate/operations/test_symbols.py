@@ -10,7 +10,7 @@ def test_symbols_are_counted_for_each_word(kept):
         "one two three four five six seven eight . . .",
         "one two three four five six seven eight nine . . .",
     ]
-    expected = [False, False, False, True, False, False, True]
+    expected = [True, False, False, True, False, False, True]
     assert kept("symbol_ratio_filter", texts, max_symbol_to_word_ratio=0.1) == expected
     assert kept("symbol_ratio_filter", ["#", "", "##"], max_symbol_to_word_ratio=1) == [
         *(True, True, False)

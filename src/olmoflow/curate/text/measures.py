@@ -138,7 +138,7 @@ def _close_piece(text: Bytes, start: int, end: int, flags: int, row: Integers) -
 
 @njit(cache=True, nogil=True)
 def _close_line(text: Bytes, start: int, end: int, newline: bool, row: Integers) -> None:
-    """Count a line; "\\r\\n" ends one as "\\n" does, "\\r" alone does not."""
+    """Count a line. A carriage return before its newline is no part of it."""
     row[NEWLINES] += newline
     row[LINES] += newline or end > start
     if end > start:
@@ -185,7 +185,7 @@ def _measure(text: Bytes, offsets: Integers, table: Properties, out: Integers) -
                 else:
                     punctuation += 0x20 < byte < 0x7F
                     symbols += byte == _HASH
-                    marks += byte == _EXCLAMATION or byte == _QUESTION
+                    marks += byte in (_EXCLAMATION, _QUESTION)
                 i = j
                 continue
             if byte == _DOT:
@@ -220,7 +220,7 @@ def _measure(text: Bytes, offsets: Integers, table: Properties, out: Integers) -
                     else:
                         inner = False
                         punctuation += 0x20 < point < 0x7F
-                        marks += point == _DOT or point == _EXCLAMATION or point == _QUESTION
+                        marks += point in (_DOT, _EXCLAMATION, _QUESTION)
                 i += size
             segments += visible
             if text[i - 1] == _NEWLINE:
