@@ -124,12 +124,9 @@ def _ends_in_ellipsis(text: Bytes, start: int, end: int) -> bool:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _close_piece(text: Bytes, start: int, end: int, flags: int, row: Integers) -> None:
-    """Count what white space divides, if there is any (``start >= 0``)."""
-    if start >= 0:
-        row[PIECES] += 1
-        row[PIECE_BYTES] += end - start
-        row[ALPHABETIC_PIECES] += flags & ALPHABETIC != 0
+def _close_piece(text: Bytes, start: int, end: int, row: Integers) -> None:
+    """See whether what white space divides is a stop word; ``start < 0``: there is nothing."""
+    if start >= 0 and end - start <= 4:
         stop = _stop_word(text, start, end)
         if stop >= 0:
             row[STOPS] += 1
@@ -155,15 +152,15 @@ def _measure(text: Bytes, offsets: Integers, table: Properties, out: Integers) -
         row = out[t]
         i, end = offsets[t], offsets[t + 1]
         characters = alphanumerics = words = segments = symbols = spaced = marks = 0
-        runs = punctuation = paragraphs = 0
+        runs = punctuation = paragraphs = pieces = piece_bytes = alphabetic = 0
         after_dots = after_spaced = line = i
-        # Where what white space divides started (-1: nothing has), the flags of its characters,
+        # Where what white space divides started (-1: nothing has), whether it has no letter yet,
         # and whether it will be the first of a paragraph.
-        start, piece, fresh = -1, 0, True
+        start, without, fresh = -1, True, True
         while i < end:
             byte = text[i]
             if byte == _BLANK and (i + 1 == end or text[i + 1] < 0x80):
-                _close_piece(text, start, i, piece, row)
+                _close_piece(text, start, i, row)
                 start = -1
                 characters += 1
                 i += 1
@@ -171,22 +168,31 @@ def _measure(text: Bytes, offsets: Integers, table: Properties, out: Integers) -
             j, flags, size = segment_end(text, i, end, table)
             characters += size
             words += flags & WORD != 0
-            if j - i == size and not flags & (WHITE | _INNER):
-                # Letters and digits of ASCII, or one of its other characters.
-                if start < 0:
-                    start, piece = i, 0
-                    paragraphs += fresh
-                    fresh = False
+            if start < 0 and not flags & WHITE:
+                start, without = i, True
+                pieces += 1
+                paragraphs += fresh
+                fresh = False
+            if flags & WORD and j - i == size and not flags & _INNER:
+                # Letters and digits of ASCII.
+                alphanumerics += size
+                runs += 1
                 segments += 1
-                piece |= flags
-                if flags & WORD:
-                    alphanumerics += size
-                    runs += 1
-                else:
-                    punctuation += 0x20 < byte < 0x7F
-                    symbols += byte == _HASH
-                    marks += byte in (_EXCLAMATION, _QUESTION)
+                piece_bytes += size
+                if flags & ALPHABETIC:
+                    alphabetic += without
+                    without = False
                 i = j
+                continue
+            if byte <= _BLANK and j - i == 1 and flags & WHITE:
+                _close_piece(text, start, i, row)
+                start = -1
+                i = j
+                if byte == _NEWLINE:
+                    # Two of them in a row have nothing in between.
+                    fresh = fresh or (i - 1 == line and line > offsets[t])
+                    _close_line(text, line, i - 1, True, row)
+                    line = i
                 continue
             if byte == _DOT:
                 # As `str.count` counts: occurrences do not overlap.
@@ -196,23 +202,38 @@ def _measure(text: Bytes, offsets: Integers, table: Properties, out: Integers) -
                 if i >= after_spaced and _spaced_dots_at(text, i, end):
                     spaced += 1
                     after_spaced = i + 5
-            else:
-                symbols += byte == _HASH or _ellipsis_at(text, i, end)
+            elif byte == _HASH or (byte == 0xE2 and _ellipsis_at(text, i, end)):
+                symbols += 1
+            if j - i == 1:
+                # Another character of ASCII, alone.
+                segments += 1
+                piece_bytes += 1
+                punctuation += 0x20 < byte < 0x7F
+                marks += byte in (_DOT, _EXCLAMATION, _QUESTION)
+                i = j
+                continue
             visible = inner = False
             while i < j:
-                point, size = decode(text, i, end)
+                if text[i] < 0x80:
+                    point, size = int(text[i]), 1
+                else:
+                    point, size = decode(text, i, end)
                 flags = table[point]
                 if flags & WHITE:
-                    _close_piece(text, start, i, piece, row)
+                    _close_piece(text, start, i, row)
                     start = -1
                     inner = False
                 else:
                     visible = True
                     if start < 0:
-                        start, piece = i, 0
+                        start, without = i, True
+                        pieces += 1
                         paragraphs += fresh
                         fresh = False
-                    piece |= flags
+                    piece_bytes += size
+                    if flags & ALPHABETIC:
+                        alphabetic += without
+                        without = False
                     if flags & WORD:
                         alphanumerics += 1
                         runs += not inner
@@ -223,18 +244,17 @@ def _measure(text: Bytes, offsets: Integers, table: Properties, out: Integers) -
                         marks += point in (_DOT, _EXCLAMATION, _QUESTION)
                 i += size
             segments += visible
-            if text[i - 1] == _NEWLINE:
-                # Two of them in a row have nothing in between.
-                fresh = fresh or (i - 1 == line and line > offsets[t])
+            if text[i - 1] == _NEWLINE:  # of the segment "\r\n"
                 _close_line(text, line, i - 1, True, row)
                 line = i
-        _close_piece(text, start, end, piece, row)
+        _close_piece(text, start, end, row)
         _close_line(text, line, end, False, row)
         ascii_only = characters == end - offsets[t]
         row[CHARACTERS], row[ALPHANUMERICS], row[WORDS] = characters, alphanumerics, words
         row[PAGE_WORDS] = runs if ascii_only else words
         row[SEGMENTS] = runs + punctuation if ascii_only else segments
         row[SYMBOLS], row[SPACED_DOTS], row[MARKS] = symbols + spaced, spaced, marks
+        row[PIECES], row[PIECE_BYTES], row[ALPHABETIC_PIECES] = pieces, piece_bytes, alphabetic
         row[PARAGRAPHS] = paragraphs
 
 
