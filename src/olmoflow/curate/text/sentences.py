@@ -142,8 +142,3 @@ def _trimmed(text: Bytes, i: int, end: int, table: Properties) -> int:
         if not table[point] & WHITE:
             last = i
     return last
-
-
-def count_sentences(texts: Strings) -> Integers:
-    """[texts] how many sentences each text has."""
-    return np.diff(split_sentences(texts).first)
