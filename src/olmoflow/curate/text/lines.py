@@ -176,7 +176,7 @@ def most_newlines(text: Bytes, offsets: Integers) -> Integers:
 @njit(cache=True, nogil=True)
 def _few(found: int, size: int, most: float) -> bool:
     """Whether so many of so many bytes are few, in single precision as datamap-rs divides."""
-    return size == 0 or np.float32(found) / np.float32(size) <= np.float32(most)
+    return size == 0 or bool(np.float32(found) / np.float32(size) <= np.float32(most))
 
 
 @njit(cache=True, nogil=True)
@@ -260,7 +260,9 @@ def has_untidy_lines(text: Bytes, offsets: Integers, table: Properties) -> Mask:
                     i += size
                 else:
                     i += 1
-            found[t] = (i > start and (white or (i < end and text[i - 1] == _RETURN))) or i + 1 == end
+            found[t] = (
+                i > start and (white or (i < end and text[i - 1] == _RETURN))
+            ) or i + 1 == end
             i += 1
     return found
 
