@@ -249,22 +249,48 @@ def has_untidy_lines(text: Bytes, offsets: Integers, table: Properties) -> Mask:
     """
     found = np.zeros(len(offsets) - 1, np.bool_)
     for t in range(len(found)):
-        i, end = offsets[t], offsets[t + 1]
-        while i < end and not found[t]:
-            start, white = i, True
-            # The line's first character that is not white space decides; the rest is passed over.
-            while i < end and text[i] != _NEWLINE:
-                if white:
-                    point, size = decode(text, i, end)
-                    white = table[point] & WHITE != 0
-                    i += size
-                else:
-                    i += 1
-            found[t] = (
-                i > start and (white or (i < end and text[i - 1] == _RETURN))
-            ) or i + 1 == end
-            i += 1
+        start, end = offsets[t], offsets[t + 1]
+        if start < end and text[end - 1] == _NEWLINE:
+            found[t] = True
+        elif start < end and (_may_be_white(text[start]) or _may_be_untidy(text[start:end])):
+            found[t] = _untidy(text, start, end, table)
     return found
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _may_be_white(byte: int) -> bool:
+    """Whether a character of white space, but no newline, may start with a byte."""
+    return (byte <= 0x20 and byte != _NEWLINE) or byte == 0xC2 or (0xE1 <= byte <= 0xE3)
+
+
+@njit(cache=True, nogil=True)
+def _may_be_untidy(text: Bytes) -> bool:
+    """Whether a line but the first starts with what may be white, or one ends in ``CR LF``."""
+    untidy = False
+    for i in range(len(text) - 1):
+        byte, after = text[i], text[i + 1]
+        white = ((after <= 0x20) & (after != _NEWLINE)) | (after == 0xC2)
+        white |= (after >= 0xE1) & (after <= 0xE3)
+        untidy |= ((byte == _NEWLINE) & white) | ((byte == _RETURN) & (after == _NEWLINE))
+    return untidy
+
+
+@njit(cache=True, nogil=True)
+def _untidy(text: Bytes, i: int, end: int, table: Properties) -> bool:
+    while i < end:
+        start, white = i, True
+        # The line's first character that is not white space decides; the rest is passed over.
+        while i < end and text[i] != _NEWLINE:
+            if white:
+                point, size = decode(text, i, end)
+                white = table[point] & WHITE != 0
+                i += size
+            else:
+                i += 1
+        if i > start and (white or (i < end and text[i - 1] == _RETURN)):
+            return True
+        i += 1
+    return False
 
 
 @njit(cache=True, nogil=True)
