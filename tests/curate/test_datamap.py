@@ -51,6 +51,12 @@ def test_steps_keep_their_names_arguments_and_labels():
     ]  # fmt: skip
 
 
+def test_a_field_of_text_is_passed_over_where_none_is_read():
+    lists = {"url_key": "url", "banlist_file": "b.txt"}
+    found = steps({"name": "urls", "kwargs": {**lists, "text_field": "body"}}, text_field="body")
+    assert found == [{"name": "urls", **lists}]
+
+
 def test_files_start_from_the_folder_that_is_named(tmp_path):
     (tmp_path / "p.json").write_text(
         '{"pipeline": [{"name": "urls", "kwargs": {"url_key": "url", "banlist_file": "b.txt"}}]}'

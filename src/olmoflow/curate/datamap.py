@@ -103,12 +103,10 @@ def _map_step(
                 f"{place}.{key}: datamap-rs reads {meant} and passes over {key}; "
                 f"write {meant} if you mean it, or leave it out to do as datamap-rs does"
             )
-    groups = settings.get("rules_to_remove")
-    if name == "madlad400_rule_filter" and isinstance(groups, list) and len(groups) == 1:
-        # datamap-rs takes groups of rules, each judged by itself; ours is one group.
-        settings["rules_to_remove"] = groups[0] if isinstance(groups[0], list) else groups
     target = entry.load()
-    if text_field != "text" and "text_field" in inspect.signature(target).parameters:
+    if "text_field" not in inspect.signature(target).parameters:
+        settings.pop("text_field", None)  # which datamap-rs gives every processor
+    elif text_field != "text":
         settings.setdefault("text_field", text_field)
     settings = check_settings(target, settings, place)
     for key in _FILE_ARGUMENTS:

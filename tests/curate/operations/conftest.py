@@ -58,3 +58,16 @@ def changed(outcome):
         return outcome(name, texts, **settings).documents.column("text").to_pylist()
 
     return apply
+
+
+@pytest.fixture(scope="session")
+def left():
+    """The texts that an operation leaves; None: it drops the document."""
+
+    def apply(name, texts, **settings):
+        outcome = build_operation(name, settings)(make_documents(texts))
+        found = outcome.documents.column("text").to_pylist()
+        keep = [True] * len(texts) if outcome.keep is None else outcome.keep.tolist()
+        return [text if stays else None for text, stays in zip(found, keep, strict=True)]
+
+    return apply

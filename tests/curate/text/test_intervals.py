@@ -1,5 +1,10 @@
 """Byte ranges are merged, closed, moved and cut out."""
 
+import re
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from olmoflow.curate.text.intervals import (
     clipped,
     cut,
@@ -31,11 +36,38 @@ def test_no_character_is_cut_in_two():
     assert cut(text, [(1, 3), (4, 7)]) == b"abc"
 
 
-def test_an_end_moves_to_the_boundary_of_the_highest_kind():
-    text = b"One. Two three.\nFour five six.\n\nSeven eight nine ten."
-    every = {"paragraphs": True, "newlines": True, "sentences": True}
-    assert nearest_boundary(text, 20, 15, **every) == 32
-    assert nearest_boundary(text, 20, 15, **every | {"paragraphs": False}) == 16
-    assert nearest_boundary(text, 10, 5, **every | {"newlines": False}) == 5
-    assert nearest_boundary(text, 10, 4, **every) == 10
-    assert nearest_boundary(text, 50, 5, **every) == len(text)
+def test_what_only_touches_is_weighed_by_itself():
+    # From the left 10 of 30 is too little before 100 more come; from the right it is one.
+    assert merge_intervals([(0, 3), (3, 5), (4, 9)], -1) == [(0, 3), (3, 9)]
+    assert sandwiched_intervals([(0, 5), (25, 30), (30, 130)], 0.8) == [(0, 130)]
+
+
+MARKS = ("paragraphs", "newlines", "sentences")
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.text("ab.\n", max_size=14).map(str.encode),
+    st.integers(0, 14),
+    st.integers(0, 5),
+    st.tuples(st.booleans(), st.booleans(), st.booleans()),
+)
+def test_an_end_moves_to_the_nearest_boundary(text, place, width, wanted):
+    place = min(place, len(text))
+    paragraphs, newlines, sentences = wanted
+
+    def marks(part):
+        pattern = "|".join(
+            p for p, on in ((r"\n\n", paragraphs), (r"\n", newlines), (r"\.", sentences)) if on
+        )
+        spans = [m.span() for m in re.finditer(pattern, part.decode())] if pattern else []
+        return [p for span in spans for p in range(*span)]
+
+    before, after = text[max(place - width, 0) : place], text[place : place + width]
+    ends = [place - len(before) + p for p in marks(before)][-1:]
+    ends += [place - len(before)] if not ends and len(before) < width else []
+    starts = [place + p + 1 for p in marks(after)][:1]
+    starts += [place + len(after)] if not starts and len(after) < width else []
+    expected = min([*ends, *starts], key=lambda p: abs(p - place), default=place)
+    found = nearest_boundary(text, place, width, **dict(zip(MARKS, wanted, strict=True)))
+    assert found == expected

@@ -6,18 +6,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from olmoflow.curate.strings import array_of, strings_of
-from olmoflow.curate.text.characters import NUMBER, UPPERCASE
+from olmoflow.curate.text.characters import DIGIT, UPPERCASE, properties
 from olmoflow.curate.text.lines import (
     collapse_newlines,
     drop_lines,
+    has_full_line,
+    has_untidy_lines,
     join_lines,
     lines_by_share,
     lines_by_words,
     most_newlines,
     split_lines,
 )
-from olmoflow.curate.text.measures import WORDS, measure_strings
 from olmoflow.curate.text.sentences import split_sentences
+from olmoflow.curate.text.words import count_words
 
 TEXTS = st.lists(st.text("ab\n é", max_size=12), min_size=1, max_size=5)
 
@@ -46,12 +48,25 @@ def test_lines_that_stay_are_joined_as_in_python(texts, data):
 @given(st.lists(st.text("aB1É٣ .\n\r日", max_size=20), min_size=1, max_size=4))
 def test_lines_are_chosen_as_in_python(texts):
     lines = [line for text in texts for line in text.split("\n")]
-    for flag, has in ((UPPERCASE, str.isupper), (NUMBER, str.isnumeric)):
-        expected = [sum(map(has, line)) <= 0.5 * len(line) for line in lines]
+    for flag, has in ((UPPERCASE, str.isupper), (DIGIT, "0123456789".__contains__)):
+        expected = [sum(map(has, line)) <= 0.5 * len(line.encode()) for line in lines]
         assert lines_by_share(strings(texts), flag, 0.5).tolist() == expected
-    measured = measure_strings(*split_lines(strings(texts)).strings)[:, WORDS]
+    words = count_words(*split_lines(strings(texts)).strings, properties())
     for fewest in (0, 1, 2):
-        assert lines_by_words(strings(texts), fewest).tolist() == (measured >= fewest).tolist()
+        expected = [n >= fewest or not line for n, line in zip(words, lines, strict=True)]
+        assert lines_by_words(strings(texts), fewest).tolist() == expected
+    assert has_full_line(*strings(texts)).tolist() == [bool(t.strip("\n")) for t in texts]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.text("a \n\r\u2003é", max_size=8), min_size=1, max_size=4))
+def test_lines_that_would_be_tidied_are_seen(texts):
+    untidy = []
+    for text in texts:
+        lines = text.split("\n")
+        blank = any(line and not line.strip() for line in lines)
+        untidy.append(blank or "\r\n" in text or text.endswith("\n"))
+    assert has_untidy_lines(*strings(texts), properties()).tolist() == untidy
 
 
 @pytest.mark.parametrize("most", [0, 1, 2])

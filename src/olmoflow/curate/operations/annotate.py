@@ -45,7 +45,8 @@ class TokenCountAnnotator:
 class GzipAnnotator:
     """Note the bytes of a text as a gzip file, divided by its bytes in UTF-8.
 
-    Low: it repeats itself. High: it is noise, or short. 1 for an empty text.
+    Low: it repeats itself. High: it is noise, or short. 1 for an empty text (of which datamap-rs
+    notes nothing). The compressor is zlib; that of datamap-rs makes files of nearly the same size.
 
     Args:
         anno_field: Where to note it.

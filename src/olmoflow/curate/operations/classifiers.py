@@ -83,7 +83,9 @@ def labels_of(path: str) -> list[str]:
     return list(load_model(path).get_labels())
 
 
-def classify(path: str, texts: pa.ChunkedArray, k: int, threshold: float) -> NDArray[np.float32]:
+def classify(
+    path: str, texts: pa.ChunkedArray, k: int, threshold: float, end: str = "\n"
+) -> NDArray[np.float32]:
     """Score texts.
 
     Args:
@@ -91,6 +93,7 @@ def classify(path: str, texts: pa.ChunkedArray, k: int, threshold: float) -> NDA
         texts: The texts; newlines are blanks to the model.
         k: How many of the best labels get a score.
         threshold: The lowest score that counts.
+        end: What stands behind a text; of a newline the model knows that there the text ends.
 
     Returns:
         [texts, labels], nan: not among the best.
@@ -98,15 +101,26 @@ def classify(path: str, texts: pa.ChunkedArray, k: int, threshold: float) -> NDA
     model = load_model(path)
     place = {label: i for i, label in enumerate(labels_of(path))}
     scores = np.full((len(texts), len(place)), np.nan, np.float32)
-    # One line a text, ended by a newline, is what the model takes.
+    # One line a text is what the model takes.
     flat = pc.replace_substring(pc.fill_null(texts, ""), "\n", " ")
     for start in range(0, len(texts), _BATCH):
-        lines = [f"{line}\n" for line in flat.slice(start, _BATCH).to_pylist()]
+        lines = [f"{line}{end}" for line in flat.slice(start, _BATCH).to_pylist()]
         labels, chances = model.f.multilinePredict(lines, k, threshold, "replace")
         for row, (names, values) in enumerate(zip(labels, chances, strict=True), start):
             scores[row, [place[name] for name in names]] = values
     # Rounding in fastText takes a certain label slightly above 1.
     return np.minimum(scores, np.float32(1))
+
+
+def beginnings(texts: pa.ChunkedArray, most: int) -> pa.ChunkedArray:
+    """Texts without what is beyond ``most`` bytes, or beyond the last whole character in them."""
+    if not most or not np.asarray(pc.greater(pc.binary_length(texts), most)).any():
+        return texts
+    cut = [
+        text if text is None or len(text) <= most else text[:most].decode(errors="ignore").encode()
+        for text in texts.cast(pa.large_binary()).to_pylist()
+    ]
+    return pa.chunked_array([pa.array(cut, pa.large_binary()).cast(pa.large_string())])
 
 
 def with_scores(
@@ -129,7 +143,7 @@ class FasttextAnnotator:
         output_field: Where to note it: ``metadata.fasttext.__label__en`` and so on.
         k: How many of the best labels to note.
         threshold: The lowest probability to note.
-        max_text_length: Characters of the text that the model sees, 0: all.
+        max_text_length: Bytes of the text that the model sees, 0: all.
         labels: Note these labels alone; none: all that the model has.
         text_field: The text.
     """
@@ -152,9 +166,7 @@ class FasttextAnnotator:
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
         path = require_model("fasttext_annotator", "fast_text_file", self.fast_text_file)
-        texts = text_of(documents, self.text_field)
-        if self.max_text_length:
-            texts = pc.utf8_slice_codeunits(texts, 0, self.max_text_length)
+        texts = beginnings(text_of(documents, self.text_field), self.max_text_length)
         scores = classify(path, texts, self.k, self.threshold)
         labels = labels_of(path)
         if self.labels is not None:
@@ -170,18 +182,19 @@ class FasttextAnnotator:
 class UltrafinewebAnnotator:
     """Note what Ultra-FineWeb's classifier says of a text that was prepared as its training text.
 
-    The text is lowercased, its marks (accents) are taken away, runs of newlines shrink to one, and
-    it is written as the tokens of a tokenizer with blanks between them, white space escaped.
+    The text is lowercased, its marks (accents) are taken away, runs of newlines shrink to two, and
+    it is written as the tokens of a tokenizer with blanks between them, white space escaped. The
+    ten best labels are noted.
 
     Args:
         fast_text_file: The model.
         tokenizer_path: A ``tokenizer.json``; the model was trained with that of DeepSeek-V2.
         output_field: Where to note the probabilities of the labels.
-        max_text_length: Characters of the text that the model sees, 0: all.
+        max_text_length: Bytes of the text that the model sees, 0: all.
         text_field: The text.
     """
 
-    fast_text_file: str
+    fast_text_file: str = "ft_classifiers/ultrafineweb.bin"
     tokenizer_path: str = "tokenizers/deepseek_v2.json"
     output_field: str = "metadata.ultrafineweb"
     max_text_length: int = 0
@@ -196,12 +209,11 @@ class UltrafinewebAnnotator:
         """See `Operation`."""
         path = require_model("ultrafineweb_annotator", "fast_text_file", self.fast_text_file)
         texts = pc.fill_null(text_of(documents, self.text_field), "")
-        if self.max_text_length:
-            texts = pc.utf8_slice_codeunits(texts, 0, self.max_text_length)
+        texts = beginnings(texts, self.max_text_length)
         prepared = [_prepared(text, self.tokenizer_path) for text in texts.to_pylist()]
         column = pa.chunked_array([pa.array(prepared, pa.large_string())])
         labels = labels_of(path)
-        scores = classify(path, column, len(labels), 0.0)
+        scores = classify(path, column, 10, 0.0)
         return Outcome(with_scores(documents, self.output_field, labels, scores))
 
 
@@ -217,7 +229,7 @@ def _prepared(text: str, tokenizer_path: str) -> str:
     )
     tokenizer = load_tokenizer(tokenizer_path)
     ids = tokenizer.encode(text, add_special_tokens=False).ids
-    pieces = " ".join(tokenizer.decode([i]) for i in ids)
+    pieces = " ".join(tokenizer.decode([i], skip_special_tokens=False) for i in ids)
     for character, escaped in (("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
         pieces = pieces.replace(character, escaped)
     return re.sub(" +", " ", pieces).strip()

@@ -89,7 +89,7 @@ class Subsample:
 
 @dataclass(frozen=True)
 class HashAnnotator:
-    """Note the XXH3 hash of a field, in hexadecimal digits.
+    """Note the XXH3 hash of a field: of 128 bits as decimal digits, of 64 as a number.
 
     Args:
         hash_source: The field; one that a document lacks is hashed as if empty.
@@ -106,9 +106,12 @@ class HashAnnotator:
 
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
-        from xxhash import xxh3_64_hexdigest, xxh3_128_hexdigest
+        from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
 
-        digest = xxh3_128_hexdigest if self.num_bits == 128 else xxh3_64_hexdigest
         values = _views(field(documents, self.hash_source).cast(pa.large_string()))
-        hashes = pa.array([digest(value) for value in values], pa.large_string())
+        if self.num_bits == 128:
+            digits = [str(xxh3_128_intdigest(value)) for value in values]
+            hashes = pa.array(digits, pa.large_string())
+        else:
+            hashes = pa.array([xxh3_64_intdigest(value) for value in values], pa.uint64())
         return Outcome(with_field(documents, self.hash_destination, pa.chunked_array([hashes])))

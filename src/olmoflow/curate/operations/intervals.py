@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from olmoflow.curate.operations.arguments import refuse, require_share
 from olmoflow.curate.operations.columns import Mask, objects_of, text_of
@@ -44,7 +45,7 @@ def _texts(documents: pa.Table, name: str) -> list[bytes]:
     return [value or b"" for value in column.to_pylist()]
 
 
-def _set_texts(documents: pa.Table, name: str, texts: list[bytes]) -> pa.Table:
+def _set_texts(documents: pa.Table, name: str, texts: list[bytes | None]) -> pa.Table:
     # Cut at characters' borders only, so what was UTF-8 remains it.
     array = pa.array(texts, pa.large_binary()).cast(pa.large_string())
     return with_field(documents, name, pa.chunked_array([array]))
@@ -53,6 +54,9 @@ def _set_texts(documents: pa.Table, name: str, texts: list[bytes]) -> pa.Table:
 @dataclass(frozen=True)
 class IntervalFilter:
     """Cut marked byte ranges out of a text; drop the document if nothing is left.
+
+    Ranges may overlap, and reach beyond the text or into a character, where datamap-rs stops. A
+    document without ranges stays as it is.
 
     Args:
         interval_field: The ranges, ``[[start, end], …]``, end excluded.
@@ -74,10 +78,12 @@ class IntervalFilter:
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
         texts = _texts(documents, self.text_field)
+        target = self.output_text_field or self.text_field
+        left: list[bytes | None] = text_of(documents, target).cast(pa.large_binary()).to_pylist()
         errors: dict[int, str] = {}
         keep: Mask = np.ones(len(texts), np.bool_)
         for row, value in enumerate(objects_of(documents, self.interval_field)):
-            if not value:
+            if value is None:
                 continue
             try:
                 pairs = _pairs(value)
@@ -88,18 +94,19 @@ class IntervalFilter:
                 merged = sandwiched_intervals(pairs, self.merge_fuzziness)
             else:
                 merged = merge_intervals(pairs)
-            texts[row] = cut(texts[row], clipped(texts[row], merged))
-            keep[row] = bool(texts[row])
-        target = self.output_text_field or self.text_field
-        return Outcome(_set_texts(documents, target, texts), keep, errors)
+            rest = cut(texts[row], clipped(texts[row], merged))
+            left[row] = rest
+            keep[row] = bool(rest)
+        return Outcome(_set_texts(documents, target, left), keep, errors)
 
 
 @dataclass(frozen=True)
 class SaByteModifier:
     """Cut repeated byte ranges out of a text, moved to where paragraphs, lines, sentences begin.
 
-    Ranges that lie close together are one. Each end moves to the nearest boundary, of paragraphs if
-    one is near, else of lines, else of sentences.
+    Ranges that lie close together are one. Each end moves to the nearest boundary. Ranges that then
+    overlap are one, and what has become empty is none; datamap-rs counts them as they are. A
+    document without ranges stays as it is.
 
     Args:
         suffix_array_key: The ranges, ``[[start, end], …]``, end excluded.
@@ -108,11 +115,11 @@ class SaByteModifier:
         check_paragraph: Whether an end may move to a paragraph's boundary.
         check_newline: Whether it may move to a line's.
         check_sentences: Whether it may move to a sentence's.
-        check_width: How many bytes it may move.
+        check_width: How many bytes around an end are searched for a boundary.
         gap_width: Bytes between two ranges that are cut out with them.
-        proportion_removal: Drop a document of which more than this share would go; 0: none.
+        proportion_removal: Drop a document of which less than this share is left.
         doc_min_length: Drop a document of which fewer bytes are left.
-        metadata_key: Where the ranges that were cut out go; none: nowhere.
+        metadata_key: Where figures go (``KEY.intervals_before_merge``, …); none: nowhere.
     """
 
     suffix_array_key: str = "metadata.suffix_array"
@@ -135,34 +142,52 @@ class SaByteModifier:
 
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
-        texts = _texts(documents, self.text_key)
-        removed: list[list[Interval]] = [[] for _ in texts]
+        column = text_of(documents, self.text_key).cast(pa.large_binary())
+        texts: list[bytes | None] = column.to_pylist()
+        figures: list[dict[str, Any]] = [{} for _ in texts]
+        changed = np.zeros(len(texts), np.bool_)
         errors: dict[int, str] = {}
         keep: Mask = np.ones(len(texts), np.bool_)
         for row, value in enumerate(objects_of(documents, self.suffix_array_key)):
-            text = texts[row]
+            if not value:
+                continue
+            text = texts[row] or b""
             try:
-                removed[row] = self._moved(text, _pairs(value))
+                removed, figures[row] = self._removed(text, _pairs(value))
             except (ValueError, TypeError) as error:
                 errors[row] = f"{self.suffix_array_key}: {error}"
                 continue
-            texts[row] = cut(text, removed[row])
-            gone = len(text) - len(texts[row])
-            too_much = 0 < self.proportion_removal * len(text) < gone
-            keep[row] = not too_much and len(texts[row]) >= self.doc_min_length
+            left = cut(text, removed)
+            share = len(left) / max(len(text), 1)
+            keep[row] = share >= self.proportion_removal and len(left) >= self.doc_min_length
+            texts[row], changed[row] = left, True
         if self.old_text_key:
-            documents = with_field(documents, self.old_text_key, text_of(documents, self.text_key))
+            old = text_of(documents, self.text_key)
+            before = text_of(documents, self.old_text_key)
+            old = pc.if_else(pa.array(changed), old, before)
+            documents = with_field(documents, self.old_text_key, old)
         if self.metadata_key:
-            column = pa.array(removed, pa.list_(pa.list_(pa.int64())))
-            documents = with_field(documents, self.metadata_key, pa.chunked_array([column]))
+            for name in _FIGURES:
+                values = pa.array([figure.get(name) for figure in figures], pa.int64())
+                chunked = pa.chunked_array([values])
+                documents = with_field(documents, f"{self.metadata_key}.{name}", chunked)
         return Outcome(_set_texts(documents, self.text_key, texts), keep, errors)
 
-    def _moved(self, text: bytes, pairs: list[Sequence[int]]) -> list[Interval]:
-        moved = [
-            (self._boundary(text, start), self._boundary(text, end))
-            for start, end in clipped(text, merge_intervals(pairs, self.gap_width))
-        ]
-        return clipped(text, merge_intervals(moved))
+    def _removed(
+        self, text: bytes, pairs: list[Sequence[int]]
+    ) -> tuple[list[Interval], dict[str, int]]:
+        """What is cut out, and the figures."""
+        given = clipped(text, [(int(start), int(end)) for start, end in pairs])
+        merged = merge_intervals(given, self.gap_width)
+        moved = [(self._boundary(text, start), self._boundary(text, end)) for start, end in merged]
+        removed = clipped(text, merge_intervals(moved))
+        after = sum(end - start for start, end in removed)
+        modified = sum(new != old for new, old in zip(moved, merged, strict=True))
+        values = (
+            *(len(pairs), len(merged), sum(end - start for start, end in given)),
+            *(after, len(text), len(text) - after, modified),
+        )
+        return removed, dict(zip(_FIGURES, values, strict=True))
 
     def _boundary(self, text: bytes, place: int) -> int:
         return nearest_boundary(
@@ -173,3 +198,9 @@ class SaByteModifier:
             newlines=self.check_newline,
             sentences=self.check_sentences,
         )
+
+
+_FIGURES = (
+    *("intervals_before_merge", "intervals_after_merge", "bytes_to_remove_before"),
+    *("bytes_to_remove_after", "original_bytes", "remaining_bytes", "coherent_interval_mods"),
+)

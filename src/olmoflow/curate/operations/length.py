@@ -29,14 +29,14 @@ _MEASURES = {
 
 @dataclass(frozen=True)
 class NonNullFilter:
-    """Keep documents that have a text, and not an empty one."""
+    """Keep documents that have a text, be it an empty one."""
 
     text_field: str = "text"
 
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
-        texts = strings_in(text_of(documents, self.text_field))
-        return Outcome(documents, np.diff(texts.offsets) > 0)
+        texts = text_of(documents, self.text_field)
+        return Outcome(documents, np.asarray(texts.is_valid()))
 
 
 @dataclass(frozen=True)

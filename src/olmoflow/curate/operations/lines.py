@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import dataclass, field
 
@@ -19,25 +18,26 @@ from olmoflow.curate.operations.columns import (
     with_texts,
 )
 from olmoflow.curate.operations.operation import Outcome
-from olmoflow.curate.operations.patterns import matches, require_pattern
+from olmoflow.curate.operations.patterns import matches, require_pattern, unicode_classes
 from olmoflow.curate.strings import Strings, array_of, strings_of
-from olmoflow.curate.text import measures
-from olmoflow.curate.text.characters import NUMBER, UPPERCASE
+from olmoflow.curate.text.characters import DIGIT, UPPERCASE, properties
 from olmoflow.curate.text.lines import (
     Lines,
     collapse_newlines,
     drop_lines,
+    has_full_line,
+    has_untidy_lines,
     join_lines,
     lines_by_share,
     lines_by_words,
     most_newlines,
     split_lines,
 )
-from olmoflow.curate.text.measures import measure_strings
+from olmoflow.curate.text.words import count_words
 
 # A line that is nothing but a number of likes, views and so on, with what is no word around it.
 SOCIAL_COUNTER = (
-    r"^\W*\d[\d,.]*[kKmMbB]?\s+(?:likes|shares|comments|retweets|reposts|quotes|bookmarks|upvotes"
+    r"^\W*\d[\d,.]*[kmb]?\s+(?:likes|shares|comments|retweets|reposts|quotes|bookmarks|upvotes"
     r"|downvotes|downloads|views|followers)\W*$"
 )
 
@@ -76,11 +76,11 @@ class NewlineRemovalModifier:
 
 @dataclass(frozen=True)
 class RatioLineModifier:
-    """Drop lines of which too many characters are uppercase letters, or numbers.
+    """Drop lines of which too much is uppercase letters, or digits.
 
     Args:
-        check: ``uppercase`` or ``numeric``.
-        upper_bound: The highest share of a line's characters; an empty line stays.
+        check: ``uppercase``, in any script, or ``numeric``: the digits 0 to 9.
+        upper_bound: The most such characters to a byte of the line; an empty line stays.
         text_field: The text.
     """
 
@@ -95,14 +95,14 @@ class RatioLineModifier:
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
         texts = strings_in(text_of(documents, self.text_field))
-        wanted = UPPERCASE if self.check == "uppercase" else NUMBER
+        wanted = UPPERCASE if self.check == "uppercase" else DIGIT
         keep = lines_by_share(texts, wanted, self.upper_bound)
         return _dropped(documents, self.text_field, texts, keep)
 
 
 @dataclass(frozen=True)
 class LineLenModifier:
-    """Drop lines of few words; a blank one has none.
+    """Drop lines of few words, but not the empty ones; and texts of which nothing else is left.
 
     Args:
         lower_bound: Fewest words.
@@ -116,16 +116,21 @@ class LineLenModifier:
         """See `Operation`."""
         texts = strings_in(text_of(documents, self.text_field))
         keep = lines_by_words(texts, self.lower_bound)
-        return _dropped(documents, self.text_field, texts, keep)
+        if keep.all():
+            return Outcome(documents, has_full_line(texts.data, texts.offsets))
+        left = drop_lines(texts, keep)
+        documents = with_texts(documents, self.text_field, left)
+        return Outcome(documents, has_full_line(left.data, left.offsets))
 
 
 @dataclass(frozen=True)
 class RegexLineModifier:
-    r"""Drop lines in which a regular expression matches.
+    r"""Drop lines in which a regular expression matches, and texts of which no line is left.
 
     Args:
-        regex: In RE2's syntax, which is that of Rust's regex crate but for Unicode classes:
-            ``\d``, ``\w`` and ``\s`` are ASCII here. Default: a count of likes, views, ….
+        regex: In RE2's syntax, which is that of Rust's regex crate but for some properties and for
+            ``\b``, which is ASCII here. It is shown the line in lower case. Default: a count of
+            likes, views, ….
         text_field: The text.
     """
 
@@ -138,15 +143,25 @@ class RegexLineModifier:
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
         column = text_of(documents, self.text_field)
-        rows = _with_a_line(column, self.regex)
+        if _ignores_case(self.regex):
+            rows = _with_a_line(column, f"(?i){self.regex}")
+        else:
+            rows = _with_a_line(pc.utf8_lower(column), self.regex)
         if not rows.any():
             return Outcome(documents)
         lines = split_lines(strings_of(column.filter(pa.array(rows))))
-        keep = ~matches(array_of(lines.strings), self.regex)
+        keep = ~matches(pc.utf8_lower(array_of(lines.strings)), self.regex)
         if keep.all():
             return Outcome(documents)
         texts = join_lines(lines, keep)
-        return Outcome(with_some_texts(documents, self.text_field, column, rows, texts))
+        stay = np.ones(len(column), np.bool_)
+        stay[rows] = np.logical_or.reduceat(keep, lines.first[:-1])
+        return Outcome(with_some_texts(documents, self.text_field, column, rows, texts), stay)
+
+
+def _ignores_case(pattern: str) -> bool:
+    """Whether a pattern that matches in lower case does so in any, if told to ignore case."""
+    return not any(part in pattern for part in ("[^", r"\p", r"\P", "[:", "(?-"))
 
 
 def _with_a_line(column: pa.ChunkedArray, pattern: str) -> Mask:
@@ -159,14 +174,17 @@ def _with_a_line(column: pa.ChunkedArray, pattern: str) -> Mask:
 
 @dataclass(frozen=True)
 class SubstringLineModifier:
-    """Take substrings out of lines, or drop the lines that have them, in any case of letters.
+    r"""Take what a regular expression matches out of lines, or drop the lines in which it matches.
+
+    As with datamap-rs, a newline at the text's end goes in any case, ``\r\n`` becomes ``\n``, and
+    where something may be taken out, lines of white space alone go.
 
     Args:
-        banlist: The substring, or several.
+        banlist: In RE2's syntax, see `RegexLineModifier`; or several expressions. Case counts.
         max_len: Lines of more words stay as they are.
-        remove_substring_only: Take out the substring; a line with nothing left is dropped. Else
-            the whole line is dropped.
-        location: ``prefix`` and ``suffix``: only at a line's start or end, but for white space.
+        remove_substring_only: Take out what matches, and white space next to it; between words a
+            blank stays. A line with nothing left is dropped. Else the whole line is dropped.
+        location: ``prefix`` and ``suffix``: only at a line's start or end.
         text_field: The text.
     """
 
@@ -175,48 +193,55 @@ class SubstringLineModifier:
     remove_substring_only: bool = True
     location: str = "any"
     text_field: str = "text"
-    _pattern: str = field(init=False, repr=False, default="")
+    _banned: str = field(init=False, repr=False, default="")
 
     def __post_init__(self) -> None:
         name = "substring_line_modifier"
         require_choice(name, "location", self.location, ("any", "prefix", "suffix"))
         banned = [self.banlist] if isinstance(self.banlist, str) else list(self.banlist)
         if not banned or not all(banned):
-            refuse(name, "banlist", self.banlist, "a substring, or several")
-        pattern = f"(?i:{'|'.join(re.escape(text) for text in banned)})"
-        pattern = {"any": pattern, "prefix": rf"^\s*{pattern}", "suffix": rf"{pattern}\s*$"}[
-            self.location
-        ]
-        require_pattern(name, "banlist", pattern)
-        object.__setattr__(self, "_pattern", pattern)
+            refuse(name, "banlist", self.banlist, "a regular expression, or several")
+        for pattern in banned:
+            require_pattern(name, "banlist", pattern)
+        object.__setattr__(self, "_banned", "|".join(f"(?:{pattern})" for pattern in banned))
 
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
         column = text_of(documents, self.text_field)
-        rows = matches(column, f"(?m){self._pattern}") if len(column) else np.zeros(0, np.bool_)
+        rows = _with_a_line(column, self._at_place(f"(?:{self._banned})"))
+        rows |= has_untidy_lines(*strings_in(column), properties())
         if not rows.any():
             return Outcome(documents)
-        lines = split_lines(strings_of(column.filter(pa.array(rows))))
-        found = matches(array_of(lines.strings), self._pattern)
-        if self.max_len < sys.maxsize:
-            measured = measure_strings(lines.strings.data, lines.strings.offsets)
-            found &= measured[:, measures.WORDS] <= self.max_len
-        if not found.any():
-            return Outcome(documents)
-        texts = self._without(lines, found)
+        chosen = pc.replace_substring(column.filter(pa.array(rows)), "\r\n", "\n")
+        texts = self._changed(split_lines(strings_of(chosen)))
         return Outcome(with_some_texts(documents, self.text_field, column, rows, texts))
 
-    def _without(self, lines: Lines, found: Mask) -> Strings:
-        if not self.remove_substring_only:
-            return join_lines(lines, ~found)
+    def _at_place(self, pattern: str, white: str = "") -> str:
+        """A pattern where it is looked for, with the white space beside it."""
+        if self.location == "prefix":
+            return f"^{pattern}{white}"
+        return f"{white}{pattern}$" if self.location == "suffix" else f"{white}{pattern}{white}"
+
+    def _changed(self, lines: Lines) -> Strings:
         array = array_of(lines.strings)
+        full = np.diff(lines.strings.offsets) > 0
+        # Newlines end lines: behind the last one there is none.
+        keep = np.ones(len(array), np.bool_)
+        last = lines.first[1:] - 1
+        keep[last] = full[last]
+        pattern = self._at_place(f"(?:{self._banned})", r"\s?")
+        found = full & matches(array, pattern)
+        if self.max_len < sys.maxsize:
+            found &= count_words(*lines.strings, properties()) <= self.max_len
+        if not self.remove_substring_only:
+            return join_lines(lines, keep & ~found)
         shorter = pc.replace_substring_regex(
-            array.filter(pa.array(found)), pattern=self._pattern, replacement=""
+            array.filter(pa.array(found)),
+            pattern=unicode_classes(pattern),
+            replacement=" " if self.location == "any" else "",
         )
         places = np.arange(len(array))
         places[found] = len(array) + np.arange(len(shorter))
-        changed = strings_of(pa.concat_arrays([array, shorter]).take(pa.array(places)))
-        blank = matches(shorter, r"^\s*$")
-        keep = np.ones(len(array), np.bool_)
-        keep[found] = ~blank
-        return join_lines(Lines(changed, lines.first), keep)
+        changed = pa.concat_arrays([array, shorter]).take(pa.array(places))
+        keep &= ~(full & matches(changed, r"^\s*$"))
+        return join_lines(Lines(strings_of(changed), lines.first), keep)

@@ -42,7 +42,9 @@ def require_tokenizer(operation: str, key: str, name: str) -> None:
 
 
 def encode(name: str, column: pa.ChunkedArray) -> tuple[Tokens, Integers]:
-    """Encode texts; what looks like a special token is text.
+    """Encode texts.
+
+    To cl100k and p50k a special token's name is that token, as to datamap-rs; to others, text.
 
     Args:
         name: See `require_tokenizer`.
@@ -61,7 +63,7 @@ def encode(name: str, column: pa.ChunkedArray) -> tuple[Tokens, Integers]:
         return _segments(texts.data, texts.offsets, properties())
     documents = ["" if text is None else text for text in column.to_pylist()]
     if name in _TIKTOKEN:
-        ids = _tiktoken(name).encode_ordinary_batch(documents, num_threads=1)
+        ids = _tiktoken(name).encode_batch(documents, num_threads=1, allowed_special="all")
     else:
         backend = load_tokenizer(name)
         ids = [e.ids for e in backend.encode_batch_fast(documents, add_special_tokens=False)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -16,33 +16,43 @@ import pyarrow.compute as pc
 from olmoflow.curate.operations.arguments import refuse, require_file
 from olmoflow.curate.operations.columns import Mask, text_of
 from olmoflow.curate.operations.operation import Outcome
+from olmoflow.curate.text.characters import ALPHABETIC, NUMBER, properties
 
 _NAME = "url_substring_filter"
-# Scheme, user and "www." before the host; port, path, query or fragment behind it.
-_HOST = r"^(?:[A-Za-z][A-Za-z0-9+.\-]*:)?(?://)?(?:[^/?#@]*@)?(?P<host>[^/?#:]*)"
+# A host as URLs are read on the web: schemes of the web need no slashes, others two of them.
+_HOST = (
+    r"^[\x00-\x20]*(?:(?i:https?|wss?|ftp):[/\\]*(?:[^/?#\\]*@)?(?P<web>\[[^\]/?#\\]*\]|[^/?#\\:]*)"
+    r"|[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#]*@)?(?P<other>\[[^\]/?#]*\]|[^/?#:]*))"
+)
+_SCHEME = r"^[\x00-\x20]*[A-Za-z][A-Za-z0-9+.\-]*:"
+# [256] which bytes are letters or digits of ASCII.
+_ALNUM: Mask = np.array([byte < 0x80 and chr(byte).isalnum() for byte in range(256)])
 
 
 @dataclass(frozen=True)
 class UrlSubstringFilter:
-    """Drop documents whose URL is on a list of what is banned. One without a URL stays.
+    """Drop documents whose URL is on a list of what is banned, and those without the field.
 
-    With none of the ``exact_…`` arguments, entries are looked for anywhere in the URL.
+    An empty URL is on no list. Of the four ``exact_…`` arguments the first that is set decides.
+    With none of them, entries are looked for anywhere in the URL, where they do not overlap: of
+    two, the one that ends first is found.
 
     Args:
         url_key: The field with the URL.
-        banlist_file: An entry a line; blank lines do not count; may be compressed (``.gz``).
+        banlist_file: An entry a line; empty lines do not count; may be compressed (``.gz``).
         alt_url_key: The field with the URL of documents that have none in ``url_key``.
-        ignore_chars: Characters taken out of the URL before anything is compared.
-        num_banned_substrs: How many matches it takes, where entries are parts of the URL.
-        exact_domain_match: An entry is the host or a domain above it, of two labels or more:
-            ``b.co`` bans ``a.b.co`` and ``www.b.co``. (No list of public suffixes is needed.)
-        exact_subdomain_match: An entry is the host, with or without ``www.``.
+        ignore_chars: Characters, or strings, taken out of what is compared.
+        num_banned_substrs: How many matches it takes, where entries are looked for anywhere.
+        exact_domain_match: An entry is the whole host. A URL without one is an error.
+        exact_subdomain_match: An entry is the first label of a host that has three or more. What
+            is no URL is an error.
         exact_url_match: An entry is the URL.
         exact_part_match: An entry is what stands between two characters that are neither letters
-            nor digits.
+            nor digits of ASCII.
         match_substrings: Entries may be parts of longer words; else what stands before and behind
             must be neither letter nor digit.
-        case_sensitive: Whether case counts.
+        case_sensitive: Whether case counts. If not, URL and entries are lowercased. (datamap-rs
+            lowercases the entries only if it does.)
     """
 
     url_key: str
@@ -66,91 +76,107 @@ class UrlSubstringFilter:
 
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
-        urls = pc.fill_null(self._urls(documents), "")
+        urls = self._urls(documents)
+        present = np.asarray(urls.is_valid())
+        urls = pc.fill_null(urls, "")
+        errors: dict[int, str] = {}
+        if self.exact_domain_match or self.exact_subdomain_match:
+            urls, wrong = _hosts(urls, required=self.exact_domain_match)
+            errors = {row: f"{self.url_key}: {url!r} is no URL with a host" for row, url in wrong}
+        if self.exact_subdomain_match and not self.exact_domain_match:
+            labels = pc.struct_field(pc.extract_regex(urls, r"^(?P<x>[^.]*)\.[^.]*\."), "x")
+            urls = pc.fill_null(labels, "").cast(pa.large_string())
         if not self.case_sensitive:
             urls = pc.utf8_lower(urls)
-        for character in self.ignore_chars:
-            urls = pc.replace_substring(urls, character, "")
-        banned = np.zeros(len(urls), np.bool_)
-        for wanted, judge in self._judges():
-            if wanted:
-                banned |= judge(urls)
-        return Outcome(documents, ~banned)
+        for ignored in self.ignore_chars:
+            urls = pc.replace_substring(urls, ignored, "")
+        return Outcome(documents, present & ~self._banned(urls), errors)
 
     def _urls(self, documents: pa.Table) -> Any:
         urls = text_of(documents, self.url_key)
         if self.alt_url_key is None:
             return urls
         missing = pc.equal(pc.fill_null(urls, ""), "")
-        return pc.if_else(missing, text_of(documents, self.alt_url_key), urls)
+        return pc.if_else(missing, pc.coalesce(text_of(documents, self.alt_url_key), urls), urls)
 
-    def _judges(self) -> list[tuple[bool, Callable[[Any], Mask]]]:
-        exact = self.exact_domain_match or self.exact_subdomain_match or self.exact_url_match
-        return [
-            (self.exact_domain_match, self._by_domain),
-            (self.exact_subdomain_match, self._by_host),
-            (self.exact_url_match, self._by_url),
-            (self.exact_part_match, lambda urls: self._by_parts(urls, words=True)),
-            (
-                not exact and not self.exact_part_match,
-                lambda urls: self._by_parts(urls, words=not self.match_substrings),
-            ),
-        ]
+    def _banned(self, urls: Any) -> Mask:
+        if self.exact_domain_match or self.exact_subdomain_match or self.exact_url_match:
+            entries = _entry_array(self.banlist_file, self.case_sensitive)
+            return np.asarray(pc.is_in(urls, entries))
+        return self._by_parts(urls)
 
-    def _listed(self, values: Any) -> Mask:
-        entries = _entry_array(self.banlist_file, self.case_sensitive)
-        return np.asarray(pc.is_in(values, entries))
-
-    def _by_url(self, urls: Any) -> Mask:
-        return self._listed(urls)
-
-    def _by_host(self, urls: Any) -> Mask:
-        hosts = _hosts(urls)
-        return self._listed(hosts) | self._listed(_without_www(hosts))
-
-    def _by_domain(self, urls: Any) -> Mask:
-        domains = _hosts(urls)
-        banned = np.zeros(len(urls), np.bool_)
-        while True:
-            banned |= self._listed(domains)
-            if not pc.any(pc.match_substring_regex(domains, r"\..*\.")).as_py():
-                return banned
-            # The domain above, where that has two labels still.
-            domains = pc.replace_substring_regex(domains, r"^[^.]*\.([^.]*\..*)$", r"\1")
-
-    def _by_parts(self, urls: Any, *, words: bool) -> Mask:
+    def _by_parts(self, urls: Any) -> Mask:
         """All URLs are searched at once, a line each; no entry has a newline in it."""
         urls = pc.replace_substring(urls, "\n", " ")
         haystack = "\n".join(["", *urls.to_pylist(), ""]).encode()
-        lines = np.frombuffer(haystack, np.uint8) == ord("\n")
+        data = np.frombuffer(haystack, np.uint8)
         automaton = _automaton(self.banlist_file, self.case_sensitive)
         found = np.array(
-            automaton.find_matches_as_indexes(haystack, overlapping=words), np.int64
+            automaton.find_matches_as_indexes(haystack, overlapping=self.exact_part_match),
+            np.int64,
         ).reshape(-1, 3)
-        if words:
-            part = _word_bytes()[np.frombuffer(haystack, np.uint8)]
-            found = found[~part[found[:, 1] - 1] & ~part[found[:, 2]]]
         if self.exact_part_match:
-            whole = _whole_words(self.banlist_file, self.case_sensitive)
-            found = found[whole[found[:, 0]]]
-        places = np.searchsorted(np.flatnonzero(lines), found[:, 1]) - 1
+            found = found[_whole_words(self.banlist_file, self.case_sensitive)[found[:, 0]]]
+            bounded = ~_ALNUM[data[found[:, 1] - 1]] & ~_ALNUM[data[found[:, 2]]]
+            found = found[bounded]
+        elif not self.match_substrings:
+            before, after = found[:, 1] - 1, found[:, 2]
+            inside = _ALNUM[data[before]] | _ALNUM[data[after]]
+            for row in np.flatnonzero(~inside & ((data[before] >= 0x80) | (data[after] >= 0x80))):
+                inside[row] = _in_word(haystack, int(before[row]), int(after[row]))
+            found = found[~inside]
+        places = np.searchsorted(np.flatnonzero(data == ord("\n")), found[:, 1]) - 1
         counts = np.bincount(places, minlength=len(urls))
-        banned: Mask = counts >= self.num_banned_substrs
+        fewest = 1 if self.exact_part_match else self.num_banned_substrs
+        banned: Mask = counts >= fewest
         return banned
 
 
-def _hosts(urls: Any) -> Any:
-    hosts = pc.struct_field(pc.extract_regex(urls, _HOST), "host")
-    return pc.fill_null(hosts, "").cast(pa.large_string())
+def _in_word(text: bytes, before: int, after: int) -> bool:
+    """Whether a letter or digit of any script ends at one byte, or starts at another."""
+    start, end = before, after + 1
+    while text[start] & 0xC0 == 0x80:
+        start -= 1
+    while text[end] & 0xC0 == 0x80:
+        end += 1
+    points = ord(text[start : before + 1].decode()), ord(text[after:end].decode())
+    return any(properties()[point] & (ALPHABETIC | NUMBER) for point in points)
 
 
-def _without_www(hosts: Any) -> Any:
-    return pc.replace_substring_regex(hosts, r"^www\.", "")
+def _hosts(urls: Any, *, required: bool) -> tuple[Any, list[tuple[int, str]]]:
+    """The hosts of URLs, empty where there is none, and the rows of what is no URL.
+
+    Args:
+        urls: The URLs; an empty one is none, and not wrong.
+        required: Whether a URL without a host is wrong as well.
+    """
+    found = pc.extract_regex(urls, _HOST)
+    web, other = pc.struct_field(found, "web"), pc.struct_field(found, "other")
+    hosts = pc.fill_null(pc.if_else(pc.equal(web, ""), other, web), "").cast(pa.large_string())
+    hosts = pc.ascii_lower(hosts)
+    odd = np.asarray(pc.match_substring_regex(hosts, r"[^a-z0-9.\-_]"))
+    wrong: list[tuple[int, str]] = []
+    if odd.any():
+        listed = hosts.to_pylist()
+        for row in np.flatnonzero(odd):
+            listed[row] = _written_host(listed[row])
+        hosts = pa.chunked_array([pa.array(listed, pa.large_string())])
+    bad = np.asarray(pc.equal(hosts, "")) & ~np.asarray(pc.equal(urls, ""))
+    if not required:
+        bad &= ~np.asarray(pc.match_substring_regex(urls, _SCHEME))
+    for row in np.flatnonzero(bad):
+        wrong.append((int(row), urls[int(row)].as_py()))
+    return hosts, wrong
 
 
-def _word_bytes() -> Mask:
-    """[256] whether a byte is a letter, a digit, or part of a character that is not ASCII."""
-    return np.array([byte >= 0x80 or chr(byte).isalnum() for byte in range(256)])
+def _written_host(host: str) -> str:
+    """A host of other than plain letters as it is sent; empty if it is none."""
+    if host.startswith("["):
+        return host
+    try:
+        return unquote(host, errors="strict").encode("idna").decode().lower()
+    except UnicodeError:
+        return ""
 
 
 @cache
@@ -163,7 +189,7 @@ def _entries(path: str, case_sensitive: bool) -> tuple[str, ...]:
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         reason = f"a text file in UTF-8, plain or .gz ({error})"
         refuse(_NAME, "banlist_file", path, reason)
-    lines = (line.strip() for line in text.splitlines())
+    lines = (line.removesuffix("\r") for line in text.split("\n"))
     return tuple(dict.fromkeys(e if case_sensitive else e.lower() for e in lines if e))
 
 
@@ -175,7 +201,7 @@ def _entry_array(path: str, case_sensitive: bool) -> pa.Array:
 @cache
 def _whole_words(path: str, case_sensitive: bool) -> Mask:
     """[entries] which of them can be a part of a URL at all."""
-    return np.array([entry.isalnum() for entry in _entries(path, case_sensitive)])
+    return np.array([e.isascii() and e.isalnum() for e in _entries(path, case_sensitive)])
 
 
 @cache

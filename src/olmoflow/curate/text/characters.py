@@ -42,6 +42,7 @@ CLASS = 31
 PICTOGRAPH, ALPHABETIC, NUMBER, UPPERCASE, LOWERCASE, WHITE = (1 << k for k in range(5, 11))
 # Classes of which any two neighbours belong to one word.
 JOINS = 1 << 11
+DIGIT = 1 << 12  # from 0 to 9, of no other script
 
 _CLASSES = {
     CR: "CR",
@@ -88,6 +89,7 @@ def properties() -> Properties:
         for found in regex.finditer(rf"\p{{{name}}}+", every):
             table[found.start() : found.end()] |= flag
     table[np.isin(table & CLASS, _JOINING)] |= JOINS
+    table[ord("0") : ord("9") + 1] |= DIGIT
     return table
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 Interval = tuple[int, int]
+_NEWLINE = 10
 
 
 def merge_intervals(intervals: Iterable[Sequence[int]], gap: int = 0) -> list[Interval]:
-    """The intervals in order; those that overlap, touch, or lie no more than ``gap`` apart, one."""
+    """The intervals in order; those that overlap, or lie no more than ``gap`` apart, one.
+
+    With -1 those that only touch remain apart.
+    """
     merged: list[Interval] = []
     for start, end in sorted((int(start), int(end)) for start, end in intervals):
         if end <= start:
@@ -30,7 +34,7 @@ def sandwiched_intervals(intervals: Iterable[Sequence[int]], fuzziness: float) -
         intervals: Any intervals.
         fuzziness: Share of a span that must be covered; 1: nothing is enclosed.
     """
-    merged = merge_intervals(intervals)
+    merged = merge_intervals(intervals, -1)
     forward = _grown(merged, fuzziness)
     mirrored = _grown([(-end, -start) for start, end in reversed(merged)], fuzziness)
     return merge_intervals(forward + [(-end, -start) for start, end in mirrored])
@@ -73,34 +77,39 @@ def cut(text: bytes, intervals: Sequence[Interval]) -> bytes:
 def nearest_boundary(
     text: bytes, place: int, width: int, *, paragraphs: bool, newlines: bool, sentences: bool
 ) -> int:
-    """The boundary next to a place, at most ``width`` bytes away; else the place itself.
+    """The boundary next to a place, less than ``width`` bytes away; else the place itself.
 
-    A paragraph's beginning is taken before a line's, a line's before a sentence's, whatever is
-    nearer among the same kind. The text's two ends are boundaries of every kind.
+    Boundaries are: before the place, the beginning of a mark; behind it, the end of one. Marks are
+    newlines, of paragraphs two of them, and ``. ! ?``. The text's ends are boundaries as well. Of
+    two that are equally far, the one before counts.
     """
-    low, high = max(place - width, 0), min(place + width, len(text))
-    kinds = [
-        (paragraphs, _starts_paragraph),
-        (newlines, _starts_line),
-        (sentences, _starts_sentence),
-    ]
-    for wanted, starts in kinds:
-        if not wanted:
-            continue
-        for distance in range(max(high - place, place - low) + 1):
-            for p in (place - distance, place + distance):
-                if low <= p <= high and (p in (0, len(text)) or starts(text, p)):
-                    return p
-    return place
+    kinds = {"paragraphs": paragraphs, "newlines": newlines, "sentences": sentences}
+    start, end = max(place - width, 0), min(place + width, len(text))
+    before, after = _marks(text[start:place], **kinds), _marks(text[place:end], **kinds)
+    back: int | None = None
+    if before:
+        back = place - start - before[-1]
+    elif place - start < width:
+        back = place - start
+    ahead: int | None = None
+    if after:
+        ahead = after[0] + 1
+    elif end - place < width:
+        ahead = end - place
+    if back is not None and (ahead is None or back <= ahead):
+        return place - back
+    return place if ahead is None else place + ahead
 
 
-def _starts_paragraph(text: bytes, p: int) -> bool:
-    return p >= 2 and text[p - 2 : p] == b"\n\n" and text[p : p + 1] != b"\n"
-
-
-def _starts_line(text: bytes, p: int) -> bool:
-    return text[p - 1 : p] == b"\n"
-
-
-def _starts_sentence(text: bytes, p: int) -> bool:
-    return p >= 2 and text[p - 1 : p].isspace() and text[p - 2 : p - 1] in (b".", b"!", b"?")
+def _marks(text: bytes, *, paragraphs: bool, newlines: bool, sentences: bool) -> list[int]:
+    """Where the marks are, in order."""
+    found: list[int] = []
+    p = 0
+    while p < len(text):
+        if paragraphs and text[p : p + 2] == b"\n\n":
+            found += [p, p + 1]
+            p += 1
+        elif (newlines and text[p] == _NEWLINE) or (sentences and text[p] in b".!?"):
+            found.append(p)
+        p += 1
+    return found

@@ -9,11 +9,18 @@ from numba import njit
 from numpy.typing import NDArray
 
 from olmoflow.curate.strings import Strings
-from olmoflow.curate.text.characters import Bytes, Integers, Properties, decode, properties
+from olmoflow.curate.text.characters import (
+    WHITE,
+    Bytes,
+    Integers,
+    Properties,
+    decode,
+    properties,
+)
 from olmoflow.curate.text.words import WORD, segment_end
 
 Mask = NDArray[np.bool_]
-_NEWLINE = 10
+_NEWLINE, _RETURN = 10, 13
 
 
 class Lines(NamedTuple):
@@ -52,12 +59,12 @@ def join_lines(lines: Lines, keep: Mask) -> Strings:
 
 
 def lines_by_share(texts: Strings, property_: int, most: float) -> Mask:
-    """[lines] which lines have at most a share of characters with a property.
+    """[lines] which lines have few characters with a property, for their bytes.
 
     Args:
         texts: The texts, whose lines are counted as `split_lines` does.
         property_: A flag of `characters`.
-        most: The highest share; an empty line has none.
+        most: The most such characters to a byte, in single precision; an empty line stays.
     """
     keep = np.empty(_lines_before(texts.data, texts.offsets)[-1], np.bool_)
     _keep_by_share(texts.data, texts.offsets, properties(), property_, most, keep)
@@ -65,7 +72,7 @@ def lines_by_share(texts: Strings, property_: int, most: float) -> Mask:
 
 
 def lines_by_words(texts: Strings, fewest: int) -> Mask:
-    """[lines] which lines have at least so many words."""
+    """[lines] which lines have at least so many words, or not a single byte."""
     keep = np.empty(_lines_before(texts.data, texts.offsets)[-1], np.bool_)
     _keep_by_words(texts.data, texts.offsets, properties(), fewest, keep)
     return keep
@@ -167,27 +174,32 @@ def most_newlines(text: Bytes, offsets: Integers) -> Integers:
 
 
 @njit(cache=True, nogil=True)
+def _few(found: int, size: int, most: float) -> bool:
+    """Whether so many of so many bytes are few, in single precision as datamap-rs divides."""
+    return size == 0 or bool(np.float32(found) / np.float32(size) <= np.float32(most))
+
+
+@njit(cache=True, nogil=True)
 def _keep_by_share(
     text: Bytes, offsets: Integers, table: Properties, property_: int, most: float, keep: Mask
 ) -> None:
     line = 0
     for t in range(len(offsets) - 1):
         i, end = offsets[t], offsets[t + 1]
-        characters, found = 0, 0
+        start, found = i, 0
         while i < end:
             if text[i] < 0x80:
                 point, size = int(text[i]), 1
             else:
                 point, size = decode(text, i, end)
-            i += size
             if point == _NEWLINE:
-                keep[line] = found <= most * characters
+                keep[line] = _few(found, i - start, most)
                 line += 1
-                characters, found = 0, 0
+                start, found = i + 1, 0
             else:
-                characters += 1
                 found += table[point] & property_ != 0
-        keep[line] = found <= most * characters
+            i += size
+        keep[line] = _few(found, end - start, most)
         line += 1
 
 
@@ -198,13 +210,14 @@ def _keep_by_words(
     line = 0
     for t in range(len(offsets) - 1):
         i, end = offsets[t], offsets[t + 1]
-        words = 0
+        start, words = i, 0
         while i < end:
             if text[i] == _NEWLINE:
-                keep[line] = words >= fewest
+                keep[line] = words >= fewest or i == start
                 line += 1
                 words = 0
                 i += 1
+                start = i
             elif words >= fewest:
                 i += 1
             else:
@@ -212,8 +225,72 @@ def _keep_by_words(
                 words += flags & WORD != 0
                 if text[i - 1] == _NEWLINE:  # of the segment "\r\n"
                     i -= 1
-        keep[line] = words >= fewest
+        keep[line] = words >= fewest or start == end
         line += 1
+
+
+@njit(cache=True, nogil=True)
+def has_full_line(text: Bytes, offsets: Integers) -> Mask:
+    """[texts] whether a text has anything but newlines."""
+    found = np.zeros(len(offsets) - 1, np.bool_)
+    for t in range(len(found)):
+        for i in range(offsets[t], offsets[t + 1]):
+            if text[i] != _NEWLINE:
+                found[t] = True
+                break
+    return found
+
+
+@njit(cache=True, nogil=True)
+def has_untidy_lines(text: Bytes, offsets: Integers, table: Properties) -> Mask:
+    """[texts] whether a text ends in a newline, or has a line that ends in ``CR LF`` or is blank.
+
+    Blank is a line of white space alone, not one without a byte.
+    """
+    found = np.zeros(len(offsets) - 1, np.bool_)
+    for t in range(len(found)):
+        start, end = offsets[t], offsets[t + 1]
+        if start < end and text[end - 1] == _NEWLINE:
+            found[t] = True
+        elif start < end and (_may_be_white(text[start]) or _may_be_untidy(text[start:end])):
+            found[t] = _untidy(text, start, end, table)
+    return found
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _may_be_white(byte: int) -> bool:
+    """Whether a character of white space, but no newline, may start with a byte."""
+    return (byte <= 0x20 and byte != _NEWLINE) or byte == 0xC2 or (0xE1 <= byte <= 0xE3)
+
+
+@njit(cache=True, nogil=True)
+def _may_be_untidy(text: Bytes) -> bool:
+    """Whether a line but the first starts with what may be white, or one ends in ``CR LF``."""
+    untidy = False
+    for i in range(len(text) - 1):
+        byte, after = text[i], text[i + 1]
+        white = ((after <= 0x20) & (after != _NEWLINE)) | (after == 0xC2)
+        white |= (after >= 0xE1) & (after <= 0xE3)
+        untidy |= ((byte == _NEWLINE) & white) | ((byte == _RETURN) & (after == _NEWLINE))
+    return untidy
+
+
+@njit(cache=True, nogil=True)
+def _untidy(text: Bytes, i: int, end: int, table: Properties) -> bool:
+    while i < end:
+        start, white = i, True
+        # The line's first character that is not white space decides; the rest is passed over.
+        while i < end and text[i] != _NEWLINE:
+            if white:
+                point, size = decode(text, i, end)
+                white = table[point] & WHITE != 0
+                i += size
+            else:
+                i += 1
+        if i > start and (white or (i < end and text[i - 1] == _RETURN)):
+            return True
+        i += 1
+    return False
 
 
 @njit(cache=True, nogil=True)
