@@ -29,7 +29,10 @@ _MEASURES = {
 
 @dataclass(frozen=True)
 class NonNullFilter:
-    """Keep documents that have a text, and not an empty one."""
+    """Keep documents that have a text, and not an empty one.
+
+    datamap-rs drops only what is no document at all, the JSON value ``null``.
+    """
 
     text_field: str = "text"
 
