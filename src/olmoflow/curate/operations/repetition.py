@@ -38,6 +38,8 @@ class MassiveWebRepetitionFilter:
 class NgramRepetitionFilter:
     """Keep texts without a piece of tokens that stands many times in a row.
 
+    What looks like a special token is text, where datamap-rs takes it for one token.
+
     Args:
         tokenizer_name: ``cl100k`` or ``p50k`` (of the package tiktoken), ``uniseg`` (words and what
             is between them), ``bytes``, or the path of a ``tokenizer.json``.

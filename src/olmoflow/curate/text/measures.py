@@ -64,8 +64,8 @@ _PACKED = np.array([int.from_bytes(word.encode(), "little") for word in STOP_WOR
 
 _DOT, _BLANK, _NEWLINE, _RETURN = ord("."), ord(" "), ord("\n"), ord("\r")
 _HASH, _EXCLAMATION, _QUESTION = ord("#"), ord("!"), ord("?")
-# Of the classes of ASCII characters, letters and digits alone have none of these bits, nor have
-# those that stand alone; the rest (``_ ' " . : , ;``) may lie within a word.
+# Bits that the classes of letters, digits and most symbols of ASCII lack; each of those that may
+# lie within a word (``_ ' " . : , ;``) has one.
 _INNER = 0b00101
 
 
