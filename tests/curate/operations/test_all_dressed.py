@@ -120,7 +120,7 @@ PLANTED = {
     "stop_words": (" ".join(GERMAN), ""),
     "repetition": (GOOD + "\n\n" + GOOD, ""),
     "removal": (GOOD + "\nBUY ALL SHIPS TODAY\nVERY CHEAP BOATS\n12 likes\n3 shares\n99", ""),
-    "english": (" ".join(GERMAN) + " The to.", ""),
+    "english": (" ".join(GERMAN) + " The to", ""),
     "rules": (GOOD + " " + LISTED + "Please enable JavaScript now and go on. " * 2, ""),
     None: ("Sign-in\n" + GOOD + "\nRead more...", "https://fine.example/poker"),
 }

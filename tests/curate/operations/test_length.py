@@ -25,31 +25,42 @@ def test_texts_are_measured_in_bytes(kept):
 
 
 @pytest.mark.parametrize(
-    ("settings", "expected"),
+    ("text", "settings", "length"),
     [
-        ({"length_type": "char", "lower_bound": 14}, [False, True, True]),
-        ({"length_type": "word", "lower_bound": 3, "upper_bound": 4}, [False, True, False]),
-        ({"length_type": "line", "lower_bound": 2}, [False, False, True]),
-        ({"length_type": "paragraph", "lower_bound": 2}, [False, False, True]),
-        ({"length_type": "sentence", "upper_bound": 2}, [True, True, False]),
-        (
-            # "One two, three." has five segments that are not blank.
-            {"length_type": "word", "upper_bound": 4, "ignore_punctuation": False},
-            [True, False, False],
-        ),
-        ({"length_type": "word"}, [True, True, True]),
+        ("", {"length_type": "word"}, 0),
+        ("don't x_y 3.14", {"length_type": "word"}, 6),
+        ("don’t x_y 3.14", {"length_type": "word"}, 3),
+        ("Isn't it, \x01?", {"length_type": "word", "ignore_punctuation": False}, 6),
+        ("Isn’t it, \x01?", {"length_type": "word", "ignore_punctuation": False}, 5),
+        ("é \u0301,", {"length_type": "word", "ignore_punctuation": False}, 3),
+        ("日本, a_1 ²!\n", {"length_type": "char"}, 5),
+        ("日本, a_1 ²!\n", {"length_type": "char", "ignore_punctuation": False}, 11),
+        ("", {"length_type": "line"}, 0),
+        ("\n", {"length_type": "line"}, 1),
+        ("a\r\n\n b\n", {"length_type": "line"}, 3),
+        ("a\nb", {"length_type": "line"}, 2),
+        ("", {"length_type": "sentence"}, 1),
+        ("3.14 is... what?!", {"length_type": "sentence"}, 6),
+        ("日本語です。", {"length_type": "sentence"}, 1),
+        ("\n\n", {"length_type": "paragraph"}, 1),
+        ("\n\na\nb\n\n\n \n\nc", {"length_type": "paragraph"}, 2),
+        ("a\r\n\r\nb", {"length_type": "paragraph"}, 1),
     ],
 )
-def test_pages_are_kept_by_their_length(kept, settings, expected):
-    texts = ["日本", "One two, three.", "One. Two.\n\nThree four five."]
-    assert kept("page_len_filter", texts, **settings) == expected
+def test_pages_are_kept_by_their_length(kept, text, settings, length):
+    exact = settings | {"lower_bound": length, "upper_bound": length}
+    assert kept("page_len_filter", [text], **exact) == [True]
+    assert kept("page_len_filter", [text], **settings) == [length > 0]
 
 
-def test_words_are_kept_by_their_mean_length(kept):
-    texts = ["a bb ccc", "étés étés", "", "abcdefghijk"]
-    bounds = {"lower_bound": 2, "upper_bound": 10}
-    assert kept("word_len_filter", texts, **bounds) == [True, True, False, False]
-    assert kept("word_len_filter", [""], lower_bound=0.0) == [True]
+def test_words_are_kept_by_their_mean_bytes(kept):
+    texts = ["a bb ccc", "étés été,", "", " \n", "abcdefghijk", "a\xa0b"]
+    bounds = {"lower_bound": 2, "upper_bound": 6}
+    assert kept("word_len_filter", texts, **bounds) == [True, True, False, False, False, False]
+    assert kept("word_len_filter", texts) == [True, True, False, False, True, True]
+    # 1.1 as a number of 32 bits, which is what eleven bytes in ten words are.
+    eleven = "a b c d e f g h i jj"
+    assert kept("word_len_filter", [eleven], lower_bound=1.1, upper_bound=1.1) == [True]
 
 
 def test_what_modifiers_took_away_is_bounded(outcome, documents):
@@ -57,9 +68,13 @@ def test_what_modifiers_took_away_is_bounded(outcome, documents):
     assert counted.keep is None
     assert counted.documents.column("n").to_pylist() == [4, 4, 0]
     shorter = documents(["a b c", "a b", ""], n=counted.documents.column("n").combine_chunks())
-    for bound, expected in ((0.25, [True, False, True]), (0.5, [True, True, True])):
+    # Of no word nothing is no share.
+    for bound, expected in ((0.25, [True, False, False]), (0.5, [True, True, False])):
         settings = {"word_count_field": "n", "upper_bound": bound}
         assert outcome("word_removal_ratio_filter", shorter, **settings).keep.tolist() == expected
+    longer = documents(["a b", "a"], n=[1, 0])
+    settings = {"word_count_field": "n", "upper_bound": 0.0}
+    assert outcome("word_removal_ratio_filter", longer, **settings).keep.tolist() == [True, True]
     # A document that was never counted stays.
     uncounted = documents(["a"])
     settings = {"word_count_field": "metadata.n", "upper_bound": 0.1}

@@ -17,8 +17,13 @@ def test_gopher_keeps_prose_and_drops_what_repeats_itself(kept):
         PROSE + "\n\n" + PROSE,
         PROSE + " buy now" * 40,
         PROSE + " a much longer phrase which returns" * 3,
+        "\n\n\n",
+        "One line.",
+        # Two of seven lines are equal, which is 2 / 7; of six it is a third.
+        "\n".join([*"aabcdef"]) + PROSE.replace("\n\n", " "),
+        "\n".join([*"aabcde"]) + PROSE.replace("\n\n", " "),
     ]
-    expected = [True, True, False, False, False, False]
+    expected = [True, False, False, False, False, False, False, True, True, False]
     assert kept("massive_web_repetition_filter", texts) == expected
 
 

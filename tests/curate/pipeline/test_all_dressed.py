@@ -59,7 +59,7 @@ FAULTS = {
     "characters": ("http://e.org/1", "Too short."),
     "words": ("http://e.org/2", "Extraordinarily incomprehensible characterisations. " * 4),
     "word_len_filter": ("http://e.org/3", "a b c d " * 40),
-    "symbol_ratio_filter": ("http://e.org/4", ENGLISH.replace(" ", " # ")),
+    "symbol_ratio_filter": ("http://e.org/4", ENGLISH.replace(" t", " #t")),
     "stop_word_filter": (
         "http://e.org/5",
         "Lists contain several unrelated nouns only today. " * 9,

@@ -15,28 +15,32 @@ from olmoflow.curate.text.repetition import GOPHER_LIMITS, SHARES, gopher_shares
 BOUNDARY = regex.compile(r"\b", flags=regex.V1 | regex.WORD)
 
 
-def seen_before(elements):
-    repeated = [e for i, e in enumerate(elements) if e in elements[:i]]
-    size = sum(map(len, elements))
-    return [len(repeated) / max(len(elements), 1), sum(map(len, repeated)) / max(size, 1)]
+def size(elements):
+    return sum(len(element.encode()) for element in elements)
+
+
+def recurring(elements):
+    if not elements:
+        return [1.0, 1.0]
+    counts = Counter(elements)
+    repeated = [e for e in elements if counts[e] > 1]
+    return [len(repeated) / len(elements), size(repeated) / size(elements)]
 
 
 def reference(text):
     words = [w for w in BOUNDARY.split(text) if regex.search(r"[\p{Alphabetic}\p{N}]", w)]
-    total = max(sum(map(len, words)), 1)
-    shares = seen_before([line for line in text.split("\n") if line.strip()])
-    paragraphs = [p.strip("\n") for p in text.split("\n\n") if p.strip()]
-    shares += seen_before(paragraphs)
+    total = max(size(words), 1)
+    shares = recurring([line for line in text.split("\n") if line])
+    shares += recurring([p for p in text.split("\n\n") if p])
     for n in range(2, 11):
         grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
         counts = Counter(grams)
+        chosen = [g for g, number in counts.items() if number > 1]
         if n < 5:
-            most = max(counts.values(), default=0)
-            top = [len("".join(g)) for g, count in counts.items() if count == most]
-            shares.append(most * max(top) / total if most > 1 else 0.0)
-        else:
-            covered = {i + k for i, g in enumerate(grams) if counts[g] > 1 for k in range(n)}
-            shares.append(sum(len(words[i]) for i in covered) / total)
+            # Of equals `max` takes the first.
+            chosen = chosen and [max(chosen, key=lambda g: (counts[g], size(g)))]
+        covered = {i + k for i, g in enumerate(grams) if g in chosen for k in range(n)}
+        shares.append(size(words[i] for i in covered) / total)
     return shares
 
 
@@ -51,7 +55,7 @@ def texts_of(seed):
                 lines.append(choose.choice(lines))
             else:
                 lines.append(" ".join(choose.choices(vocabulary, k=choose.randrange(9))))
-        yield choose.choice(["\n", "\n\n"]).join(lines)
+        yield choose.choice(["\n", "\n\n", "\n\n\n", " \n"]).join(lines)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -59,24 +63,49 @@ def test_shares_are_those_of_plain_python(seed):
     texts = list(texts_of(seed))
     shares = gopher_shares(strings_of(pa.array(texts, pa.large_string())))
     assert shares.shape == (len(texts), len(SHARES)) == (len(texts), len(GOPHER_LIMITS))
-    np.testing.assert_allclose(shares, [reference(text) for text in texts])
+    np.testing.assert_array_equal(shares, np.float32([reference(text) for text in texts]))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", [1, 1, 1, 1]),
+        ("\n\n\n\n", [1, 1, 1, 1]),
+        ("\n", [1, 1, 0, 0]),
+        ("aé", [0, 0, 0, 0]),
+        ("\n\n\n", [1, 1, 0, 0]),
+        # The first place counts, bytes do, and lines of nothing but blanks.
+        ("é\na\né", [2 / 3, 4 / 5, 0, 0]),
+        (" \n \nab", [2 / 3, 2 / 4, 0, 0]),
+        # Two newlines divide, from the left: "a", "\nb", "a", "b\n".
+        ("a\n\n\nb\n\na\n\nb\n", [1, 1, 1 / 2, 2 / 6]),
+    ],
+)
+def test_shares_of_planted_lines_and_paragraphs(text, expected):
+    shares = gopher_shares(strings_of(pa.array([text], pa.large_string())))
+    np.testing.assert_array_equal(shares[0, :4], np.float32(expected))
+
+
+def test_overlapping_places_count_once():
+    shares = gopher_shares(strings_of(pa.array(["x x x x yyyyyy"])))
+    assert shares[0, 4:8].tolist() == np.float32([0.4, 0.4, 0.0, 0.0]).tolist()
 
 
 def test_the_limits_are_those_of_gopher():
     expected = [0.3, 0.2, 0.3, 0.2, 0.20, 0.18, 0.16, 0.15, 0.14, 0.13, 0.12, 0.11, 0.10]
-    assert GOPHER_LIMITS.tolist() == expected
+    assert GOPHER_LIMITS.tolist() == np.float32(expected).tolist()
 
 
 def test_a_long_text_is_measured_like_a_short_one(monkeypatch):
     texts = list(texts_of(9))
     monkeypatch.setattr(repetition, "_LONG", 1)
     shares = gopher_shares(strings_of(pa.array(texts, pa.large_string())))
-    np.testing.assert_allclose(shares, [reference(text) for text in texts])
+    np.testing.assert_array_equal(shares, np.float32([reference(text) for text in texts]))
 
 
 def test_looking_stops_at_the_first_limit_that_is_passed():
     shares = gopher_shares(strings_of(pa.array(["a\na\nb c d e f g"])), GOPHER_LIMITS)
-    assert shares[0, 0] == pytest.approx(1 / 3)
+    assert shares[0, 0] == pytest.approx(2 / 3)
     assert not shares[0, 4:].any()
 
 

@@ -12,16 +12,18 @@ import pyarrow as pa
 from olmoflow.curate.operations.arguments import require_choice, require_order
 from olmoflow.curate.operations.columns import numbers_of, strings_in, text_of
 from olmoflow.curate.operations.operation import Outcome
+from olmoflow.curate.operations.symbols import at_most
 from olmoflow.curate.schema import with_field
 from olmoflow.curate.text import measures
 from olmoflow.curate.text.measures import measures_of
-from olmoflow.curate.text.sentences import count_sentences
 
+# By whether punctuation is ignored.
 _MEASURES = {
-    "word": measures.WORDS,
-    "line": measures.LINES,
-    "paragraph": measures.PARAGRAPHS,
-    "char": measures.CHARACTERS,
+    "word": (measures.SEGMENTS, measures.PAGE_WORDS),
+    "sentence": (measures.MARKS, measures.MARKS),
+    "line": (measures.LINES, measures.LINES),
+    "paragraph": (measures.PARAGRAPHS, measures.PARAGRAPHS),
+    "char": (measures.CHARACTERS, measures.ALPHANUMERICS),
 }
 
 
@@ -64,12 +66,16 @@ class TextLenFilter:
 class PageLenFilter:
     """Keep texts by how many words, sentences, lines, paragraphs or characters they have.
 
+    Words are Unicode's; in a text of nothing but ASCII, they are runs of letters and digits.
+    Sentences are as many as there are ``.``, ``!`` and ``?``, and paragraphs what two newlines
+    divide and is not blank; of both, any text has at least one.
+
     Args:
-        length_type: What to count. Lines are those that are not blank; paragraphs are divided by
-            blank lines; characters are code points.
+        length_type: What to count: ``word``, ``sentence``, ``line``, ``paragraph`` or ``char``.
         lower_bound: Fewest of them.
         upper_bound: Most of them.
-        ignore_punctuation: Of words: whether what has neither letter nor number does not count.
+        ignore_punctuation: Count only words with a letter or digit, and only characters that are
+            one. Otherwise each punctuation mark is a word, and each code point is a character.
         text_field: The text.
     """
 
@@ -80,25 +86,23 @@ class PageLenFilter:
     text_field: str = "text"
 
     def __post_init__(self) -> None:
-        choices = ("word", "sentence", "line", "paragraph", "char")
-        require_choice("page_len_filter", "length_type", self.length_type, choices)
+        require_choice("page_len_filter", "length_type", self.length_type, tuple(_MEASURES))
         require_order("page_len_filter", self.lower_bound, self.upper_bound)
 
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
-        column = text_of(documents, self.text_field)
-        if self.length_type == "sentence":
-            lengths = count_sentences(strings_in(column))
-        elif self.length_type == "word" and not self.ignore_punctuation:
-            lengths = measures_of(column)[:, measures.SEGMENTS]
-        else:
-            lengths = measures_of(column)[:, _MEASURES[self.length_type]]
+        measured = measures_of(text_of(documents, self.text_field))
+        lengths = measured[:, _MEASURES[self.length_type][self.ignore_punctuation]]
+        if self.length_type in ("sentence", "paragraph"):
+            lengths = np.maximum(lengths, 1)
         return Outcome(documents, (lengths >= self.lower_bound) & (lengths <= self.upper_bound))
 
 
 @dataclass(frozen=True)
 class WordLenFilter:
-    """Keep texts by the mean length of their words, in characters; 0 if there is no word.
+    """Keep texts by the mean bytes of their words, which white space divides.
+
+    A text without a word goes.
 
     Args:
         lower_bound: The shortest mean.
@@ -116,21 +120,23 @@ class WordLenFilter:
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
         measured = measures_of(text_of(documents, self.text_field))
-        characters = measured[:, measures.WORD_CHARACTERS]
-        means = characters / np.maximum(measured[:, measures.WORDS], 1)
-        return Outcome(documents, (means >= self.lower_bound) & (means <= self.upper_bound))
+        size = measured[:, measures.PIECE_BYTES].astype(np.float32)
+        with np.errstate(all="ignore"):
+            means = size / measured[:, measures.PIECES].astype(np.float32)
+            lower, upper = np.float32(self.lower_bound), np.float32(self.upper_bound)
+        return Outcome(documents, (means >= lower) & (means <= upper))
 
 
 @dataclass(frozen=True)
 class WordCountAdder:
-    """Note how many words a text has.
+    """Note how many words a text has, by Unicode's rules.
 
     Args:
         word_count_field: Where to note it.
         text_field: The text.
     """
 
-    word_count_field: str
+    word_count_field: str = "original_word_count"
     text_field: str = "text"
 
     def __call__(self, documents: pa.Table) -> Outcome:
@@ -143,19 +149,22 @@ class WordCountAdder:
 class WordRemovalRatioFilter:
     """Keep texts of which no more than a share of the words has been taken away.
 
+    A text that had no word, and has none, goes. One with more words than were noted stays, and so
+    does one without a note, where datamap-rs stops.
+
     Args:
-        word_count_field: Where `WordCountAdder` noted how many there were. A document without
-            that note stays.
+        word_count_field: Where `WordCountAdder` noted how many there were.
         upper_bound: The highest share.
         text_field: The text.
     """
 
-    word_count_field: str
+    word_count_field: str = "original_word_count"
     upper_bound: float = 1.0
     text_field: str = "text"
 
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
         words = measures_of(text_of(documents, self.text_field))[:, measures.WORDS]
-        before = numbers_of(documents, self.word_count_field, 0.0)
-        return Outcome(documents, before - words <= self.upper_bound * before)
+        before = numbers_of(documents, self.word_count_field, np.nan)
+        keep = at_most(before - words, self.upper_bound, before) | np.isnan(before)
+        return Outcome(documents, keep)

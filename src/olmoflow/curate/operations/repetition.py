@@ -18,9 +18,10 @@ from olmoflow.curate.text.repetition import GOPHER_LIMITS, gopher_shares, has_pe
 class MassiveWebRepetitionFilter:
     """Keep texts that pass none of Gopher's thirteen limits on repetition.
 
-    They are on lines and paragraphs seen before in the text (share 0.3, of characters 0.2), the
-    most frequent 2-, 3- and 4-gram of words, and all 5- to 10-grams that recur (0.20 down to 0.10
-    of the words' characters). An n-gram counts if it occurs twice, and then at all its places.
+    They are on lines and paragraphs that stand more than once in the text (share 0.3, of bytes
+    0.2), on the most frequent 2-, 3- and 4-gram of words, and on all 5- to 10-grams that recur
+    (0.20 down to 0.10 of the words' bytes). What occurs twice counts at all its places, the first
+    among them. A text of newlines alone, or of nothing, goes.
     """
 
     text_field: str = "text"
@@ -47,7 +48,7 @@ class NgramRepetitionFilter:
         text_field: The text.
     """
 
-    tokenizer_name: str
+    tokenizer_name: str = "cl100k"
     period_lb: int = 1
     period_ub: int = 13
     rep_count: int = 32

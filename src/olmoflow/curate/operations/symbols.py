@@ -1,7 +1,11 @@
-"""Filters by what a text's words and lines consist of: symbols, bullets, letters, stop words."""
+"""Filters by what a text's words and lines consist of: symbols, bullets, letters, stop words.
+
+A word is what white space divides. Shares are numbers of 32 bits, as datamap-rs compares them.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +18,14 @@ from olmoflow.curate.operations.operation import Outcome
 from olmoflow.curate.text import measures
 from olmoflow.curate.text.measures import STOP_WORDS, measures_of
 
+Numbers = NDArray[np.int64] | NDArray[np.float64]
 
-def _at_most(counts: NDArray[np.int64], ratio: float, of: NDArray[np.int64]) -> Mask:
-    """Whether counts are at most a share of something. Of nothing, no share is low enough."""
-    return (of > 0) & (counts <= ratio * of)
+
+def at_most(counts: Numbers, ratio: float, of: Numbers) -> Mask:
+    """Whether counts are at most a share of something. Of nothing, nothing is no share at all."""
+    with np.errstate(all="ignore"):
+        shares = counts.astype(np.float32) / of.astype(np.float32)
+        return shares <= np.float32(ratio)
 
 
 @dataclass(frozen=True)
@@ -25,18 +33,21 @@ class SymbolRatioFilter:
     """Keep texts with few symbols (``#``, ``...``, ``. . .``, ``…``) for their words.
 
     Args:
-        max_symbol_to_word_ratio: Most symbols a word. A text without a word goes.
+        max_symbol_to_word_ratio: Most symbols a word, of which a text has at least one; the three
+            dots of ``. . .`` are one.
         text_field: The text.
     """
 
-    max_symbol_to_word_ratio: float
+    max_symbol_to_word_ratio: float = math.inf
     text_field: str = "text"
 
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
         measured = measures_of(text_of(documents, self.text_field))
-        symbols, words = measured[:, measures.SYMBOLS], measured[:, measures.WORDS]
-        return Outcome(documents, _at_most(symbols, self.max_symbol_to_word_ratio, words))
+        words = measured[:, measures.PIECES] - 2 * measured[:, measures.SPACED_DOTS]
+        symbols = measured[:, measures.SYMBOLS]
+        keep = at_most(symbols, self.max_symbol_to_word_ratio, np.maximum(words, 1))
+        return Outcome(documents, keep)
 
 
 @dataclass(frozen=True)
@@ -44,11 +55,12 @@ class BulletFilter:
     """Keep texts of which few lines start with a bullet (``●``, ``•``, ``*``, ``-``).
 
     Args:
-        max_bullet_ratio: Highest share of the lines that are not blank.
+        max_bullet_ratio: Highest share of the lines, the blank ones among them. Before the bullet
+            there is nothing, not even white space.
         text_field: The text.
     """
 
-    max_bullet_ratio: float
+    max_bullet_ratio: float = 1.0
     text_field: str = "text"
 
     def __post_init__(self) -> None:
@@ -57,8 +69,8 @@ class BulletFilter:
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
         measured = measures_of(text_of(documents, self.text_field))
-        bullets, lines = measured[:, measures.BULLET_LINES], measured[:, measures.LINES]
-        return Outcome(documents, _at_most(bullets, self.max_bullet_ratio, lines))
+        bullets, lines = measured[:, measures.BULLET_LINES], measured[:, measures.NEWLINES] + 1
+        return Outcome(documents, at_most(bullets, self.max_bullet_ratio, lines))
 
 
 @dataclass(frozen=True)
@@ -66,11 +78,12 @@ class EllipsisLineRatioFilter:
     """Keep texts of which few lines end in an ellipsis (``...``, ``. . .``, ``…``).
 
     Args:
-        max_ratio: Highest share of the lines that are not blank.
+        max_ratio: Highest share of the lines that are not empty. Behind the ellipsis there is
+            nothing, not even white space.
         text_field: The text.
     """
 
-    max_ratio: float
+    max_ratio: float = 1.0
     text_field: str = "text"
 
     def __post_init__(self) -> None:
@@ -79,8 +92,10 @@ class EllipsisLineRatioFilter:
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
         measured = measures_of(text_of(documents, self.text_field))
-        ellipses, lines = measured[:, measures.ELLIPSIS_LINES], measured[:, measures.LINES]
-        return Outcome(documents, _at_most(ellipses, self.max_ratio, lines))
+        lines = np.maximum(measured[:, measures.FILLED_LINES], 1)
+        return Outcome(
+            documents, at_most(measured[:, measures.ELLIPSIS_LINES], self.max_ratio, lines)
+        )
 
 
 @dataclass(frozen=True)
@@ -88,11 +103,11 @@ class AlphabeticWordRatioFilter:
     """Keep texts of which few words have no letter.
 
     Args:
-        max_ratio: Highest share of words without a letter. A text without a word goes.
+        max_ratio: Highest share of words without a letter. A text of one word or none goes.
         text_field: The text.
     """
 
-    max_ratio: float
+    max_ratio: float = 1.0
     text_field: str = "text"
 
     def __post_init__(self) -> None:
@@ -101,14 +116,16 @@ class AlphabeticWordRatioFilter:
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
         measured = measures_of(text_of(documents, self.text_field))
-        words = measured[:, measures.WORDS]
-        others = words - measured[:, measures.ALPHABETIC_WORDS]
-        return Outcome(documents, _at_most(others, self.max_ratio, words))
+        words = measured[:, measures.PIECES]
+        others = words - measured[:, measures.ALPHABETIC_PIECES]
+        return Outcome(documents, at_most(others, self.max_ratio, words) & (words > 1))
 
 
 @dataclass(frozen=True)
 class StopWordFilter:
     """Keep texts with enough of Gopher's stop words: the be to of and that have with.
+
+    A word with a punctuation mark at it is another one.
 
     Args:
         min_stop_word: Fewest of them.

@@ -22,35 +22,51 @@ from olmoflow.curate.text.characters import (
     Bytes,
     Integers,
     Properties,
+    decode,
     properties,
 )
 from olmoflow.curate.text.words import WORD, segment_end
 
-# Columns of a row of measures. A line is what newlines divide; blank ones do not count. Paragraphs
-# are divided by blank lines. A segment is a word, or a run of Unicode's word boundaries that is
-# neither a word nor white space. STOP_KINDS is a set of bits, one for each of `STOP_WORDS`.
+# Columns of a row of measures. Words are Unicode's (UAX #29), PAGE_WORDS those that datamap-rs
+# counts for the length of a page: in a text of ASCII, runs of letters and digits. SEGMENTS are
+# Unicode's that are not blank; in a text of ASCII, runs of letters and digits, and punctuation
+# marks. PIECES are what white space divides, ALPHABETIC_PIECES those with a letter, STOPS those
+# that are a stop word in any case; STOP_KINDS is a set of bits, one for each of `STOP_WORDS`.
+# MARKS are . ! and ?. LINES are Rust's: the empty one behind the last newline is none.
+# PARAGRAPHS are divided by two newlines, and not blank.
 (
     CHARACTERS,
+    ALPHANUMERICS,
     WORDS,
-    WORD_CHARACTERS,
-    ALPHABETIC_WORDS,
+    PAGE_WORDS,
     SEGMENTS,
-    SYMBOLS,
+    PIECES,
+    PIECE_BYTES,
+    ALPHABETIC_PIECES,
     STOPS,
     STOP_KINDS,
+    SYMBOLS,
+    SPACED_DOTS,
+    MARKS,
+    NEWLINES,
     LINES,
+    FILLED_LINES,
     BULLET_LINES,
     ELLIPSIS_LINES,
     PARAGRAPHS,
-) = range(12)
-_COLUMNS = 12
+) = range(19)
+_COLUMNS = 19
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 BULLETS = ("●", "•", "*", "-")
 SYMBOL_STRINGS = ("#", "...", ". . .", "…")
 _PACKED = np.array([int.from_bytes(word.encode(), "little") for word in STOP_WORDS], np.int64)
 
-_DOT, _BLANK, _NEWLINE = ord("."), ord(" "), ord("\n")
+_DOT, _BLANK, _NEWLINE, _RETURN = ord("."), ord(" "), ord("\n"), ord("\r")
+_HASH, _EXCLAMATION, _QUESTION = ord("#"), ord("!"), ord("?")
+# Of the classes of ASCII characters, letters and digits alone have none of these bits, nor have
+# those that stand alone; the rest (``_ ' " . : , ;``) may lie within a word.
+_INNER = 0b00101
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -107,69 +123,143 @@ def _ends_in_ellipsis(text: Bytes, start: int, end: int) -> bool:
     ) or (end - start >= 5 and _spaced_dots_at(text, end - 5, end))
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _close_piece(text: Bytes, start: int, end: int, row: Integers) -> None:
+    """See whether what white space divides is a stop word; ``start < 0``: there is nothing."""
+    if start >= 0 and end - start <= 4:
+        stop = _stop_word(text, start, end)
+        if stop >= 0:
+            row[STOPS] += 1
+            row[STOP_KINDS] |= 1 << stop
+
+
 @njit(cache=True, nogil=True)
-def _close_line(text: Bytes, first: int, last: int, blank: bool, row: Integers) -> None:
-    """Count a line whose text without white space around it is ``text[first:last]``, if any."""
-    if first >= 0:
-        row[LINES] += 1
-        row[BULLET_LINES] += _starts_bullet(text, first, last)
-        row[ELLIPSIS_LINES] += _ends_in_ellipsis(text, first, last)
-        row[PARAGRAPHS] += blank
+def _close_line(text: Bytes, start: int, end: int, newline: bool, row: Integers) -> None:
+    """Count a line. A carriage return before its newline is no part of it."""
+    row[NEWLINES] += newline
+    row[LINES] += newline or end > start
+    if end > start:
+        row[BULLET_LINES] += _starts_bullet(text, start, end)
+        end -= newline and text[end - 1] == _RETURN
+        row[FILLED_LINES] += end > start
+        row[ELLIPSIS_LINES] += _ends_in_ellipsis(text, start, end)
 
 
 @njit(cache=True, nogil=True)
 def _measure(text: Bytes, offsets: Integers, table: Properties, out: Integers) -> None:
-    """Fill ``out`` [texts, 12], zeros, with the measures of each text."""
+    """Fill ``out`` [texts, columns], zeros, with the measures of each text."""
     for t in range(len(offsets) - 1):
         row = out[t]
         i, end = offsets[t], offsets[t + 1]
-        characters = words = word_characters = alphabetic = segments = symbols = 0
-        after_dots = after_spaced = i
-        # First and last byte of what is not white space in this line (-1: nothing yet), and
-        # whether the line before was blank.
-        first, last, blank = -1, -1, True
+        characters = alphanumerics = words = segments = symbols = spaced = marks = 0
+        runs = punctuation = paragraphs = pieces = piece_bytes = alphabetic = 0
+        after_dots = after_spaced = line = i
+        # Where what white space divides started (-1: nothing has), whether it has no letter yet,
+        # and whether it will be the first of a paragraph.
+        start, without, fresh = -1, True, True
         while i < end:
             byte = text[i]
             if byte == _BLANK and (i + 1 == end or text[i + 1] < 0x80):
+                _close_piece(text, start, i, row)
+                start = -1
                 characters += 1
                 i += 1
                 continue
             j, flags, size = segment_end(text, i, end, table)
             characters += size
-            if flags & WORD:
-                words += 1
-                word_characters += size
-                alphabetic += flags & ALPHABETIC != 0
-                stop = _stop_word(text, i, j)
-                if stop >= 0:
-                    row[STOPS] += 1
-                    row[STOP_KINDS] |= 1 << stop
-            elif byte == ord("#") or _ellipsis_at(text, i, end):
-                symbols += 1
-            elif byte == _DOT:
+            words += flags & WORD != 0
+            if start < 0 and not flags & WHITE:
+                start, without = i, True
+                pieces += 1
+                paragraphs += fresh
+                fresh = False
+            if flags & WORD and j - i == size and not flags & _INNER:
+                # Letters and digits of ASCII.
+                alphanumerics += size
+                runs += 1
+                segments += 1
+                piece_bytes += size
+                if flags & ALPHABETIC:
+                    alphabetic += without
+                    without = False
+                i = j
+                continue
+            if byte <= _BLANK and j - i == 1 and flags & WHITE:
+                _close_piece(text, start, i, row)
+                start = -1
+                i = j
+                if byte == _NEWLINE:
+                    # Two of them in a row have nothing in between.
+                    fresh = fresh or (i - 1 == line and line > offsets[t])
+                    _close_line(text, line, i - 1, True, row)
+                    line = i
+                continue
+            if byte == _DOT:
                 # As `str.count` counts: occurrences do not overlap.
                 if i >= after_dots and _dots_at(text, i, end):
                     symbols += 1
                     after_dots = i + 3
                 if i >= after_spaced and _spaced_dots_at(text, i, end):
-                    symbols += 1
+                    spaced += 1
                     after_spaced = i + 5
-            if flags & WORD or not flags & WHITE:
+            elif byte == _HASH or (byte == 0xE2 and _ellipsis_at(text, i, end)):
+                symbols += 1
+            if j - i == 1:
+                # Another character of ASCII, alone.
                 segments += 1
-                last = j
-                if first < 0:
-                    first = i
-            i = j
-            if text[i - 1] == _NEWLINE:
-                _close_line(text, first, last, blank, row)
-                first, blank = -1, first < 0
-        _close_line(text, first, last, blank, row)
-        row[CHARACTERS], row[WORDS], row[WORD_CHARACTERS] = characters, words, word_characters
-        row[ALPHABETIC_WORDS], row[SEGMENTS], row[SYMBOLS] = alphabetic, segments, symbols
+                piece_bytes += 1
+                punctuation += 0x20 < byte < 0x7F
+                marks += byte in (_DOT, _EXCLAMATION, _QUESTION)
+                i = j
+                continue
+            visible = inner = False
+            while i < j:
+                if text[i] < 0x80:
+                    point, size = int(text[i]), 1
+                else:
+                    point, size = decode(text, i, end)
+                flags = table[point]
+                if flags & WHITE:
+                    _close_piece(text, start, i, row)
+                    start = -1
+                    inner = False
+                else:
+                    visible = True
+                    if start < 0:
+                        start, without = i, True
+                        pieces += 1
+                        paragraphs += fresh
+                        fresh = False
+                    piece_bytes += size
+                    if flags & ALPHABETIC:
+                        alphabetic += without
+                        without = False
+                    if flags & WORD:
+                        alphanumerics += 1
+                        runs += not inner
+                        inner = True
+                    else:
+                        inner = False
+                        punctuation += 0x20 < point < 0x7F
+                        marks += point in (_DOT, _EXCLAMATION, _QUESTION)
+                i += size
+            segments += visible
+            if text[i - 1] == _NEWLINE:  # of the segment "\r\n"
+                _close_line(text, line, i - 1, True, row)
+                line = i
+        _close_piece(text, start, end, row)
+        _close_line(text, line, end, False, row)
+        ascii_only = characters == end - offsets[t]
+        row[CHARACTERS], row[ALPHANUMERICS], row[WORDS] = characters, alphanumerics, words
+        row[PAGE_WORDS] = runs if ascii_only else words
+        row[SEGMENTS] = runs + punctuation if ascii_only else segments
+        row[SYMBOLS], row[SPACED_DOTS], row[MARKS] = symbols + spaced, spaced, marks
+        row[PIECES], row[PIECE_BYTES], row[ALPHABETIC_PIECES] = pieces, piece_bytes, alphabetic
+        row[PARAGRAPHS] = paragraphs
 
 
 def measure_strings(text: Bytes, offsets: Integers) -> Integers:
-    """[texts, 12] the measures of each text, not kept."""
+    """[texts, columns] the measures of each text, not kept."""
     out = np.zeros((len(offsets) - 1, _COLUMNS), np.int64)
     _measure(text, offsets, properties(), out)
     return out
@@ -186,7 +276,7 @@ _KEPT = _Kept()
 
 
 def measures_of(column: pa.ChunkedArray) -> Integers:
-    """[texts, 12] the measures of a column of texts; a null is an empty text."""
+    """[texts, columns] the measures of a column of texts; a null is an empty text."""
     if _KEPT.column is not None and _KEPT.measures is not None and same(_KEPT.column, column):
         return _KEPT.measures
     measures = measure_strings(*strings_of(column))

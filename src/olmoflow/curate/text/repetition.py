@@ -1,7 +1,8 @@
 """Repetition within a text: lines, paragraphs, n-grams of words, periods of tokens.
 
-The measures and limits of Gopher (Rae et al. 2021, table A1). Elements are compared by 64-bit
-hashes, so two different ones pass for equal once in about 10¹⁹ pairs.
+The measures and limits of Gopher (Rae et al. 2021, table A1), as datamap-rs reads them: in bytes,
+with every place of what recurs. Elements are compared by 64-bit hashes, so two different ones pass
+for equal once in about 10¹⁹ pairs.
 """
 
 from __future__ import annotations
@@ -16,53 +17,56 @@ from olmoflow.curate.text.words import WORD, count_words, segment_end
 
 Hashes = NDArray[np.uint64]
 Mask = NDArray[np.bool_]
+Shares = NDArray[np.float32]
 
-# Highest share of: lines and paragraphs seen before, their characters, the characters of the most
-# frequent n-gram (n from 2), and those within any n-gram that recurs (n from 5).
+# Highest share of: lines and paragraphs that recur, their bytes, the bytes within the most frequent
+# n-gram (n from 2), and those within any n-gram that recurs (n from 5).
 DUPLICATE_LINES = DUPLICATE_PARAGRAPHS = 0.3
-DUPLICATE_LINE_CHARACTERS = DUPLICATE_PARAGRAPH_CHARACTERS = 0.2
-NGRAM_CHARACTERS = (0.20, 0.18, 0.16, 0.15, 0.14, 0.13, 0.12, 0.11, 0.10)
+DUPLICATE_LINE_BYTES = DUPLICATE_PARAGRAPH_BYTES = 0.2
+NGRAM_BYTES = (0.20, 0.18, 0.16, 0.15, 0.14, 0.13, 0.12, 0.11, 0.10)
 SHARES = (
     "duplicate lines",
-    "characters of duplicate lines",
+    "bytes of duplicate lines",
     "duplicate paragraphs",
-    "characters of duplicate paragraphs",
-    *(f"characters of the top {n}-gram" for n in (2, 3, 4)),
-    *(f"characters of duplicate {n}-grams" for n in range(5, 11)),
+    "bytes of duplicate paragraphs",
+    *(f"bytes of the top {n}-gram" for n in (2, 3, 4)),
+    *(f"bytes of duplicate {n}-grams" for n in range(5, 11)),
 )
 GOPHER_LIMITS = np.array(
     [
         DUPLICATE_LINES,
-        DUPLICATE_LINE_CHARACTERS,
+        DUPLICATE_LINE_BYTES,
         DUPLICATE_PARAGRAPHS,
-        DUPLICATE_PARAGRAPH_CHARACTERS,
-        *NGRAM_CHARACTERS,
-    ]
+        DUPLICATE_PARAGRAPH_BYTES,
+        *NGRAM_BYTES,
+    ],
+    np.float32,
 )
 
 _PRIME = np.uint64(0x100000001B3)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _SEED = np.uint64(0xCBF29CE484222325)
-_BYTE = np.uint64(8)
 _FOLD = np.uint64(29)
 _NEWLINE = 10
 # Bytes of a text whose words are counted before memory is reserved for them.
 _LONG = 1 << 20
 
 
-def gopher_shares(texts: Strings, limits: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+def gopher_shares(texts: Strings, limits: Shares | None = None) -> Shares:
     """What share of each text is repetition.
 
     Args:
-        texts: The texts. A line or paragraph of nothing but blanks does not count. Words are those
-            of `words`, in their case; the characters of an n-gram are those of its words.
+        texts: The texts. Newlines divide lines, two of them paragraphs; one counts if it is not
+            empty. Words are those of `words`, in their case; the bytes of an n-gram are those of
+            its words. Of n-grams that are equally frequent the longest counts, else the first.
         limits: [13] for each share; a text is not looked at further once it passes one.
 
     Returns:
-        [texts, 13], in the order of `SHARES`; 0 for what was not looked at.
+        [texts, 13], in the order of `SHARES`, numbers of 32 bits as in datamap-rs; 0 for what was
+        not looked at. Without a line or a paragraph the share of those is 1.
     """
-    limits = np.full(len(SHARES), np.inf) if limits is None else limits
-    shares = np.zeros((texts.number, len(SHARES)))
+    limits = np.full(len(SHARES), np.inf, np.float32) if limits is None else limits
+    shares = np.zeros((texts.number, len(SHARES)), np.float32)
     table = properties()
     most = _most_elements(texts)
     slots = 1 << (2 * most).bit_length()
@@ -83,7 +87,7 @@ def gopher_shares(texts: Strings, limits: NDArray[np.float64] | None = None) -> 
 
 
 def _most_elements(texts: Strings) -> int:
-    """At least how many words, or lines that are not blank, any text has."""
+    """At least how many words, or lines that are not empty, any text has."""
     # Each has a byte. What is reserved for more than there are is never touched, and so takes no
     # memory; but nobody should have to reserve gigabytes.
     sizes = np.diff(texts.offsets)
@@ -125,74 +129,85 @@ def _blocks(
     paragraphs: Hashes,
     paragraph_sizes: Integers,
 ) -> tuple[int, int]:
-    """Hash the lines, and the paragraphs, which empty lines divide; how many are not blank."""
+    """Hash the lines, and the paragraphs, which two newlines divide; how many are not empty."""
     number, paragraph_number = 0, 0
-    paragraph, paragraph_size, paragraph_visible = _SEED, 0, False
-    i = start
-    while i <= end:
-        value, size, visible = _SEED, 0, False
+    paragraph, size = _SEED, 0
+    i, more = start, True
+    while more:
+        value, line = _SEED, i
         while i < end and text[i] != _NEWLINE:
-            byte = text[i]
-            value = (value ^ np.uint64(byte)) * _PRIME
-            size += byte & 0xC0 != 0x80
-            visible |= byte > 32
+            value = (value ^ np.uint64(text[i])) * _PRIME
             i += 1
         value ^= value >> _FOLD
-        if visible:
-            lines[number], line_sizes[number] = value, size
+        if i > line:
+            lines[number], line_sizes[number] = value, i - line
             number += 1
-        if size:
-            # Its lines, and the newlines between them.
-            paragraph_size += size + (paragraph_size > 0)
+            size += i - line
             paragraph = (paragraph ^ value) * _GOLDEN
             paragraph ^= paragraph >> _FOLD
-            paragraph_visible |= visible
-        if size == 0 or i == end:
-            if paragraph_visible:
-                paragraphs[paragraph_number] = paragraph
-                paragraph_sizes[paragraph_number] = paragraph_size
-                paragraph_number += 1
-            paragraph, paragraph_size, paragraph_visible = _SEED, 0, False
-        i += 1
+        more = i < end
+        if more and (i + 1 == end or text[i + 1] != _NEWLINE):
+            # A newline within the paragraph.
+            size += 1
+            paragraph = (paragraph ^ np.uint64(_NEWLINE)) * _GOLDEN
+            paragraph ^= paragraph >> _FOLD
+            i += 1
+            continue
+        if size > 0:
+            paragraphs[paragraph_number], paragraph_sizes[paragraph_number] = paragraph, size
+            paragraph_number += 1
+        paragraph, size = _SEED, 0
+        i += 2
     return number, paragraph_number
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _share(part: int, whole: int) -> np.float32:
+    """A share as datamap-rs compares it, in 32 bits."""
+    return np.float32(part) / np.float32(whole)
+
+
 @njit(cache=True, nogil=True)
-def _seen_before(
+def _recurring(
     hashes: Hashes, sizes: Integers, number: int, keys: Hashes, uses: Integers, stamp: int
-) -> tuple[float, float]:
-    """Share of elements that came before, and of their characters."""
+) -> tuple[np.float32, np.float32]:
+    """Share of elements that stand more than once, and of their bytes; 1 if there is none."""
+    if number == 0:
+        return np.float32(1), np.float32(1)
     mask = _mask(number)
-    repeated, repeated_characters, characters = 0, 0, 0
+    repeated, repeated_size, size = 0, 0, 0
     for k in range(number):
-        characters += sizes[k]
+        size += sizes[k]
         slot = _find(keys, uses, stamp, mask, hashes[k])
         if uses[slot, 0] == stamp:
-            repeated += 1
-            repeated_characters += sizes[k]
+            # With the second one the first counts as well.
+            places = 2 if uses[slot, 1] == 1 else 1
+            uses[slot, 1] += 1
+            repeated += places
+            repeated_size += places * sizes[k]
         else:
             keys[slot] = hashes[k]
-            uses[slot, 0] = stamp
-    return repeated / max(number, 1), repeated_characters / max(characters, 1)
+            uses[slot, 0], uses[slot, 1] = stamp, 1
+    return _share(repeated, number), _share(repeated_size, size)
 
 
 @njit(cache=True, nogil=True)
 def _words(
     text: Bytes, start: int, end: int, table: Properties, hashes: Hashes, before: Integers
 ) -> int:
-    """Hash the words; ``before[k]``: the characters of words 0 … k - 1."""
+    """Hash the words; ``before[k]``: the bytes of words 0 … k - 1."""
     number = 0
     before[0] = 0
     i = start
     while i < end:
-        j, flags, characters = segment_end(text, i, end, table)
+        j, flags, _ = segment_end(text, i, end, table)
         if flags & WORD:
             value = _SEED
             for k in range(i, j):
                 value = (value ^ np.uint64(text[k])) * _PRIME
             hashes[number] = value ^ (value >> _FOLD)
             number += 1
-            before[number] = before[number - 1] + characters
+            before[number] = before[number - 1] + j - i
         i = j
     return number
 
@@ -214,23 +229,25 @@ def _count(
 
 @njit(cache=True, nogil=True)
 def _top(places: Integers, number: int, uses: Integers, before: Integers, n: int) -> int:
-    """Characters of the most frequent n-gram (of several, the longest), all occurrences."""
-    most, characters = 1, 0
+    """The slot of the most frequent n-gram (of several, the longest); -1 if none recurs."""
+    most, longest, top = 1, 0, -1
     for k in range(number):
         count = uses[places[k], 1]
         if count > 1 and count >= most:
-            size = count * (before[k + n] - before[k])
-            characters = size if count > most else max(size, characters)
-            most = count
-    return characters
+            size = before[k + n] - before[k]
+            if count > most or size > longest:
+                most, longest, top = count, size, places[k]
+    return top
 
 
 @njit(cache=True, nogil=True)
-def _covered(places: Integers, number: int, uses: Integers, before: Integers, n: int) -> int:
-    """Characters of the words within any n-gram that occurs more than once."""
+def _covered(
+    places: Integers, number: int, uses: Integers, before: Integers, n: int, only: int
+) -> int:
+    """Bytes of the words within n-grams that recur, or within those of the slot ``only``."""
     covered, end = 0, 0
     for k in range(number):
-        if uses[places[k], 1] > 1:
+        if uses[places[k], 1] > 1 and (only < 0 or places[k] == only):
             covered += before[k + n] - before[max(k, end)]
             end = k + n
     return covered
@@ -241,21 +258,21 @@ def _gopher(
     text: Bytes,
     offsets: Integers,
     table: Properties,
-    limits: NDArray[np.float64],
+    limits: Shares,
     hashes: Hashes,
     grams: Hashes,
     before: Integers,
     places: Integers,
     keys: Hashes,
     uses: Integers,
-    shares: NDArray[np.float64],
+    shares: Shares,
 ) -> None:
     stamp = 0
     for t in range(len(offsets) - 1):
         start, end = offsets[t], offsets[t + 1]
         number, paragraphs = _blocks(text, start, end, hashes, before, grams, places)
-        shares[t, 0], shares[t, 1] = _seen_before(hashes, before, number, keys, uses, stamp + 1)
-        shares[t, 2], shares[t, 3] = _seen_before(grams, places, paragraphs, keys, uses, stamp + 2)
+        shares[t, 0], shares[t, 1] = _recurring(hashes, before, number, keys, uses, stamp + 1)
+        shares[t, 2], shares[t, 3] = _recurring(grams, places, paragraphs, keys, uses, stamp + 2)
         stamp += 2
         if (shares[t, :4] > limits[:4]).any():
             continue
@@ -268,11 +285,11 @@ def _gopher(
                 value = (grams[k] ^ (grams[k] >> _FOLD)) * _GOLDEN + hashes[k + n - 1]
                 grams[k] = value
             _count(grams, number - n + 1, places, keys, uses, stamp)
-            if n < 5:
-                characters = _top(places, number - n + 1, uses, before, n)
-            else:
-                characters = _covered(places, number - n + 1, uses, before, n)
-            shares[t, n + 2] = characters / total
+            only = _top(places, number - n + 1, uses, before, n) if n < 5 else -1
+            covered = 0
+            if n > 4 or only >= 0:
+                covered = _covered(places, number - n + 1, uses, before, n, only)
+            shares[t, n + 2] = _share(covered, total)
             if shares[t, n + 2] > limits[n + 2]:
                 break
 
