@@ -7,7 +7,7 @@
 5. A "cursed" string or pattern is in it.
 
 The annotator notes, for each rule, the numbers of the sentences that break it; the filter judges.
-Sentences are `split_statements`'s.
+Sentences are `split_sentences`'s.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from olmoflow.curate.schema import with_field
 from olmoflow.curate.strings import array_of
 from olmoflow.curate.text.characters import Integers
 from olmoflow.curate.text.lines import Lines
-from olmoflow.curate.text.statements import count_in_statements, split_statements
+from olmoflow.curate.text.sentences import count_in_sentences, split_sentences
 
 RULES = (1, 2, 3, 4, 5)
 _ANNOTATOR = "madlad400_sentence_annotator"
@@ -104,7 +104,7 @@ class Madlad400SentenceAnnotator:
 
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
-        sentences = split_statements(strings_in(text_of(documents, self.text_field)))
+        sentences = split_sentences(strings_in(text_of(documents, self.text_field)))
         numbers = np.diff(sentences.first)
         short = numbers < self.sentence_lower_bound
         broken = self._broken(documents, sentences)
@@ -121,7 +121,7 @@ class Madlad400SentenceAnnotator:
         """For each rule, [sentences] whether they break it."""
         strings = sentences.strings
         size = np.diff(strings.offsets)
-        technical, words, capitalised = count_in_statements(strings).T
+        technical, words, capitalised = count_in_sentences(strings).T
         broken: dict[int, Mask] = {}
         if 1 in self._rules:
             broken[1] = self._foreign(documents, sentences)

@@ -1,9 +1,6 @@
-"""Where sentences end.
+"""Texts cut at full stops: behind ``. ! ?`` where white space follows, whatever comes then.
 
-The usual cases of Unicode's sentence boundary rules (UAX #29): a sentence ends at a newline, and
-behind ``. ! ? …`` and their full-width forms, with the quotes and brackets that close there, if
-white space follows and the next letter is not lowercase. Full-width ends need no white space.
-Abbreviations before a capital letter ("Dr. No") are cut, as those rules do.
+This is how datamap-rs cuts them for MADLAD-400's rules.
 """
 
 from __future__ import annotations
@@ -13,7 +10,7 @@ from numba import njit
 
 from olmoflow.curate.strings import Strings
 from olmoflow.curate.text.characters import (
-    LOWERCASE,
+    UPPERCASE,
     WHITE,
     Bytes,
     Integers,
@@ -22,21 +19,34 @@ from olmoflow.curate.text.characters import (
     properties,
 )
 from olmoflow.curate.text.lines import Lines
+from olmoflow.curate.text.words import WORD, segment_end
+
+# [128] which ASCII characters are technical.
+_TECHNICAL = np.array([chr(byte) in "0123456789{}+/()>" for byte in range(128)])
 
 
 def split_sentences(texts: Strings) -> Lines:
-    """Sentences, without the white space around them; a text may have none."""
-    table = properties()
-    # A sentence has a byte, and a newline or another byte behind it.
+    """Sentences: what stands between full stops, and these with the white space behind them.
+
+    White space elsewhere remains, but what is nothing else is no sentence; a text may have none.
+    """
+    # Between two sentences are at least two bytes.
     most = int(texts.offsets[-1] - texts.offsets[0]) // 2 + texts.number + 1
     bounds = np.empty((most, 2), np.int64)
     first = np.zeros(texts.number + 1, np.int64)
-    number = _sentences(texts.data, texts.offsets, table, bounds, first)
+    number = _sentences(texts.data, texts.offsets, properties(), bounds, first)
     offsets = np.zeros(number + 1, np.int64)
     np.cumsum(bounds[:number, 1] - bounds[:number, 0], out=offsets[1:])
     data = np.empty(offsets[-1], np.uint8)
     _copy(texts.data, bounds[:number], offsets, data)
     return Lines(Strings(data, offsets), first)
+
+
+def count_in_sentences(sentences: Strings) -> Integers:
+    """[sentences, 3] technical characters, words, and words that start with a capital letter."""
+    counts = np.zeros((sentences.number, 3), np.int64)
+    _count(sentences.data, sentences.offsets, properties(), counts)
+    return counts
 
 
 @njit(cache=True, nogil=True)
@@ -47,43 +57,19 @@ def _copy(text: Bytes, bounds: Integers, offsets: Integers, data: Bytes) -> None
 
 
 @njit(cache=True, nogil=True)
-def _ends(point: int) -> int:
-    """1: may end a sentence, 2: does so without white space, 0: does not."""
-    if point == 0x2E or point == 0x21 or point == 0x3F or point == 0x2026:
-        return 1
-    return 2 if point == 0x3002 or point == 0xFF01 or point == 0xFF1F or point == 0xFF0E else 0
+def _stops(byte: int) -> bool:
+    return byte == 0x2E or byte == 0x21 or byte == 0x3F
 
 
 @njit(cache=True, nogil=True)
-def _closes(point: int) -> bool:
-    """Quotes and brackets that may stand behind the end of a sentence."""
-    if point < 0x80:
-        return point == 0x22 or point == 0x27 or point == 0x29 or point == 0x5D or point == 0x7D
-    return point == 0x2019 or point == 0x201D or point == 0xBB or point == 0x300D or point == 0x300F
-
-
-@njit(cache=True, nogil=True)
-def _sentence_end(text: Bytes, i: int, end: int, table: Properties) -> tuple[int, int]:
-    """Where the sentence around byte ``i`` ends, and where one may go on to look."""
-    point, size = decode(text, i, end)
-    strength = _ends(point)
-    i += size
+def _white_end(text: Bytes, i: int, end: int, table: Properties) -> int:
+    """Where the white space that starts at byte ``i`` ends."""
     while i < end:
         point, size = decode(text, i, end)
-        if _ends(point):
-            strength = max(strength, _ends(point))
-        elif not _closes(point):
+        if not table[point] & WHITE:
             break
         i += size
-    stop = i
-    while i < end:
-        point, size = decode(text, i, end)
-        if not table[point] & WHITE or point == 10:
-            break
-        i += size
-    if i == end or point == 10 or strength == 2:
-        return stop, i
-    return (stop, i) if i > stop and not table[point] & LOWERCASE else (-1, i)
+    return i
 
 
 @njit(cache=True, nogil=True)
@@ -93,52 +79,36 @@ def _sentences(
     number = 0
     for t in range(len(offsets) - 1):
         i, end = offsets[t], offsets[t + 1]
-        start, last = -1, -1  # of what is not white space
-        while i < end:
-            # Nearly all bytes are those of ASCII letters, and say nothing.
-            if start >= 0 and 0x41 <= text[i] <= 0x7A:
+        start = i
+        while start < end:
+            while i < end and not _stops(text[i]):
                 i += 1
-                last = i
+            stop = i
+            while i < end and _stops(text[i]):
+                i += 1
+            after = _white_end(text, i, end, table)
+            if after == i and i < end:
                 continue
-            if text[i] < 0x80:
-                point, size = int(text[i]), 1
-            else:
-                point, size = decode(text, i, end)
-            if point == 10:
-                if start >= 0:
-                    bounds[number, 0], bounds[number, 1] = start, last
-                    number += 1
-                    start = -1
-                i += 1
-            elif table[point] & WHITE:
-                i += size
-            else:
-                if start < 0:
-                    start = i
-                i += size
-                last = i
-                if _ends(point):
-                    stop, i = _sentence_end(text, i - size, end, table)
-                    if stop >= 0:
-                        bounds[number, 0], bounds[number, 1] = start, stop
-                        number += 1
-                        start = -1
-                    else:
-                        last = max(last, _trimmed(text, last, i, table))
-        if start >= 0:
-            bounds[number, 0], bounds[number, 1] = start, last
-            number += 1
+            if after == i:  # the text ends, with or without a full stop
+                stop = end
+            if _white_end(text, start, stop, table) < stop:
+                bounds[number, 0], bounds[number, 1] = start, stop
+                number += 1
+            start = i = after
         first[t + 1] = number
     return number
 
 
 @njit(cache=True, nogil=True)
-def _trimmed(text: Bytes, i: int, end: int, table: Properties) -> int:
-    """End of what is not white space in ``text[i:end]``; ``i`` if there is nothing."""
-    last = i
-    while i < end:
-        point, size = decode(text, i, end)
-        i += size
-        if not table[point] & WHITE:
-            last = i
-    return last
+def _count(text: Bytes, offsets: Integers, table: Properties, counts: Integers) -> None:
+    for s in range(len(counts)):
+        i, end = offsets[s], offsets[s + 1]
+        while i < end:
+            j, flags, _ = segment_end(text, i, end, table)
+            for k in range(i, j):
+                counts[s, 0] += text[k] < 0x80 and _TECHNICAL[text[k]]
+            if flags & WORD:
+                point, _ = decode(text, i, end)
+                counts[s, 1] += 1
+                counts[s, 2] += table[point] & UPPERCASE != 0
+            i = j
