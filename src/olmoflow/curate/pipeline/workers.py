@@ -80,7 +80,9 @@ def start_runner(runner: Runner, address: str | None = None) -> int:
     # What goes wrong is raised, and told in one line; Daft tells it on standard error as well.
     logging.getLogger("daft_local_execution").setLevel(logging.CRITICAL)
     if runner == "native":
-        daft.set_runner_native()
+        os.environ["DAFT_RUNNER"] = runner  # if it has not begun yet: it must not be told twice
+        if (found := daft.get_or_create_runner().name) != runner:
+            raise UserError(f"runner={runner}: this process works with {found} already")
         _started.append(runner)
         return _cores(runner)
     try:
