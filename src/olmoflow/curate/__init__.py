@@ -1,6 +1,6 @@
 """Documents to documents.
 
-- schema, strings, stage    what a document is, and what a step over all of them is
+- schema, strings, hashes, stage    what a document is, and what a step over all of them is
 - sources         files, object storage and the Hub, read as documents
 - operations      map operations, by datamap-rs's names; text has their compiled loops
 - pipeline        steps over shards, counted, resumed, written as a corpus

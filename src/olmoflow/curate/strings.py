@@ -32,6 +32,8 @@ def strings_of(column: pa.Array | pa.ChunkedArray) -> Strings:
         column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     if column.type != pa.large_string():
         column = column.cast(pa.large_string())
+    if not len(column):
+        return Strings(np.zeros(0, np.uint8), np.zeros(1, np.int64))
     if column.null_count:
         column = column.fill_null("")
     _, offsets, data = column.buffers()

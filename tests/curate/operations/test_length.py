@@ -2,7 +2,8 @@
 
 import pytest
 
-from olmoflow.curate.operations.columns import strings_in, text_of
+from olmoflow.curate.operations.columns import text_of
+from olmoflow.curate.strings import strings_of
 
 
 def test_an_empty_batch_passes_through_every_filter(outcome, documents):
@@ -11,7 +12,7 @@ def test_an_empty_batch_passes_through_every_filter(outcome, documents):
     for name in ("massive_web_repetition_filter", "subsample"):
         assert outcome(name, documents([])).keep.tolist() == []
     sliced = documents(["one", "two words"]).slice(1)
-    assert strings_in(text_of(sliced, "text")).number == 1
+    assert strings_of(text_of(sliced, "text")).number == 1
 
 
 def test_documents_without_a_text_go(kept):

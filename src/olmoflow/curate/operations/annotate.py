@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from olmoflow.curate.operations.columns import strings_in, text_of
+from olmoflow.curate.operations.columns import text_of
 from olmoflow.curate.operations.operation import Outcome
 from olmoflow.curate.operations.token_ids import encode, require_tokenizer
 from olmoflow.curate.schema import with_field
+from olmoflow.curate.strings import strings_of
 
 # What a gzip file has beside the deflated data, and a zlib stream has: header and checksum.
 _GZIP_FRAME, _ZLIB_FRAME = 18, 6
@@ -58,7 +59,7 @@ class GzipAnnotator:
 
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
-        texts = strings_in(text_of(documents, self.text_field))
+        texts = strings_of(text_of(documents, self.text_field))
         data = memoryview(texts.data.data)
         ratios = np.ones(texts.number)
         for row in range(texts.number):

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from olmoflow.curate.schema import field, with_field
-from olmoflow.curate.strings import Strings, array_of, strings_of
+from olmoflow.curate.strings import Strings, array_of
 
 Mask = NDArray[np.bool_]
 
@@ -21,13 +21,6 @@ def text_of(documents: pa.Table, name: str) -> pa.ChunkedArray:
     """A field as texts; null where a document has none."""
     column = field(documents, name)
     return column if column.type == pa.large_string() else column.cast(pa.large_string())
-
-
-def strings_in(column: pa.ChunkedArray) -> Strings:
-    """`strings_of`, of a column without rows as well."""
-    if not len(column):
-        return Strings(np.zeros(0, np.uint8), np.zeros(1, np.int64))
-    return strings_of(column)
 
 
 def with_texts(documents: pa.Table, name: str, texts: Strings) -> pa.Table:

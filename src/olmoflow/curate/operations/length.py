@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from olmoflow.curate.operations.arguments import require_choice, require_order
-from olmoflow.curate.operations.columns import numbers_of, strings_in, text_of
+from olmoflow.curate.operations.columns import numbers_of, text_of
 from olmoflow.curate.operations.operation import Outcome
 from olmoflow.curate.operations.symbols import at_most
 from olmoflow.curate.schema import with_field
+from olmoflow.curate.strings import strings_of
 from olmoflow.curate.text import measures
 from olmoflow.curate.text.measures import measures_of
 
@@ -58,7 +59,7 @@ class TextLenFilter:
 
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
-        sizes = np.diff(strings_in(text_of(documents, self.text_field)).offsets)
+        sizes = np.diff(strings_of(text_of(documents, self.text_field)).offsets)
         return Outcome(documents, (sizes >= self.lower_bound) & (sizes <= self.upper_bound))
 
 

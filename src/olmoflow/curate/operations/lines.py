@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 from olmoflow.curate.operations.arguments import refuse, require_choice
 from olmoflow.curate.operations.columns import (
     Mask,
-    strings_in,
     text_of,
     with_some_texts,
     with_texts,
@@ -67,7 +66,7 @@ class NewlineRemovalModifier:
 
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
-        texts = strings_in(text_of(documents, self.text_field))
+        texts = strings_of(text_of(documents, self.text_field))
         if (most_newlines(texts.data, texts.offsets) <= self.max_consecutive).all():
             return Outcome(documents)
         collapsed = collapse_newlines(texts, self.max_consecutive)
@@ -94,7 +93,7 @@ class RatioLineModifier:
 
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
-        texts = strings_in(text_of(documents, self.text_field))
+        texts = strings_of(text_of(documents, self.text_field))
         wanted = UPPERCASE if self.check == "uppercase" else DIGIT
         keep = lines_by_share(texts, wanted, self.upper_bound)
         return _dropped(documents, self.text_field, texts, keep)
@@ -114,7 +113,7 @@ class LineLenModifier:
 
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
-        texts = strings_in(text_of(documents, self.text_field))
+        texts = strings_of(text_of(documents, self.text_field))
         keep = lines_by_words(texts, self.lower_bound)
         if keep.all():
             return Outcome(documents, has_full_line(texts.data, texts.offsets))
@@ -209,7 +208,7 @@ class SubstringLineModifier:
         """See `Operation`."""
         column = text_of(documents, self.text_field)
         rows = _with_a_line(column, self._at_place(f"(?:{self._banned})"))
-        rows |= has_untidy_lines(*strings_in(column), properties())
+        rows |= has_untidy_lines(*strings_of(column), properties())
         if not rows.any():
             return Outcome(documents)
         chosen = pc.replace_substring(column.filter(pa.array(rows)), "\r\n", "\n")

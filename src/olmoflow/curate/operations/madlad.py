@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 
 from olmoflow.curate.operations.arguments import refuse, require_choice, require_file, require_share
 from olmoflow.curate.operations.classifiers import classify, labels_of, require_model
-from olmoflow.curate.operations.columns import Mask, objects_of, scores_of, strings_in, text_of
+from olmoflow.curate.operations.columns import Mask, objects_of, scores_of, text_of
 from olmoflow.curate.operations.operation import Outcome
 from olmoflow.curate.operations.patterns import matches, require_pattern
 from olmoflow.curate.schema import field as field_of
 from olmoflow.curate.schema import with_field
-from olmoflow.curate.strings import array_of
+from olmoflow.curate.strings import array_of, strings_of
 from olmoflow.curate.text.characters import Integers
 from olmoflow.curate.text.lines import Lines
 from olmoflow.curate.text.sentences import count_in_sentences, split_sentences
@@ -104,7 +104,7 @@ class Madlad400SentenceAnnotator:
 
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
-        sentences = split_sentences(strings_in(text_of(documents, self.text_field)))
+        sentences = split_sentences(strings_of(text_of(documents, self.text_field)))
         numbers = np.diff(sentences.first)
         short = numbers < self.sentence_lower_bound
         broken = self._broken(documents, sentences)

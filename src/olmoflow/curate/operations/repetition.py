@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from olmoflow.curate.operations.arguments import refuse
-from olmoflow.curate.operations.columns import Mask, strings_in, text_of
+from olmoflow.curate.operations.columns import Mask, text_of
 from olmoflow.curate.operations.operation import Outcome
 from olmoflow.curate.operations.token_ids import encode, require_tokenizer
+from olmoflow.curate.strings import strings_of
 from olmoflow.curate.text.repetition import GOPHER_LIMITS, gopher_shares, has_period
 
 
@@ -28,7 +29,7 @@ class MassiveWebRepetitionFilter:
 
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
-        texts = strings_in(text_of(documents, self.text_field))
+        texts = strings_of(text_of(documents, self.text_field))
         shares = gopher_shares(texts, GOPHER_LIMITS)
         keep: Mask = np.all(shares <= GOPHER_LIMITS, axis=1)
         return Outcome(documents, keep)

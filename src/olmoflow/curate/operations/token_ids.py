@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from olmoflow.curate.operations.arguments import refuse, require_file
-from olmoflow.curate.operations.columns import strings_in
+from olmoflow.curate.strings import strings_of
 from olmoflow.curate.text.characters import Bytes, Integers, Properties, properties
 from olmoflow.curate.text.words import segment_end
 from olmoflow.errors import UserError
@@ -54,7 +54,7 @@ def encode(name: str, column: pa.ChunkedArray) -> tuple[Tokens, Integers]:
         The ids of all texts, and [texts + 1] where those of each start. Ids of ``uniseg`` are
         hashes of 32 bits.
     """
-    texts = strings_in(column)
+    texts = strings_of(column)
     if name == "bytes":
         start = texts.offsets[0]
         data = texts.data[start : texts.offsets[-1]]

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from olmoflow.curate.pipeline.counting import hashes_of
+from olmoflow.curate.hashes import hashes_of
 from olmoflow.curate.schema import field
 from olmoflow.curate.strings import strings_of
 from olmoflow.errors import UserError

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from olmoflow.curate.hashes import hashes_of
 from olmoflow.curate.partition.rearrangement import ShardSeries, counted
 from olmoflow.curate.partition.scatter import (
     Scatter,
@@ -18,7 +19,6 @@ from olmoflow.curate.partition.scatter import (
     text_bytes,
 )
 from olmoflow.curate.pipeline.account import Account, Measure
-from olmoflow.curate.pipeline.counting import hashes_of
 from olmoflow.curate.pipeline.shards import SHARD_BYTES, read_batches
 from olmoflow.curate.schema import field, with_field
 from olmoflow.curate.stage import Progress
@@ -67,14 +67,7 @@ class Shuffle:
         series.close()
 
     def _keys(self, documents: pa.Table) -> NDArray[np.uint64]:
-        # The seed's own hash is mixed in, and the whole mixed again: neighbouring seeds would
-        # otherwise give neighbouring orders.
-        seed = hashes_of(strings_of(pa.array([f"shuffle {self.seed}"])))[0]
-        keys = hashes_of(strings_of(documents.column("id"))) ^ seed
-        keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed: NDArray[np.uint64] = keys ^ (keys >> np.uint64(31))
-        return mixed
+        return hashes_of(strings_of(documents.column("id")), self.seed)
 
 
 class Reshard:

@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
+from olmoflow.curate.hashes import hashes_of
 from olmoflow.curate.partition.keys import numbers_of
-from olmoflow.curate.pipeline.counting import hashes_of, sizes_of, words_of
+from olmoflow.curate.pipeline.counting import sizes_of, words_of
 from olmoflow.curate.stage import Progress
 from olmoflow.curate.strings import strings_of
 from olmoflow.errors import UserError

@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from olmoflow.curate.pipeline.counting import hashes_of, sizes_of, words_of
+from olmoflow.curate.hashes import hashes_of
+from olmoflow.curate.pipeline.counting import sizes_of, words_of
 from olmoflow.curate.strings import strings_of
 
 # Kept of each step to look at, and how much of each text.

@@ -1,4 +1,4 @@
-"""Counting over a batch of texts, compiled: words, hashes, sizes by powers of two."""
+"""Counting over a batch of texts, compiled: words, sizes by powers of two."""
 
 from __future__ import annotations
 
@@ -24,11 +24,6 @@ def words_of(strings: Strings) -> Integers:
     return _words(strings.data, strings.offsets)
 
 
-def hashes_of(strings: Strings) -> NDArray[np.uint64]:
-    """[texts], 64 bits that a text decides: FNV-1a, then splitmix64's finaliser."""
-    return _hashes(strings.data, strings.offsets)
-
-
 def size_histogram(sizes: Integers) -> Integers:
     """[SIZE_BINS], how many sizes fall between which powers of two."""
     places = np.frexp(sizes.astype(np.float64))[1] - 1
@@ -48,16 +43,3 @@ def _words(data: NDArray[np.uint8], offsets: Integers) -> Integers:
             inside = not space
         counts[i] = count
     return counts
-
-
-@njit(cache=True, nogil=True)
-def _hashes(data: NDArray[np.uint8], offsets: Integers) -> NDArray[np.uint64]:
-    hashes = np.empty(len(offsets) - 1, np.uint64)
-    for i in range(len(hashes)):
-        h = np.uint64(0xCBF29CE484222325)
-        for k in range(offsets[i], offsets[i + 1]):
-            h = (h ^ np.uint64(data[k])) * np.uint64(0x100000001B3)
-        h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        hashes[i] = h ^ (h >> np.uint64(31))
-    return hashes

@@ -17,9 +17,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from olmoflow.curate.hashes import hashes_of
 from olmoflow.curate.operations.operation import Operation
 from olmoflow.curate.pipeline.account import Account, Measure, to_plain
-from olmoflow.curate.pipeline.counting import SIZE_BINS, hashes_of, size_histogram
+from olmoflow.curate.pipeline.counting import SIZE_BINS, size_histogram
 from olmoflow.curate.pipeline.errors_file import ErrorsFile
 from olmoflow.curate.pipeline.plan import Step
 from olmoflow.curate.pipeline.scores import Scores

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
-from olmoflow.curate.pipeline.counting import hashes_of
+from olmoflow.curate.hashes import hashes_of
 from olmoflow.curate.stage import Progress
 from olmoflow.curate.strings import strings_of
 

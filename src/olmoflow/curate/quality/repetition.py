@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
+from olmoflow.curate.hashes import uniforms_of
 from olmoflow.curate.quality.columns import read_fields, scores_of, topics_of, weights_of
 from olmoflow.curate.quality.curve import MAX_REPETITION, TRUNCATION, solve_curve
 from olmoflow.curate.schema import field
@@ -156,32 +156,10 @@ def repetitions(
 ) -> NDArray[np.int64]:
     """[rows], whole numbers whose mean is the factor: its floor, or one more by the id's hash."""
     whole = np.floor(factors)
-    strings = strings_of(ids)
-    more = _uniforms(strings.data, strings.offsets, np.uint64(seed)) < factors - whole
+    more = uniforms_of(strings_of(ids), seed) < factors - whole
     return whole.astype(np.int64) + more
 
 
 def _nothing(output: str) -> pa.Table:
     columns = [("keep", pa.bool_()), ("reason", pa.large_string()), (output, pa.int64())]
     return pa.schema(columns).empty_table()
-
-
-@njit(cache=True, nogil=True)
-def _uniforms(
-    data: NDArray[np.uint8], offsets: NDArray[np.int64], seed: np.uint64
-) -> NDArray[np.float64]:
-    """[texts], a number in [0, 1) that each text and the seed decide.
-
-    FNV-1a over the bytes, then the finaliser of splitmix64, without which short texts that differ
-    in their last character would get neighbouring numbers.
-    """
-    uniforms = np.empty(len(offsets) - 1, np.float64)
-    for i in range(len(uniforms)):
-        h = np.uint64(0xCBF29CE484222325) ^ (seed * np.uint64(0x9E3779B97F4A7C15))
-        for k in range(offsets[i], offsets[i + 1]):
-            h = (h ^ np.uint64(data[k])) * np.uint64(0x100000001B3)
-        h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        h = h ^ (h >> np.uint64(31))
-        uniforms[i] = np.float64(h >> np.uint64(11)) / np.float64(1 << 53)
-    return uniforms
