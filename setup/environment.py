@@ -219,7 +219,7 @@ def conda_packages() -> list[str]:
 
 def install(prefix: Path, torch: str) -> None:
     """Install the project with its development extra; pip's own output shows how it goes."""
-    tell(f"installing into {shown(prefix)}, about 6 GB on Linux, the first time takes minutes")
+    tell(f"installing into {shown(prefix)}, about 7.5 GB on Linux, the first time takes minutes")
     extra = {}
     if torch == "cpu":
         # `2.14.1+cpu` sorts above `2.14.1` (PEP 440) and satisfies `==2.14.1`, so pip takes it.
