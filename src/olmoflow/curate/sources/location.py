@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 from olmoflow.errors import UserError
+
+_HUB = "hf://datasets/"
 
 
 @dataclass(frozen=True)
@@ -81,24 +82,35 @@ def local_copy(file: SourceFile, scratch: Path) -> Iterator[Path]:
         yield Path(file.url)
         return
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        path = Path(folder) / Path(file.name).name
         try:
-            with _opened(file.url) as stream, path.open("wb") as copy:
-                shutil.copyfileobj(stream, copy, 1 << 20)
+            path = _fetch(file, Path(folder))
         except Exception as error:
             # Each storage has errors of its own.
             raise UserError(f"{file.url}: cannot be read ({_line(error)})") from error
         yield path
 
 
-def _opened(url: str) -> Any:
+def _fetch(file: SourceFile, folder: Path) -> Path:
+    if file.url.startswith(_HUB):
+        from huggingface_hub import hf_hub_download
+
+        # It tries again and goes on where a connection broke, which a plain stream does not.
+        repository, _, revision = file.url.removeprefix(_HUB).removesuffix(file.name).partition("@")
+        return Path(
+            hf_hub_download(
+                repository,
+                file.name,
+                repo_type="dataset",
+                revision=revision.rstrip("/"),
+                local_dir=folder,
+            )
+        )
     import fsspec
 
-    if url.startswith("hf://"):
-        from huggingface_hub import HfFileSystem
-
-        return HfFileSystem().open(url, "rb")
-    return fsspec.open(url, "rb").open()
+    path = folder / Path(file.name).name
+    with fsspec.open(file.url, "rb").open() as stream, path.open("wb") as copy:
+        shutil.copyfileobj(stream, copy, 1 << 20)
+    return path
 
 
 def _local_file(path: Path, name: str) -> SourceFile:
@@ -180,7 +192,7 @@ def _listed(location: str, repository: str, revision: str) -> list[SourceFile]:
         info = HfApi().dataset_info(repository, revision=revision or None, files_metadata=True)
     except Exception as error:
         raise UserError(f"source={location}: the Hub did not answer ({_line(error)})") from error
-    root = f"hf://datasets/{repository}@{info.sha}"
+    root = f"{_HUB}{repository}@{info.sha}"
     files = [
         SourceFile(f"{root}/{s.rfilename}", s.rfilename, s.size or 0, s.blob_id or "")
         for s in info.siblings or ()
