@@ -32,6 +32,12 @@ SNAPSHOT_GIT = "git.json"
 
 
 @cache
+def usable_cores() -> int:
+    """How many cores this process may use: of a SLURM job its own, not all of the machine."""
+    affinity = getattr(os, "sched_getaffinity", None)  # macOS has none
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def environment_record() -> dict[str, Any]:
     """The fields that provenance keeps of the environment."""
     return {

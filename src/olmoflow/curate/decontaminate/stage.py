@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +20,7 @@ from olmoflow.curate.decontaminate.references import read_references
 from olmoflow.curate.decontaminate.settings import preset as preset_of
 from olmoflow.curate.decontaminate.tokenizer import open_tokenizer
 from olmoflow.curate.stage import Progress
+from olmoflow.environment import usable_cores
 from olmoflow.errors import UserError
 
 _BATCH_ROWS = 512
@@ -68,7 +68,7 @@ class Decontaminate:
         open_tokenizer(tokenizer, self.settings.punctuation_chars)  # its mistakes show at once
         self.tokenizer, self.purify = tokenizer, purify
         self.report = Path(report) if report else None
-        self.threads = threads or os.cpu_count() or 1
+        self.threads = threads or usable_cores()
         self.figures: dict[str, Any] = {}
 
     def index(self) -> Index:

@@ -31,10 +31,11 @@ from olmoflow.curate.dedup.components import Integers, flatten, join_all, not_al
 from olmoflow.curate.dedup.keep import KeepRule
 from olmoflow.curate.dedup.pieces import Piece, pieces_of, shard_rows
 from olmoflow.curate.dedup.signatures import band_keys, permutations
-from olmoflow.curate.dedup.tasks import at_a_time, shifted, spread
+from olmoflow.curate.dedup.tasks import shifted, spread
 from olmoflow.curate.dedup.verification import Verification
 from olmoflow.curate.stage import Progress
 from olmoflow.curate.strings import strings_of
+from olmoflow.environment import usable_cores
 from olmoflow.errors import UserError
 
 REASON = "near duplicate"
@@ -133,7 +134,7 @@ class MinHashDedup:
 
     @property
     def _memory_of_a_task(self) -> int:
-        return max(1, self.memory // at_a_time())
+        return max(1, self.memory // usable_cores())
 
     def _candidates(
         self, pieces: Sequence[Piece], documents: int, scratch: Path, progress: Progress | None

@@ -6,7 +6,6 @@ travels, and it releases the GIL in its compiled loops. Under Ray every node mus
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from olmoflow.curate.stage import Progress
@@ -55,9 +54,3 @@ def shifted(progress: Progress | None, before: int, whole: int) -> Progress | No
     if progress is None:
         return None
     return lambda done, _: progress(before + done, whole)
-
-
-def at_a_time() -> int:
-    """How many tasks of one machine may run side by side: its cores."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

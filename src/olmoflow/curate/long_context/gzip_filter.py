@@ -6,7 +6,6 @@ noise. For Olmo 3's long documents 20 % were dropped at each end.
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
 from olmoflow.curate.stage import Progress
+from olmoflow.environment import usable_cores
 from olmoflow.errors import UserError
 
 _BATCH_ROWS = 64
@@ -61,7 +61,7 @@ class GzipFilter:
     ) -> Iterator[pa.Table]:
         """Judge every document; see `olmoflow.curate.stage.Stage`."""
         ratios = []
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             for number, shard in enumerate(shards):
                 ratios.append(self._ratios(shard, pool))
                 if progress:
@@ -98,7 +98,7 @@ class GzipFilter:
         found, waiting = [], deque[Future[list[float]]]()
         for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=["text"]):
             waiting.append(pool.submit(self._of_batch, batch.column(0)))
-            if len(waiting) > 2 * (os.cpu_count() or 1):
+            if len(waiting) > 2 * usable_cores():
                 found.append(waiting.popleft().result())
         found.extend(future.result() for future in waiting)
         return np.array([ratio for batch in found for ratio in batch], np.float64)

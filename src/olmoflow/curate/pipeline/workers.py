@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from olmoflow.digests import write_json
+from olmoflow.environment import usable_cores
 from olmoflow.errors import UserError
 
 Runner = Literal["native", "ray"]
@@ -107,7 +108,7 @@ def start_runner(runner: Runner, address: str | None = None) -> int:
 
 def _cores(runner: Runner) -> int:
     if runner == "native":
-        return len(os.sched_getaffinity(0))
+        return usable_cores()
     import ray
 
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
