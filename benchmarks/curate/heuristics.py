@@ -25,7 +25,7 @@ import pyarrow as pa
 from comparison import compare
 
 from olmoflow.curate.operations.operation import Operation
-from olmoflow.curate.operations.registry import build_operation
+from olmoflow.curate.pipeline.plan import build_step
 from olmoflow.curate.schema import DOCUMENTS
 from olmoflow.curate.text.measures import keep_rows
 
@@ -79,7 +79,7 @@ def run() -> list[dict[str, Any]]:
 
 def run_ours(files: Sequence[Path], threads: int | None = None) -> Run:
     """Judge the documents of JSON lines files; a warm-up on one document comes before."""
-    operations = [build_operation(name, settings) for name, settings in GOPHER]
+    operations = [build_step(name, settings) for name, settings in GOPHER]
     _judge(_table(["warm up"]), operations)
     started = time.perf_counter()
     with ThreadPoolExecutor(threads or len(os.sched_getaffinity(0))) as pool:

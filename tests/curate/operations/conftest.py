@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from olmoflow.curate.operations.registry import build_operation
+from olmoflow.curate.pipeline.plan import build_step
 from olmoflow.curate.schema import DOCUMENTS
 
 
@@ -36,7 +36,7 @@ def outcome():
 
     def apply(name, texts, **settings):
         table = texts if isinstance(texts, pa.Table) else make_documents(texts)
-        result = build_operation(name, settings)(table)
+        result = build_step(name, settings)(table)
         assert result.documents.num_rows == table.num_rows
         assert result.keep is None or result.keep.dtype == np.bool_
         return result
@@ -65,7 +65,7 @@ def left():
     """The texts that an operation leaves; None: it drops the document."""
 
     def apply(name, texts, **settings):
-        outcome = build_operation(name, settings)(make_documents(texts))
+        outcome = build_step(name, settings)(make_documents(texts))
         found = outcome.documents.column("text").to_pylist()
         keep = [True] * len(texts) if outcome.keep is None else outcome.keep.tolist()
         return [text if stays else None for text, stays in zip(found, keep, strict=True)]

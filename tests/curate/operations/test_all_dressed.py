@@ -8,7 +8,7 @@ import pickle
 import fasttext
 import pytest
 
-from olmoflow.curate.operations.registry import build_operation
+from olmoflow.curate.pipeline.plan import build_step
 from olmoflow.curate.text.measures import keep_rows
 
 PROSE = [
@@ -132,7 +132,7 @@ def test_each_step_drops_what_it_is_there_for(recipe, documents):
     dropped = {}
     for step, name, settings in recipe:
         # As it would come to a worker of a cluster.
-        operation = pickle.loads(pickle.dumps(build_operation(name, settings)))
+        operation = pickle.loads(pickle.dumps(build_step(name, settings)))
         outcome = operation(table)
         assert outcome.errors == {}
         before = set(table.column("path").to_pylist())

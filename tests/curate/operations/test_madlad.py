@@ -5,7 +5,7 @@ import gzip
 import fasttext
 import pytest
 
-from olmoflow.curate.operations.registry import build_operation
+from olmoflow.curate.pipeline.plan import build_step
 from olmoflow.errors import UserError
 
 GOOD = "This is an ordinary sentence about nothing much. "
@@ -129,4 +129,4 @@ def test_a_pattern_that_is_none_is_refused(tmp_path):
     (tmp_path / "bad.txt").write_text("fine\n(open\n")
     settings = {"rules_to_include": [5], "cursed_regex_file": str(tmp_path / "bad.txt")}
     with pytest.raises(UserError, match=r"cursed_regex_file='\(open'"):
-        build_operation("madlad400_sentence_annotator", settings)
+        build_step("madlad400_sentence_annotator", settings)

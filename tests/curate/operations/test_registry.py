@@ -2,7 +2,9 @@
 
 import pytest
 
-from olmoflow.curate.operations.registry import OPERATIONS, build_operation, describe
+from olmoflow.curate.operations.registry import OPERATIONS
+from olmoflow.curate.pipeline.plan import build_step
+from olmoflow.curate.pipeline.reference import REQUIRED, defaults
 from olmoflow.errors import UserError
 
 # The published names and arguments, without ``text_field``; a star: required.
@@ -76,16 +78,16 @@ def test_all_operations_are_there_with_their_arguments():
     assert set(OPERATIONS) == set(ARGUMENTS)
     assert len(OPERATIONS) == 37
     for name, arguments in ARGUMENTS.items():
-        known = describe(name)
+        known = defaults(name)
         for argument in arguments.split():
             key = argument.rstrip("*")
-            assert known[key].required == argument.endswith("*"), (name, key)
+            assert (known[key] == REQUIRED) == argument.endswith("*"), (name, key)
     for (name, key), default in DEFAULTS.items():
-        assert describe(name)[key].default == default
+        assert defaults(name)[key] == default
 
 
 def test_texts_are_read_from_the_field_that_is_named():
-    with_a_text = {name for name in OPERATIONS if "text_field" in describe(name)}
+    with_a_text = {name for name in OPERATIONS if "text_field" in defaults(name)}
     without = set(OPERATIONS) - with_a_text
     assert without == {
         *("url_substring_filter", "float_filter", "string_eq_filter", "madlad400_rule_filter"),
@@ -97,7 +99,7 @@ def test_texts_are_read_from_the_field_that_is_named():
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("page_length_filter", {}, r"name='page_length_filter': .*did you mean page_len_filter"),
+        ("page_length_filter", {}, r"name=page_length_filter: .*did you mean page_len_filter"),
         ("page_len_filter", {"length_typ": "word"}, r"page_len_filter\.length_typ: .*length_type"),
         ("page_len_filter", {}, r"page_len_filter\.length_type: missing; expected str"),
         (
@@ -152,5 +154,5 @@ def test_texts_are_read_from_the_field_that_is_named():
 )
 def test_what_is_mistyped_is_refused_in_one_line(name, settings, message):
     with pytest.raises(UserError, match=message) as error:
-        build_operation(name, settings)
+        build_step(name, settings)
     assert "\n" not in str(error.value)

@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from olmoflow.curate.operations.registry import build_operation
+from olmoflow.curate.pipeline.plan import build_step
 from olmoflow.errors import UserError
 
 URLS = [
@@ -28,7 +28,7 @@ def outcome_of(tmp_path, documents):
         file.write_bytes(gzip.compress(data) if suffix.endswith(".gz") else data)
         table = documents(["text"] * len(urls), url=urls, **(columns or {}))
         settings = {"url_key": "url", "banlist_file": str(file), **settings}
-        return build_operation("url_substring_filter", settings)(table)
+        return build_step("url_substring_filter", settings)(table)
 
     return apply
 
@@ -167,4 +167,4 @@ def test_a_list_that_cannot_be_read_is_refused(tmp_path):
         (tmp_path / name).write_bytes(data)
         settings = {"url_key": "url", "banlist_file": str(tmp_path / name)}
         with pytest.raises(UserError, match=rf"url_substring_filter\.banlist_file=.*{name}"):
-            build_operation("url_substring_filter", settings)
+            build_step("url_substring_filter", settings)

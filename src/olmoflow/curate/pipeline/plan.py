@@ -73,13 +73,23 @@ def steps_of(nodes: Sequence[Any], key: str = "pipeline.steps") -> list[Step]:
         node = {"name": node} if isinstance(node, str) else node
         if not isinstance(node, Mapping) or not isinstance(node.get("name"), str):
             raise UserError(f"{place}: expected the name of a step, or {{name: …, arguments}}")
-        entry = find(node["name"], place)
+        entry = find(node["name"], f"{place}.name")
         settings = {k: v for k, v in node.items() if k not in ("name", "label")}
         settings = check_settings(entry.load(), settings, f"{place} {node['name']}")
         label = _label(node, labels, place)
         labels.add(label)
         steps.append(Step(label, entry.kind, entry.target, settings))
     return steps
+
+
+def build_step(name: str, settings: Mapping[str, Any]) -> Any:
+    """One operation or stage, checked as a pipeline's; for use without one.
+
+    Raises:
+        UserError: A name or argument is unknown, missing or of the wrong type; it names the key.
+    """
+    (step,) = steps_of([{**settings, "name": name}], "steps")
+    return step.build()
 
 
 def _label(node: Mapping[str, Any], taken: set[str], place: str) -> str:
@@ -116,6 +126,9 @@ def check_settings(target: type, settings: Mapping[str, Any], place: str) -> dic
             taken = f"it takes {', '.join(parameters)}" if parameters else "it takes none"
             hint = f"did you mean {close[0]}?" if close else taken
             raise UserError(f"{place}.{name}: no such argument; {hint}")
+        if isinstance(value, bool) and hints.get(name) in (int, float):
+            # Pydantic would take true for 1.
+            raise UserError(f"{place}.{name}={value}: expected {_written(hints[name])}")
         try:
             config = ConfigDict(arbitrary_types_allowed=True)
             typed[name] = TypeAdapter(hints.get(name, Any), config=config).validate_python(value)
@@ -126,8 +139,12 @@ def check_settings(target: type, settings: Mapping[str, Any], place: str) -> dic
             pass  # a type that no config can hold
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in settings:
-            raise UserError(f"{place}.{name}: missing")
+            raise UserError(f"{place}.{name}: missing; expected {_written(hints.get(name, Any))}")
     return typed
+
+
+def _written(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) else str(kind)
 
 
 def passes_of(steps: Sequence[Step]) -> list[Pass]:
