@@ -140,3 +140,29 @@ def test_a_pipeline_of_datamap_runs_and_is_written_in_our_form(curate, home):
     assert "- name: text_len_filter\n  lower_bound: 100\n  label: long\n" in text
     error = curate("pipeline=datamap", "datamap=missing.yaml", "source=text.jsonl", status=2)
     assert "datamap=missing.yaml: No such file or directory" in error
+
+
+def test_what_steps_there_are_and_what_they_take_can_be_asked(curate):
+    steps = curate("describe=all")["described"]
+    assert {"text_len_filter", "minhash_dedup", "shuffle"} <= set(steps)
+    step = curate("describe=minhash_dedup")["described"]
+    assert (step["arguments"]["bands"], step["arguments"]["rows"]) == (26, 11)
+    assert "bands: Bands of a signature." in step["text"]
+    error = curate("describe=minhash", status=2)
+    assert "describe=minhash: no such step; did you mean minhash_dedup?" in error
+
+
+def test_what_was_set_apart_or_renamed_is_said(home, capfd):
+    rows = [{"id": "a", "text": f"text {n}"} for n in range(2000)]
+    lines = [json.dumps(row) for row in rows]
+    (home / "in").mkdir()
+    (home / "in" / "x.jsonl").write_text("\n".join([*lines, '{"text": "cut']) + "\n")
+    for pipeline, where in (("steps", "errors"), ("documents", "errors.jsonl")):
+        capfd.readouterr()
+        arguments = [f"pipeline={pipeline}", "source=in", f"name={pipeline}"]
+        assert main(["curate", *arguments, "runtime.progress=false"]) == 0
+        said = capfd.readouterr().out
+        path = home / "artifacts" / "corpus" / pipeline / where
+        assert f"malformed, set apart: 1; why: {path}\n" in said
+        assert path.exists()
+        assert ("ids that were taken: 1,999, made unique" in said) == (pipeline == "steps")

@@ -9,7 +9,9 @@ from typing import Any
 
 from olmoflow.artifact import Input, claim, resolve
 from olmoflow.commands.curate_pipeline import (
+    describe,
     make_pipeline,
+    print_steps,
     run_steps,
     sources_of,
     steps_and_files,
@@ -23,6 +25,8 @@ from olmoflow.errors import UserError
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Curate; see ``conf/curate.yaml`` for the settings."""
     name = config["pipeline"]["name"]
+    if config["describe"] is not None:
+        return describe(str(config["describe"]))
     if config["convert"] is not None:
         return write_converted(config)
     if "steps" in config["pipeline"]:
@@ -53,7 +57,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     }
 
 
-_NOT_IN_KEY = ("runner", "convert", "datamap")
+_NOT_IN_KEY = ("runner", "convert", "datamap", "describe")
 Work = Callable[[Path], dict[str, Any]]
 
 
@@ -66,7 +70,10 @@ def _steps(config: Mapping[str, Any]) -> tuple[list[Input], Work]:
 
 
 def report(result: Mapping[str, Any]) -> None:
-    """Say what was gathered."""
+    """Say what was gathered, or what was asked for."""
+    if "described" in result:
+        print_steps(result["described"])
+        return
     if "steps" in result and "path" in result and "corpus" not in result:
         print(f"{result['path']}: {result['steps']} steps")
         return
@@ -82,6 +89,11 @@ def report(result: Mapping[str, Any]) -> None:
         for split, count in sorted(result["documents"].items(), reverse=True)
     )
     print(f"corpus {result['corpus']}: {splits}")
+    if result.get("malformed"):
+        where = "errors" if steps else "errors.jsonl"
+        print(f"malformed, set apart: {result['malformed']:,}; why: {result['path']}/{where}")
+    if result.get("duplicate_ids"):
+        print(f"ids that were taken: {result['duplicate_ids']:,}, made unique by #2, #3 …")
     if steps:
         print(f"what each step removed and why: {result['path']}/report.html")
 

@@ -93,9 +93,9 @@ def _map_step(
     place = f"{place} ({node.get('step') or name})"
     _refuse_unknown(node, _STEP_KEYS, place)
     if name not in registry.map_operations():
-        find(name, place)  # raises, unless it is a step over the whole corpus
+        find(name, f"{place}.name")  # raises, unless it is a step over the whole corpus
         raise UserError(f"{place}.name={name}: no processor of datamap-rs")
-    entry = find(name, place)
+    entry = find(name, f"{place}.name")
     settings = dict(node.get("kwargs") or {})
     for key in settings:
         if meant := _MEANT.get((name, key)):

@@ -72,7 +72,7 @@ def find(name: str, key: str) -> Entry:
 
     Args:
         name: As the pipeline has it.
-        key: Where it stands, for the message.
+        key: Where it stands, ``pipeline.steps[0].name`` say, for the message.
 
     Raises:
         UserError: There is no such step.
@@ -90,7 +90,7 @@ def find(name: str, key: str) -> Entry:
     known = [*operations, *MAPS, *STAGES, *REARRANGEMENTS]
     close = get_close_matches(str(name), known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
-    raise UserError(f"{key}.name={name}: no such step; {hint}")
+    raise UserError(f"{key}={name}: no such step; {hint}")
 
 
 def map_operations() -> dict[str, Any]:
