@@ -4,9 +4,12 @@ import string
 
 import numpy as np
 import pytest
+import regex
 
 from olmoflow.curate.dedup import words
 
+# Letters that Unicode's word boundaries put into no word with others.
+ALONE = regex.compile(r"(?=\p{Alphabetic})\p{WB=Other}")
 TEXTS = [
     "",
     " \n\t ",
@@ -15,6 +18,7 @@ TEXTS = [
     "one",
     "ein Wort: Straße, ΑΘΗΝΑ αθηνα",
     "漢字かな交じり text ไทย",
+    "カタカナと한국어 ខ្មែរ ๒๕ 々〇",
     "emoji 😀😀 a😀b\ufeff",
     "a.b.c !!! d",
 ]
@@ -23,10 +27,7 @@ TEXTS = [
 def plain_words(text):
     """Lower case, no ASCII punctuation, split at whitespace; CJK characters alone."""
     deleted = text.translate(str.maketrans("", "", string.punctuation))
-    spaced = "".join(
-        f" {c} " if any(low <= ord(c) <= high for low, high in words._UNSPACED) else c.lower()
-        for c in deleted
-    )
+    spaced = "".join(f" {c} " if ALONE.fullmatch(c) else c.lower() for c in deleted)
     return spaced.split()
 
 

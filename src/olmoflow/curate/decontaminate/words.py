@@ -17,24 +17,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from olmoflow.curate.strings import Strings
+from olmoflow.curate.text.characters import unspaced
 
 Hashes = NDArray[np.uint64]
 Integers = NDArray[np.int64]
 
 SEPARATOR, WORD, SINGLE, IGNORED = range(4)
 
-# First and last characters of scripts that are written without spaces between words.
-_UNSPACED = (
-    (0x0E00, 0x0EFF),  # Thai, Lao
-    (0x1000, 0x109F),  # Myanmar
-    (0x1780, 0x17FF),  # Khmer
-    (0x3005, 0x3007),
-    (0x3040, 0x309F),  # Hiragana
-    (0x3400, 0x4DBF),  # Han
-    (0x4E00, 0x9FFF),
-    (0xF900, 0xFAFF),
-    (0x20000, 0x3FFFF),
-)
 _SEED = np.uint64(0xCBF29CE484222325)
 _PRIME = np.uint64(0x100000001B3)
 _MIX_1 = np.uint64(0xFF51AFD7ED558CCD)
@@ -68,8 +57,7 @@ def characters(punctuation: str) -> Characters:
         elif category[0] in "LNM":
             classes[point] = WORD
             lower[point] = ord(character.lower()[0])
-    for first, last in _UNSPACED:
-        classes[first : last + 1][classes[first : last + 1] == WORD] = SINGLE
+    classes[unspaced() & (classes == WORD)] = SINGLE
     return Characters(classes, lower)
 
 

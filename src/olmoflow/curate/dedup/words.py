@@ -1,7 +1,7 @@
 """Words of a text as numbers, and its word n-grams, compiled.
 
 A text is cleaned as SlimPajama's deduplication did: lower case, ASCII punctuation deleted,
-whitespace only separates. A character of a script that puts no spaces between words (Chinese,
+whitespace only separates. A letter of a script that puts no spaces between words (Chinese,
 Japanese, Thai, …) is a word by itself, or a page in it would be one word.
 """
 
@@ -14,6 +14,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from olmoflow.curate.text.characters import unspaced
+
 Bytes = NDArray[np.uint8]
 Hashes = NDArray[np.uint64]
 Classes = NDArray[np.int32]
@@ -21,19 +23,6 @@ Classes = NDArray[np.int32]
 SPACE, DELETED = -1, -2
 # Added to a code point that is a word by itself.
 ALONE = 1 << 24
-# First and last code points of scripts without spaces: Thai to Lao, Myanmar, Khmer, kana and
-# ideographs with their extensions.
-_UNSPACED = (
-    (0x0E01, 0x0EFF),
-    (0x1000, 0x109F),
-    (0x1780, 0x17FF),
-    (0x3041, 0x30FF),
-    (0x31F0, 0x31FF),
-    (0x3400, 0x4DBF),
-    (0x4E00, 0x9FFF),
-    (0xF900, 0xFAFF),
-    (0x20000, 0x3FFFF),
-)
 # Odd numbers without a pattern: 2**64 / golden ratio, and those of splitmix64.
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -52,8 +41,7 @@ def classes() -> Classes:
             table[point] = ord(character.lower()[0])
     for character in string.punctuation:
         table[ord(character)] = DELETED
-    for low, high in _UNSPACED:
-        table[low : high + 1] += ALONE
+    table[unspaced()] += ALONE
     return table
 
 

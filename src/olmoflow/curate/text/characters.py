@@ -72,6 +72,8 @@ _FLAGS = {
     LOWERCASE: "Lowercase",
     WHITE: "White_Space",
 }
+# No other planes have characters, but for private use.
+_ASSIGNED = ((0, 0x40000), (0xE0000, 0xE1000))
 _JOINING = (HEBREW_LETTER, LETTER, NUMERIC, EXTEND_NUM_LET)
 
 
@@ -81,16 +83,27 @@ def properties() -> Properties:
     import regex
 
     table = np.zeros(0x110000, np.uint16)
-    every = "".join(map(chr, range(len(table))))
-    for value, name in _CLASSES.items():
-        for found in regex.finditer(rf"\p{{WB={name}}}+", every):
-            table[found.start() : found.end()] |= value
-    for flag, name in _FLAGS.items():
-        for found in regex.finditer(rf"\p{{{name}}}+", every):
-            table[found.start() : found.end()] |= flag
+    values = {rf"\p{{WB={name}}}+": value for value, name in _CLASSES.items()}
+    values |= {rf"\p{{{name}}}+": flag for flag, name in _FLAGS.items()}
+    for first, last in _ASSIGNED:
+        every = "".join(map(chr, range(first, last)))
+        for pattern, value in values.items():
+            for found in regex.finditer(pattern, every):
+                table[first + found.start() : first + found.end()] |= value
     table[np.isin(table & CLASS, _JOINING)] |= JOINS
     table[ord("0") : ord("9") + 1] |= DIGIT
     return table
+
+
+@cache
+def unspaced() -> NDArray[np.bool_]:
+    """[0x110000] letters of scripts that put no spaces between words: Han, Hiragana, Thai, Khmer …
+
+    They are those that Unicode's word boundaries join to no other, as each is a word or a part of
+    one that only a dictionary tells. Katakana and Hangul are not among them.
+    """
+    table = properties()
+    return ((table & CLASS) == OTHER) & ((table & ALPHABETIC) > 0)
 
 
 @njit(cache=True, nogil=True)
