@@ -29,10 +29,16 @@ def _hashes(
 ) -> NDArray[np.uint64]:
     hashes = np.empty(len(offsets) - 1, np.uint64)
     for i in range(len(hashes)):
-        h = np.uint64(0xCBF29CE484222325) ^ (seed * np.uint64(0x9E3779B97F4A7C15))
-        for k in range(offsets[i], offsets[i + 1]):
-            h = (h ^ np.uint64(data[k])) * np.uint64(0x100000001B3)
-        h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        hashes[i] = h ^ (h >> np.uint64(31))
+        hashes[i] = hash_of(data, offsets[i], offsets[i + 1], seed)
     return hashes
+
+
+@njit(cache=True, nogil=True, inline="always")
+def hash_of(data: NDArray[np.uint8], start: int, end: int, seed: np.uint64) -> np.uint64:
+    """The hash of ``data[start:end]``, as `hashes_of` has it; for compiled loops."""
+    h = np.uint64(0xCBF29CE484222325) ^ (seed * np.uint64(0x9E3779B97F4A7C15))
+    for k in range(start, end):
+        h = (h ^ np.uint64(data[k])) * np.uint64(0x100000001B3)
+    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return h ^ (h >> np.uint64(31))

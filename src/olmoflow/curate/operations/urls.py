@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -13,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from olmoflow.curate.operations.arguments import refuse, require_file
+from olmoflow.curate.operations import banlist
+from olmoflow.curate.operations.arguments import refuse
 from olmoflow.curate.operations.columns import Mask, text_of
 from olmoflow.curate.operations.operation import Outcome
 from olmoflow.curate.text.characters import ALPHABETIC, NUMBER, properties
@@ -68,11 +67,9 @@ class UrlSubstringFilter:
     case_sensitive: bool = False
 
     def __post_init__(self) -> None:
-        path = require_file(_NAME, "banlist_file", self.banlist_file)
         if self.num_banned_substrs < 1:
             refuse(_NAME, "num_banned_substrs", self.num_banned_substrs, "1 or more")
-        if not _entries(str(path), self.case_sensitive):
-            refuse(_NAME, "banlist_file", self.banlist_file, "a file with an entry a line")
+        banlist.check(_NAME, self.banlist_file, self.case_sensitive)
 
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
@@ -101,8 +98,7 @@ class UrlSubstringFilter:
 
     def _banned(self, urls: Any) -> Mask:
         if self.exact_domain_match or self.exact_subdomain_match or self.exact_url_match:
-            entries = _entry_array(self.banlist_file, self.case_sensitive)
-            return np.asarray(pc.is_in(urls, entries))
+            return banlist.on_list(urls, _NAME, self.banlist_file, self.case_sensitive)
         return self._by_parts(urls)
 
     def _by_parts(self, urls: Any) -> Mask:
@@ -110,7 +106,7 @@ class UrlSubstringFilter:
         urls = pc.replace_substring(urls, "\n", " ")
         haystack = "\n".join(["", *urls.to_pylist(), ""]).encode()
         data = np.frombuffer(haystack, np.uint8)
-        automaton = _automaton(self.banlist_file, self.case_sensitive)
+        automaton = banlist.automaton(_NAME, self.banlist_file, self.case_sensitive)
         found = np.array(
             automaton.find_matches_as_indexes(haystack, overlapping=self.exact_part_match),
             np.int64,
@@ -180,32 +176,7 @@ def _written_host(host: str) -> str:
 
 
 @cache
-def _entries(path: str, case_sensitive: bool) -> tuple[str, ...]:
-    """What is banned, each once."""
-    file = require_file(_NAME, "banlist_file", path)
-    try:
-        data = file.read_bytes()
-        text = (gzip.decompress(data) if file.suffix == ".gz" else data).decode()
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        reason = f"a text file in UTF-8, plain or .gz ({error})"
-        refuse(_NAME, "banlist_file", path, reason)
-    lines = (line.removesuffix("\r") for line in text.split("\n"))
-    return tuple(dict.fromkeys(e if case_sensitive else e.lower() for e in lines if e))
-
-
-@cache
-def _entry_array(path: str, case_sensitive: bool) -> pa.Array:
-    return pa.array(_entries(path, case_sensitive), pa.large_string())
-
-
-@cache
 def _whole_words(path: str, case_sensitive: bool) -> Mask:
     """[entries] which of them can be a part of a URL at all."""
-    return np.array([e.isascii() and e.isalnum() for e in _entries(path, case_sensitive)])
-
-
-@cache
-def _automaton(path: str, case_sensitive: bool) -> Any:
-    from ahocorasick_rs import BytesAhoCorasick
-
-    return BytesAhoCorasick([entry.encode() for entry in _entries(path, case_sensitive)])
+    entries = banlist.texts(_NAME, path, case_sensitive)
+    return np.array([e.isascii() and e.isalnum() for e in entries])
