@@ -5,6 +5,7 @@ import pytest
 
 from olmoflow.curate.dedup import SubstringDedup
 from olmoflow.curate.dedup.substring import chunks_of
+from olmoflow.errors import UserError
 
 
 def greedy(spans, coverage):
@@ -139,11 +140,9 @@ def test_planted_paragraph_of_500_bytes(corpus):
 def test_chunks_are_independent_and_follow_no_shard(corpus):
     texts = spliced(1, documents=80)
     size = sum(len(text.encode()) for text in texts)
-    stage = SubstringDedup(length=8, chunk_bytes=-(-size // 3), memory=1)
+    stage = SubstringDedup(length=8, chunk_bytes=(chunk := -(-size // 3)), memory=11 * chunk)
     tables = [corpus.decide(stage, texts, cuts, group) for cuts, group in [((), 99), ((3, 40), 5)]]
-    assert tables[0].equals(
-        corpus.decide(SubstringDedup(length=8, chunk_bytes=-(-size // 3)), texts)
-    )
+    assert tables[0].equals(corpus.decide(SubstringDedup(length=8, chunk_bytes=chunk), texts))
     assert stage.figures["chunks"] == 3
     assert tables[0].equals(tables[1])
     chosen = chunks_of(np.arange(len(texts)), 3, stage.seed)
@@ -162,3 +161,8 @@ def test_texts_that_are_empty_or_blank_from_the_start_stay(corpus):
     assert decided.column("keep").to_pylist() == [True] * 4
     assert decided.column("text").to_pylist() == ["", "  ", "abc", ""]
     assert len(corpus.decide(SubstringDedup(), [], cuts=(0,))) == 0
+
+
+def test_memory_for_less_than_a_chunk_is_refused():
+    with pytest.raises(UserError, match=r"memory=1,000: .* chunk_bytes=100 takes 1,100; expected"):
+        SubstringDedup(chunk_bytes=100, memory=1000)

@@ -49,8 +49,9 @@ class SubstringDedup:
             None: nowhere.
         remove: Whether they are cut out.
         seed: Of the chunks.
-        memory: Bytes for the chunks that are worked on at a time, of all machines together. One
-            chunk is worked on whatever it takes.
+        memory: Bytes for the chunks that are worked on at a time, of all machines together; a
+            chunk takes eleven times its text. Chunks do not shrink by themselves to fit into it,
+            since another number of chunks finds other strings.
 
     Attributes:
         figures: After a run: documents changed and dropped, bytes removed, chunks.
@@ -69,6 +70,11 @@ class SubstringDedup:
         for name in ("length", "chunk_bytes"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}: found {getattr(self, name)}, expected at least 1")
+        if self.memory < (needed := _BYTES_OF_A_BYTE * self.chunk_bytes):
+            raise UserError(
+                f"substring_dedup.memory={self.memory:,}: a chunk of chunk_bytes="
+                f"{self.chunk_bytes:,} takes {needed:,}; expected more, or smaller chunks"
+            )
         if not 0 < self.coverage <= 1:
             raise UserError(f"coverage: found {self.coverage}, expected above 0, at most 1")
 
@@ -81,7 +87,7 @@ class SubstringDedup:
         chunks = max(1, -(-size // self.chunk_bytes))
         spread(functools.partial(_scatter, pieces, chunks, self.seed, scratch), len(pieces))
         spans = 0
-        together = max(1, self.memory // (_BYTES_OF_A_BYTE * self.chunk_bytes))
+        together = self.memory // (_BYTES_OF_A_BYTE * self.chunk_bytes)
         for first in range(0, chunks, together):
             own = (len(pieces), self.length, self.coverage, first)
             task = functools.partial(_search, *own, scratch)
