@@ -187,6 +187,8 @@ def run_steps(config: Mapping[str, Any], pipeline: Any, folder: Path) -> dict[st
             "Runner": config["runner"],
             "Seconds": f"{result.seconds:,.1f}",
             "Tokens": f"estimated, {rate:g} bytes each",
+            **({"Malformed": f"{result.errors:,}, see errors/"} if result.errors else {}),
+            **({"Ids renamed": f"{result.duplicate_ids:,}"} if result.duplicate_ids else {}),
         },
         settings=json.dumps(config["pipeline"], indent=1, ensure_ascii=False, default=str),
     )

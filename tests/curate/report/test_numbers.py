@@ -35,6 +35,7 @@ def test_counts(value, unit, text):
         (100, 0, "−100 %"),
         (0, 5, "new"),
         (100, 300, "+200 %"),
+        (421, 1132, "+168.9 %"),
     ],
 )
 def test_changes(before, after, text):

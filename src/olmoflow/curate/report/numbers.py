@@ -26,7 +26,7 @@ def change(before: float, after: float) -> str:
         return "new"
     share = (after - before) / before
     # Not −100 % where something is left, nor −0 %.
-    digits = 1 if 0.001 <= abs(share) <= 0.999 else 3
+    digits = 3 if abs(share) < 0.001 or share < -0.999 else 1
     text = f"{abs(share) * 100:.{digits}f}".rstrip("0").rstrip(".") if share else "0"
     small = text in ("0", "")
     return ("−" if share < 0 else "+") + ("<0.001" if small else text) + " %"

@@ -81,6 +81,10 @@ pre {
   overflow-wrap: anywhere; background: var(--page); border: 1px solid var(--line);
   border-radius: .4rem; font: .82rem/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace;
 }
-@media (max-width: 32rem) { .plot { padding-left: 2.9rem; } .heights { width: 2.6rem; } }
+@media (max-width: 32rem) {
+  .plot { padding-left: 2.9rem; padding-right: 1.4rem; }
+  .heights { width: 2.6rem; }
+  .places:has(span:nth-child(5)) span:nth-child(even) { display: none; }
+}
 @media print { body { max-width: none; } details { break-inside: avoid; } }
 """
