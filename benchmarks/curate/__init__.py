@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import heuristics, minhash
+from . import all_dressed, heuristics, minhash
 
-CASES = (minhash, heuristics)
+CASES = (minhash, all_dressed, heuristics)
 VERSIONS = {name: version for case in CASES for name, version in case.VERSIONS.items()}
 LIMITS: dict[str, dict[str, float]] = {
     name: limit for case in CASES for name, limit in case.LIMITS.items()

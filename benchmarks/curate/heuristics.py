@@ -103,7 +103,7 @@ def write_corpus(folder: Path, size: int, files: int = 8) -> list[Path]:
     paths = [folder / f"{number:02}.jsonl" for number in range(files)]
     written = 0
     streams = [path.open("w") for path in paths]
-    for number, text in enumerate(_installed_texts()):
+    for number, text in enumerate(installed_texts()):
         streams[number % files].write(json.dumps({"id": str(number), "text": text}) + "\n")
         written += len(text.encode())
         if written >= size:
@@ -113,7 +113,7 @@ def write_corpus(folder: Path, size: int, files: int = 8) -> list[Path]:
     return paths
 
 
-def _installed_texts() -> Iterator[str]:
+def installed_texts() -> Iterator[str]:
     site = Path(np.__file__).parents[1]
     # Gopher's rules drop nearly all code, so there would be little left for the later ones.
     prose = (".md", ".rst", ".txt")
