@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
+import zstandard
 
 from olmoflow.curate.schema import DOCUMENTS
 
@@ -105,9 +106,12 @@ def jaccard(left: str, right: str) -> float:
 
 
 def recall(folder: Path, output: Path) -> float:
-    """Share of the planted pairs of which not both are left in Parquet files."""
+    """Share of the planted pairs of which not both are left in Parquet or JSON lines files."""
     pairs = json.loads((folder / "pairs.json").read_text())
     left: set[str] = set()
     for file in output.rglob("*.parquet"):
         left |= set(parquet.read_table(file, columns=["id"]).column("id").to_pylist())
+    for file in output.rglob("*.jsonl.zst"):
+        with zstandard.open(file, "rt", encoding="utf-8") as rows:
+            left |= {json.loads(row)["id"] for row in rows}
     return sum(not {name, f"{name}#copy"} <= left for name in pairs) / max(1, len(pairs))
