@@ -90,8 +90,8 @@ def write_lists(folder: Path) -> None:
             (target / f"{name}.txt.gz").write_bytes(gzip.compress(stream.read(), 1))
 
 
-def write_corpus(folder: Path, megabytes: float) -> None:
-    """Prose of the installed packages as JSON lines, a file a core; see `varied`."""
+def write_corpus(folder: Path, megabytes: float) -> tuple[int, float]:
+    """Prose of the installed packages as JSON lines, a file a core; how many documents and MB."""
     folder.mkdir(parents=True)
     streams = [(folder / f"{number:02}.jsonl").open("w") for number in range(cores())]
     written = 0
@@ -104,6 +104,7 @@ def write_corpus(folder: Path, megabytes: float) -> None:
             break
     for stream in streams:
         stream.close()
+    return number + 1, written / 1e6
 
 
 def varied() -> Iterator[str]:

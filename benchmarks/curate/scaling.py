@@ -1,14 +1,18 @@
-"""Time and memory of MinHash deduplication at four sizes of a corpus, and what 250B would cost.
+"""Time and memory at four sizes of a corpus, and what 250B documents would cost.
 
-    python benchmarks/curate/scaling.py [LARGEST_MB]
+    python benchmarks/curate/scaling.py [minhash | heuristics] [LARGEST_MB]
 
-Sizes of 1/8, 1/4, 1/2 and all of LARGEST_MB (default 1,600). Source files of the environment; what
-goes beyond them are the same files with their words in another order, so that lengths and words
-are real and nothing is a duplicate. Writes ``results/curate_scaling.json`` and ``.svg``.
+Sizes of 1/8, 1/4, 1/2 and all of LARGEST_MB (default 1,600). `minhash`: source files of the
+environment; what goes beyond them are the same files with their words in another order, so that
+lengths and words are real and nothing is a duplicate. `heuristics`: the prose and the steps of
+`all_dressed`, through the engine, beyond what there is with its lines in another order. Writes
+``results/curate_scaling.json`` and ``.svg``, or ``curate_scaling_heuristics.…``.
 
-The projection takes the slope of processor time over size, not the start-up. Documents and bytes
-are those of Dolma 3's web pool (paper): 252.6B documents, 3.8 kB each as its 9.7B deduplicated ones
-have; the price is Ai2's own, $11,300 for 1,030 hours of a machine with 128 virtual cores.
+Memory is the highest sum over the run's processes, what they share counted once (Linux's PSS, read
+ten times a second). The projection takes the slope of processor time over size, not the start-up.
+Documents and bytes are those of Dolma 3's web pool (paper): 252.6B documents, 3.8 kB each as its
+9.7B deduplicated ones have; the price is Ai2's own, $11,300 for 1,030 hours of a machine with 128
+virtual cores.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +38,10 @@ import pyarrow.parquet as parquet
 from olmoflow.curate.schema import DOCUMENTS
 
 HERE = Path(__file__).parent
+# The folder of benchmarks, behind the standard library: one of them is called `tokenize`.
+sys.path.append(str(HERE.parent))
+from curate import all_dressed  # noqa: E402
+
 RESULTS = HERE.parent / "results"
 BANDS, ROWS, MEMORY = 26, 11, 256 << 20
 SHARD_BYTES = 64 << 20
@@ -40,33 +49,82 @@ DOCUMENTS_THERE, BYTES_EACH = 250e9, 3800.0
 DOLLARS_PER_CORE_HOUR = 11_300 / 1030 / 128
 
 
-def main(largest: float) -> None:
+class Minhash:
+    """MinHash deduplication of Parquet shards, from files to files."""
+
+    title = f"MinHash deduplication, {BANDS} x {ROWS}, 5-grams, verified"
+    file = "curate_scaling"
+
+    def __init__(self, folder: Path) -> None:
+        self.texts = _texts()
+
+    def write(self, source: Path, megabytes: float) -> tuple[int, float]:
+        """Write a corpus; how many documents and MB."""
+        return _write(source, megabytes, self.texts)
+
+    def command(self, source: Path, output: Path) -> list[str]:
+        """What is measured."""
+        arguments = [str(source), str(output), str(BANDS), str(ROWS), str(MEMORY)]
+        return [sys.executable, str(HERE / "with_olmoflow.py"), *arguments]
+
+    def project(self, points: list[dict[str, float]]) -> dict[str, Any]:
+        """Cost of 250B documents."""
+        projection = project(points)
+        projection["signature_terabytes_on_disk"] = DOCUMENTS_THERE * BANDS * 16 / 1e12
+        projection["union_find_gigabytes_a_shard_of_32"] = DOCUMENTS_THERE * 9 / 32 / 1e9
+        projection["arithmetic"] += f"; {BANDS} bands x 16 B a document on disk, 9 B in memory"
+        return projection
+
+
+class Heuristics:
+    """The steps of all-dressed that need no model of languages, through the engine."""
+
+    title = "heuristics of all-dressed"
+    file = "curate_scaling_heuristics"
+
+    def __init__(self, folder: Path) -> None:
+        self.lists = folder / "lists"
+        all_dressed.write_lists(self.lists)
+
+    def write(self, source: Path, megabytes: float) -> tuple[int, float]:
+        """Write a corpus; how many documents and MB."""
+        return all_dressed.write_corpus(source, megabytes)
+
+    def command(self, source: Path, output: Path) -> list[str]:
+        """What is measured."""
+        arguments = [str(source), str(output), str(self.lists), str(all_dressed.cores())]
+        return [sys.executable, str(all_dressed.OURS), *arguments]
+
+    def project(self, points: list[dict[str, float]]) -> dict[str, Any]:
+        """Cost of 250B documents."""
+        return project(points)
+
+
+def main(case: str, largest: float) -> None:
     """Measure, project, write and plot."""
     sizes = [largest / 8, largest / 4, largest / 2, largest]
     points = []
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as name:
         folder = Path(name)
-        documents = _texts()
-        warm = folder / "warm"
-        _write(warm, 2, documents)
-        _measure(warm, folder / "warm-output")
-        for size in sizes:
-            source = folder / f"{size:.0f}"
-            number, written = _write(source, size, documents)
-            measured = _measure(source, folder / "output")
-            points.append({"megabytes": written, "documents": number, **measured})
+        measured = {"minhash": Minhash, "heuristics": Heuristics}[case](folder)
+        for size in (min(2.0, largest / 8), *sizes):  # the first one compiles
+            source = folder / "in"
+            number, written = measured.write(source, size)
+            found = _measure(measured.command(source, folder / "output"))
+            points.append({"megabytes": written, "documents": number, **found})
             print(points[-1], file=sys.stderr, flush=True)
             shutil.rmtree(source)
             shutil.rmtree(folder / "output")
-    record = {"points": points, "projection": project(points)}
+    del points[0]
+    record = {"points": points, "projection": measured.project(points)}
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "curate_scaling.json").write_text(json.dumps(record, indent=2) + "\n")
-    _plot(points, RESULTS / "curate_scaling.svg")
+    (RESULTS / f"{measured.file}.json").write_text(json.dumps(record, indent=2) + "\n")
+    _plot(points, measured.title, RESULTS / f"{measured.file}.svg")
     print(json.dumps(record["projection"], indent=2))
 
 
 def project(points: list[dict[str, float]]) -> dict[str, Any]:
-    """Cost of 250B documents, with the arithmetic in words."""
+    """What 250B documents cost at the slope of processor time, with the arithmetic in words."""
     sizes = [point["megabytes"] for point in points]
     slope, start = np.polyfit(sizes, [point["core_seconds"] for point in points], 1)
     rate = 1 / slope
@@ -78,13 +136,10 @@ def project(points: list[dict[str, float]]) -> dict[str, Any]:
         "corpus_terabytes": terabytes,
         "core_hours": float(hours),
         "dollars": float(hours * DOLLARS_PER_CORE_HOUR),
-        "signature_terabytes_on_disk": DOCUMENTS_THERE * BANDS * 16 / 1e12,
-        "union_find_gigabytes_a_shard_of_32": DOCUMENTS_THERE * 9 / 32 / 1e9,
         "arithmetic": (
             f"{DOCUMENTS_THERE:.3g} documents x {BYTES_EACH:.0f} B = {terabytes:.0f} TB; "
             f"/ {rate:.1f} MB/s a core = {hours:,.0f} core hours; "
-            f"x ${DOLLARS_PER_CORE_HOUR:.3f} = ${hours * DOLLARS_PER_CORE_HOUR:,.0f}; "
-            f"{BANDS} bands x 16 B a document on disk, 9 B a document in memory"
+            f"x ${DOLLARS_PER_CORE_HOUR:.3f} = ${hours * DOLLARS_PER_CORE_HOUR:,.0f}"
         ),
     }
 
@@ -125,23 +180,44 @@ def _write(folder: Path, megabytes: float, texts: list[str]) -> tuple[int, float
     return number, size / 1e6
 
 
-def _measure(source: Path, target: Path) -> dict[str, float]:
-    """Time and memory of a process that deduplicates."""
-    arguments = [str(source), str(target), str(BANDS), str(ROWS), str(MEMORY)]
+def _measure(command: list[str]) -> dict[str, float]:
+    """Time and memory of a process and those that it starts."""
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, str(HERE / "with_olmoflow.py"), *arguments])
-    _, status, usage = os.wait4(process.pid, 0)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    peak = 0
+    while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+        peak = max(peak, sum(map(_pss_kib, _family(process.pid))))
+        time.sleep(0.1)
     seconds = time.perf_counter() - start
+    _, status, usage = ended
     if status:
-        raise SystemExit(f"with_olmoflow.py ended with {status}")
+        raise SystemExit(f"{command[1]} ended with {status}")
     return {
         "seconds": seconds,
         "core_seconds": usage.ru_utime + usage.ru_stime,
-        "peak_mib": usage.ru_maxrss / 1024,
+        "peak_mib": peak / 1024,
     }
 
 
-def _plot(points: list[dict[str, float]], file: Path) -> None:
+def _family(pid: int) -> list[int]:
+    """A process and all below it."""
+    found = [pid]
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in file.read_text().split():
+                found += _family(int(child))
+    return found
+
+
+def _pss_kib(pid: int) -> int:
+    """Memory of a process, what it shares with others in parts; 0 when it has ended."""
+    with suppress(OSError, ValueError):
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        return int(text.partition("\nPss:")[2].split()[0])
+    return 0
+
+
+def _plot(points: list[dict[str, float]], title: str, file: Path) -> None:
     matplotlib.use("svg")
     from matplotlib import pyplot
 
@@ -153,9 +229,11 @@ def _plot(points: list[dict[str, float]], file: Path) -> None:
         axis.plot(sizes, [point[name] for point in points], "o-")
         axis.set(xlabel="corpus (MB of text)", ylabel=label, ylim=(0, None), xlim=(0, None))
         axis.grid(alpha=0.3)
-    figure.suptitle(f"MinHash deduplication, {BANDS} x {ROWS}, 5-grams, verified")
+    figure.suptitle(title)
     figure.savefig(file)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 1600.0)
+    names = [a for a in sys.argv[1:] if not a[0].isdigit()]
+    sizes_given = [float(a) for a in sys.argv[1:] if a[0].isdigit()]
+    main(names[0] if names else "minhash", sizes_given[0] if sizes_given else 1600.0)
