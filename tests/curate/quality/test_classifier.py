@@ -5,6 +5,7 @@ import json
 import fasttext
 import pytest
 
+from olmoflow.curate.quality import classifier
 from olmoflow.curate.quality.classifier import one_line, train_classifier
 from olmoflow.errors import UserError
 
@@ -58,3 +59,13 @@ def test_mistakes_are_named(corpora, tmp_path):
         train(corpora, max_documents=3, heldout_fraction=1e-9)
     with pytest.raises(UserError, match="none"):
         train({**corpora, "none": tmp_path / "none"})
+
+
+def test_where_memory_cannot_be_cleared_it_is_said(corpora, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(classifier.ctypes, "CDLL", lambda name: object())
+    settings = {"hash_buckets": 1000, "dimension": 8, "heldout_fraction": 0.2}
+    train_classifier(corpora, tmp_path / "q.bin", tmp_path, threads=11, **settings)
+    assert not capsys.readouterr().err
+    with classifier._memory_starts_at_zero(10):
+        pass
+    assert "two trainings may differ; threads=11 or more" in capsys.readouterr().err

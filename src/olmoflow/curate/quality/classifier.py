@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ LABEL = "__label__"
 _BATCH = 1000
 # Allocated bytes become the complement of what mallopt is given for this.
 _M_PERTURB = -6
+# In which fastText draws its vectors.
+_PARTS = 11
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def train_classifier(
                 "expected some of both"
             )
     try:
-        with _memory_starts_at_zero():
+        with _memory_starts_at_zero(threads):
             model = fasttext.train_supervised(
                 str(train),
                 dim=dimension,
@@ -150,20 +153,28 @@ def one_line(text: str) -> str:
 
 
 @contextmanager
-def _memory_starts_at_zero() -> Iterator[None]:
-    """What is allocated within is 0, where the C library can do that (glibc).
+def _memory_starts_at_zero(threads: int) -> Iterator[None]:
+    """What is allocated within is 0, where the C library can do that (glibc); else it is said.
 
-    fastText 0.9.2 draws its vectors in ten parts, one a thread: with fewer threads the rest stays
-    what it was in memory, which may be anything, NaN as well.
+    fastText 0.9.2 draws its vectors in ten parts and a rest, one a thread: with fewer than eleven
+    threads what is left stays as it was in memory, which may be anything, NaN as well. (macOS fills
+    memory only for processes that are started so, by MallocPreScribble.)
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_PERTURB, 0xFF)
+    if mallopt is None:
+        if threads < _PARTS:
+            print(
+                "olmoflow: with this C library fastText starts from what memory holds, so that two "
+                f"trainings may differ; threads={_PARTS} or more start as they should",
+                file=sys.stderr,
+            )
+        yield
+        return
+    mallopt(_M_PERTURB, 0xFF)
     try:
         yield
     finally:
-        if mallopt is not None:
-            mallopt(_M_PERTURB, 0)
+        mallopt(_M_PERTURB, 0)
 
 
 def _check(corpora: Mapping[str, Path], heldout_fraction: float) -> None:
