@@ -9,6 +9,6 @@
 - words      common and frequent words
 """
 
-from olmoflow.evaluate.tasks.ruler.task import GENERATORS, RulerTask
+from olmoflow.evaluate.tasks.ruler.task import GENERATORS, LENGTHS, RulerTask, tasks
 
-__all__ = ["GENERATORS", "RulerTask"]
+__all__ = ["GENERATORS", "LENGTHS", "RulerTask", "tasks"]

