@@ -7,6 +7,7 @@ in the metrics, as everywhere in the field, and is counted apart in the outcomes
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -24,7 +25,7 @@ from olmoflow.evaluate.tasks.task import (
     InstanceScore,
     Response,
 )
-from olmoflow.verifiers import Answer, Verdict, find_verifier
+from olmoflow.verifiers import Answer, Verdict, find_verifier, normalization
 
 
 # Several samples are drawn at these, unless others are given (Olmo 3 report: section A.4 and table
@@ -34,6 +35,7 @@ BASE_TOP_P = 0.6
 CHAT_TOP_P = 0.95
 # A chat ends its turn by itself, and needs room to think (table 16).
 CHAT_TOKENS = 32_768
+_FRACTION = re.compile(r"\\frac\{(\d+)\}\{(\d+)\}")
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,7 @@ class VerifiedTask:
             UserError: The data are absent.
         """
         chosen = subsample(self.questions.count, limit)
+        last = max(chosen, default=-1)
         for number, question in enumerate(self.questions.read()):
             if number in chosen:
                 request = self.generation.request(question.prompt)
@@ -220,6 +223,8 @@ class VerifiedTask:
                     question.reference,
                     (request,),
                 )
+            if number >= last:
+                return
 
     def score(
         self, answered: Sequence[tuple[Instance, Sequence[Response]]]
@@ -248,10 +253,19 @@ class VerifiedTask:
         for k in self.generation.ks:
             metrics[f"pass_at_{k}"] = pass_at_k(len(correct), sum(correct), k)
             if self.majority:
-                metrics[f"maj_at_{k}"] = majority_at_k(extracted, correct, k)
+                metrics[f"maj_at_{k}"] = majority_at_k(list(map(_vote, extracted)), correct, k)
         metrics["stopped"] = _mean(_stopped(responses))
         outcomes = Counter(verdict.outcome for verdict in verdicts)
         return InstanceScore(metrics, dict(outcomes), tuple(extracted))
+
+
+def _vote(answer: str | None) -> str | None:
+    """One text for answers that are written differently: ``1/2``, ``0.5``, ``\\frac12``."""
+    if answer is None:
+        return None
+    spelled = normalization.math(answer)
+    number = normalization.number(_FRACTION.sub(r"\1/\2", spelled))
+    return spelled if number is None else str(number)
 
 
 def _texts(responses: Sequence[Response]) -> tuple[str, ...]:
