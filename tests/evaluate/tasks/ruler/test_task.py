@@ -138,3 +138,20 @@ def test_what_cannot_be_made_is_said(tmp_path, count):
         RulerTask("qa_1", 4096)
     with pytest.raises(UserError, match=r"ruler_cwe:10000000: needs more than the [\d,]+ diff"):
         list(made("cwe", 10_000_000, lambda text: len(text) // 4).instances(1))
+
+
+def test_passages_are_asked_about_under_a_name_of_their_own(count):
+    task = made("squad", 4096, count)
+    assert task.name == "ruler_squad:4096"
+    assert "squad" not in GENERATORS
+    instances = list(task.instances(3))
+    for instance in instances:
+        context = instance.requests[0].context
+        assert re.search(r"given documents\.\n\nDocument 1:\n", context)
+        assert any(answer in context for answer in instance.label)
+        assert context.endswith("? Answer:") or context.endswith(" Answer:")
+        assert 0.75 * 4096 < instance.doc["length"] <= 4096
+    scores = task.score([answered(i, f"It is {i.label[0]}.") for i in instances])
+    assert [score.metrics for score in scores] == [{"string_match_part": 1.0}] * 3
+    scores = task.score([answered(i, "Nobody knows.") for i in instances])
+    assert [score.metrics for score in scores] == [{"string_match_part": 0.0}] * 3
