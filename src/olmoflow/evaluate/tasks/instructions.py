@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from olmoflow.evaluate.tasks.packages import package_folder
-from olmoflow.evaluate.tasks.verified import Question, VerifiedTask
+from olmoflow.evaluate.tasks.verified import CHAT_TOKENS, Generation, Question, VerifiedTask
 
 VERSION = "26.3"
 PROMPTS = 294
@@ -64,4 +64,9 @@ def _reference(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def tasks() -> dict[str, Callable[..., VerifiedTask]]:
     """Both by name."""
-    return {}
+    questions = IFBenchQuestions()
+    made = (
+        VerifiedTask("ifbench:chat", questions, Generation(CHAT_TOKENS, chat=True), "ifeval"),
+        VerifiedTask("ifbench:gen", questions, Generation(BASE_TOKENS), "ifeval"),
+    )
+    return {task.name: task.sampled for task in made}

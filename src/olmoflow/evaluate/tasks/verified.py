@@ -37,6 +37,14 @@ CHAT_TOKENS = 32_768
 _FRACTION = re.compile(r"\\frac\{(\d+)\}\{(\d+)\}")
 
 
+Complete = Callable[[Mapping[str, Any], str], str]
+
+
+def unchanged(doc: Mapping[str, Any], text: str) -> str:
+    """The answer as it is."""
+    return text
+
+
 @dataclass(frozen=True)
 class Question:
     """One question.
@@ -157,7 +165,7 @@ class VerifiedTask:
     verifier_settings: Mapping[str, Any] = field(default_factory=dict)
     primary_metric: str = "exact_match"
     majority: bool = False
-    complete: Callable[[Mapping[str, Any], str], str] = field(default=lambda doc, text: text)
+    complete: Complete = unchanged
     higher_is_better: bool = True
 
     @property
@@ -167,7 +175,9 @@ class VerifiedTask:
             "name": self.name,
             **self.questions.config,
             **asdict(self.generation),
+            "stop": list(self.generation.stop),
             "verifier": {"name": self.verifier, **self.verifier_settings},
+            "judged": self.complete.__name__,
         }
 
     def sampled(
