@@ -57,9 +57,9 @@ def test_requests_are_the_wheels_to_the_byte(task, variant, rows):
 def test_a_prompt_and_its_choices_as_a_reader_sees_them():
     first = next(find_task("arc_easy:mc").instances())
     assert first.requests[0].context.startswith(
-        "Question: Lichens are symbiotic organisms made of green algae and fungi. What do the green "
-        "algae supply to the fungi in this symbiotic relationship?\n A. carbon dioxide\n B. food\n"
-        " C. protection\n D. water\nAnswer: B\n\nQuestion: "
+        "Question: Lichens are symbiotic organisms made of green algae and fungi. What do the "
+        "green algae supply to the fungi in this symbiotic relationship?\n A. carbon dioxide\n"
+        " B. food\n C. protection\n D. water\nAnswer: B\n\nQuestion: "
     )
     assert first.requests[0].context.endswith("\nAnswer:")
     assert [r.continuation for r in first.requests] == [" A", " B", " C", " D"]
