@@ -1,6 +1,5 @@
 """Judges of tests are found by the workers that pools start."""
 
-import os
 import sys
 from pathlib import Path
 

@@ -44,5 +44,5 @@ def test_strict_wants_the_answer_marked():
 
 @pytest.mark.parametrize("reference", ["none", None, ["72"]])
 def test_a_reference_without_a_number_is_the_users_mistake(reference):
-    with pytest.raises(UserError, match="reference: found .*, expected a number"):
+    with pytest.raises(UserError, match=r"reference: found .*, expected a number"):
         GSM8KVerifier().verify([Answer("72", reference)])

@@ -106,5 +106,5 @@ def test_a_solution_may_be_the_reference():
 
 @pytest.mark.parametrize("reference", [None, [], {"answer": 5}, [None]])
 def test_references_of_another_kind_are_the_users_mistake(verifier, reference):
-    with pytest.raises(UserError, match="reference: found .*, expected an answer"):
+    with pytest.raises(UserError, match=r"reference: found .*, expected an answer"):
         verifier.verify([Answer("1", reference)])

@@ -1,10 +1,10 @@
-"""The answer in a text.
+r"""The answer in a text.
 
 A rule takes a text and returns the answer that it finds, or None; `extract` tries rules in order.
 Rules take time proportional to the text's length, since nothing is known of the text. Of several
 answers the last one counts.
 
-- boxed           ``\\boxed{…}`` whose braces close
+- boxed           ``\boxed{…}`` whose braces close
 - final_answer    ``Final Answer: The final answer is X. I hope it is correct.`` (Minerva)
 - answer_line     ``Answer: X`` as a line (the prompt of Olmo 3's RL-Zero)
 - the_answer_is   ``the answer is X``, to the end of the line or sentence
@@ -49,7 +49,7 @@ def without_thinking(text: str) -> str:
 
 
 def boxed(text: str) -> str | None:
-    """What the last box holds: ``5`` of ``\\boxed{5}`` and of ``\\boxed 5``."""
+    r"""What the last box holds: ``5`` of ``\boxed{5}`` and of ``\boxed 5``."""
     end = len(text)
     for _ in range(8):  # boxes that never close; more of them are no accident
         start = max(text.rfind("\\boxed", 0, end), text.rfind("\\fbox", 0, end))

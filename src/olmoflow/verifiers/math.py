@@ -1,10 +1,10 @@
 """Is this answer mathematically equal to that one?
 
-An answer is found in the text (`extraction`), brought into one spelling (`normalization`), and where
-that does not settle it compared as mathematics by math-verify and SymPy. Those can take forever or
-all memory over a few characters, so they run in a `JudgePool`. math-verify's own deadline is off:
-it works by SIGALRM, which does nothing outside the main thread, where it would turn every answer
-into a wrong one.
+An answer is found in the text (`extraction`), brought into one spelling (`normalization`), and
+where that does not settle it compared as mathematics by math-verify and SymPy. Those can take
+forever or all memory over a few characters, so they run in a `JudgePool`. math-verify's own
+deadline is off: it works by SIGALRM, which can be had in the main thread only, and elsewhere every
+answer would be wrong.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def _complex(parsed: Any) -> Any:
     if not isinstance(parsed, Expr):
         return parsed
     named = [symbol for symbol in parsed.free_symbols if str(symbol) == "i"]
-    return parsed.subs({symbol: I for symbol in named}) if named else parsed
+    return parsed.subs(dict.fromkeys(named, I)) if named else parsed
 
 
 def warm() -> None:

@@ -26,12 +26,14 @@ _SQRT_BARE = re.compile(r"\\sqrt\s*(\w)")
 _RATIONAL = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?|\d+/\d*[1-9]\d*)", re.A)
 _PLAIN_FRACTION = re.compile(r"^(-?)(\d+)/(\d+)$")
 _THOUSANDS = re.compile(r"(?<=\d)(?:,|\{,\}|\\,|\\!)(?=\d{3}(?!\d))")
-_UNITS = (
-    "degrees? dollars? cents? euros? pounds? percent units? points? inch(?:es)? feet foot ft yards? "
-    "miles? mph cm mm km kg kilometers? centimeters? millimeters? meters? metres? grams? kilograms? "
-    "liters? litres? gallons? ounces? seconds? minutes? hours? days? weeks? months? years? people "
-    "students? apples? books? ways? square cubic sq"
-).split()
+_UNITS = [
+    *("degrees?", "dollars?", "cents?", "euros?", "pounds?", "percent", "units?", "points?"),
+    *("inch(?:es)?", "feet", "foot", "ft", "yards?", "miles?", "mph", "cm", "mm", "km", "kg"),
+    *("kilometers?", "centimeters?", "millimeters?", "meters?", "metres?", "grams?", "kilograms?"),
+    *("liters?", "litres?", "gallons?", "ounces?", "seconds?", "minutes?", "hours?", "days?"),
+    *("weeks?", "months?", "years?", "people", "students?", "apples?", "books?", "ways?"),
+    *("square", "cubic", "sq"),
+]
 _POWER = r"(?:\s*\^\s*\{?[23]\}?|[²³])?"
 _UNIT = re.compile(
     rf"(?<=[\d}}\)])\s*(?:(?:{'|'.join(_UNITS)})\b\.?{_POWER}\s*(?:per\s+\w+)?\s*)+$", re.I
@@ -85,7 +87,7 @@ def _value_side(answer: str) -> str:
 
 
 def _fractions(answer: str) -> str:
-    """``\\frac12``, ``\\frac1{72}`` and ``1/2`` as ``\\frac{1}{2}``; ``\\sqrt3`` as ``\\sqrt{3}``."""
+    r"""``\frac12`` and ``1/2`` as ``\frac{1}{2}``; ``\sqrt3`` as ``\sqrt{3}``."""
     answer = _FRAC_BARE.sub(r"\\frac{\1}{\2}", answer)
     answer = _FRAC_HALF.sub(
         lambda m: f"\\frac{{{m[1] or m[3]}}}{{{m[2] if m[1] else m[4]}}}", answer

@@ -19,14 +19,13 @@ from olmoflow.errors import UserError
 from olmoflow.verifiers.verdict import Answer, Verdict
 
 if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
     from pebble import ProcessFuture, ProcessPool
 
 Judge = Callable[[str, Any], Verdict]
 """Text and reference to verdict. Workers are handed it by pickle: a function of a module, or a
 `functools.partial` of one."""
-
-PR_SET_PDEATHSIG = 1
-SIGKILL = 9
 
 
 class JudgePool:
@@ -80,7 +79,7 @@ class JudgePool:
         with self._lock:
             pool, self._pool = self._pool, None
         if pool is not None:
-            pool.stop()
+            pool.stop()  # type: ignore[no-untyped-call]
             pool.join()
 
     def _started(self) -> ProcessPool:
@@ -99,7 +98,7 @@ class JudgePool:
                 )
             return self._pool
 
-    def _verdict(self, future: ProcessFuture) -> Verdict:
+    def _verdict(self, future: ProcessFuture[Any]) -> Verdict:
         from pebble import ProcessExpired
 
         try:
@@ -127,20 +126,46 @@ def _failed(detail: str) -> Verdict:
 
 
 def _prepare(warm: Callable[[], None], memory_mb: int) -> None:
-    """In a new worker: die with the parent, import, then limit the memory."""
+    """In a new worker: tie it to its owner, import, then limit the memory."""
     import resource
-    import sys
 
-    if sys.platform == "linux":
-        import ctypes
-
-        # The parent is the fork server, which ends when the process that started it does.
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL)
+    _die_with_owner()
     warm()
     limit = _address_space() + memory_mb * 10**6
     # macOS knows this limit but does not hold to it.
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _die_with_owner() -> None:
+    """Have this process end when the one that owns the pool does, whatever it is doing.
+
+    The owner holds one end of a pipe, and its end closes with it. Told of that by SIGIO, whose
+    default is to terminate, a worker dies even within a C function that never returns to Python.
+    (PR_SET_PDEATHSIG would wait for the fork server, which lives as long as its children.)
+    """
+    import fcntl
+    import multiprocessing
+    import select
+    import signal
+    import sys
+
+    owner = multiprocessing.parent_process()
+    assert owner is not None
+    if sys.platform == "linux":
+        signal.signal(signal.SIGIO, signal.SIG_DFL)
+        fcntl.fcntl(owner.sentinel, fcntl.F_SETOWN, os.getpid())
+        flags = fcntl.fcntl(owner.sentinel, fcntl.F_GETFL)
+        fcntl.fcntl(owner.sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)
+        if select.select([owner.sentinel], [], [], 0)[0]:  # it was faster
+            os._exit(1)
+    else:
+        threading.Thread(target=_end_after, args=[owner], daemon=True).start()
+
+
+def _end_after(owner: BaseProcess) -> None:
+    owner.join()
+    os._exit(1)
 
 
 def _address_space() -> int:
