@@ -3,6 +3,7 @@ import re
 import pytest
 
 from olmoflow.errors import UserError
+from olmoflow.evaluate.tasks.registry import find_task
 from olmoflow.evaluate.tasks.ruler import GENERATORS, RulerTask
 from olmoflow.evaluate.tasks.ruler.task import string_match_all
 from olmoflow.evaluate.tasks.task import GenerateResponse, TokenizedTask
@@ -138,6 +139,15 @@ def test_what_cannot_be_made_is_said(tmp_path, count):
         RulerTask("qa_1", 4096)
     with pytest.raises(UserError, match=r"ruler_cwe:10000000: needs more than the [\d,]+ diff"):
         list(made("cwe", 10_000_000, lambda text: len(text) // 4).instances(1))
+
+
+def test_tasks_have_names_and_suites_give_them_settings():
+    task = find_task("ruler_vt:8192")
+    assert (task.length, task.samples, task.name) == (8192, 100, "ruler_vt:8192")
+    task = find_task("ruler_vt:8192", length=6000, samples=20, seed=7)
+    assert (task.length, task.samples, task.name) == (6000, 20, "ruler_vt:6000")
+    with pytest.raises(UserError, match="length and samples are 8192 and 0; expected"):
+        find_task("ruler_vt:8192", samples=0)
 
 
 def test_passages_are_asked_about_under_a_name_of_their_own(count):

@@ -198,7 +198,7 @@ def string_match_part(answer: str, references: Sequence[str]) -> float:
 def ruler_task(
     kind: str,
     *,
-    length: int = 4096,
+    length: int,
     samples: int = 100,
     seed: int = 42,
     haystack: str = ESSAYS,
@@ -208,10 +208,9 @@ def ruler_task(
 
 
 def tasks() -> dict[str, Callable[..., RulerTask]]:
-    """Every kind by name: ``ruler_vt`` at any ``length``, ``ruler_vt:8192`` at that one."""
-    made: dict[str, Callable[..., RulerTask]] = {}
-    for kind in (*GENERATORS, *OWN):
-        made[f"ruler_{kind}"] = partial(ruler_task, kind)
-        for length in LENGTHS:
-            made[f"ruler_{kind}:{length}"] = partial(ruler_task, kind, length=length)
-    return made
+    """Every kind at every length by name; the setting ``length`` gives any other."""
+    return {
+        f"ruler_{kind}:{length}": partial(ruler_task, kind, length=length)
+        for kind in (*GENERATORS, *OWN)
+        for length in LENGTHS
+    }
