@@ -224,7 +224,7 @@ def build_suite(config: Mapping[str, Any], key: str = "suite") -> Suite:
         UserError: A task, a setting or a way to aggregate is unknown; the message names near ones.
             Or there is nothing to evaluate, or a mean of things that have none.
     """
-    suite = _build_node(str(config.get("name") or key), config, key, config.get("limit"))
+    suite = _build_node(str(config.get("name") or key), config, key, None)
     limits: dict[str, int | None] = {}
     for leaf in suite.leaves():
         if limits.setdefault(leaf.key, leaf.limit) != leaf.limit:
@@ -253,10 +253,10 @@ def _build_node(name: str, config: Mapping[str, Any], key: str, limit: int | Non
     if aggregate not in (*AGGREGATES, "none"):
         known = ", ".join((*AGGREGATES, "none"))
         raise UserError(f"{key}.aggregate={aggregate}: expected one of {known}")
-    given = config.get("children") or {}
+    limit = _lower(limit, config, key)
     children = {
-        child: _build_child(str(child), node, f"{key}.children.{child}", config.get("limit", limit))
-        for child, node in given.items()
+        str(child): _build_child(str(child), node, f"{key}.children.{child}", limit)
+        for child, node in (config.get("children") or {}).items()
         if node is not None
     }
     if not children:
@@ -274,7 +274,7 @@ def _build_child(name: str, node: Any, key: str, limit: int | None) -> Suite | L
     if "task" not in node:
         return _build_node(name, node, key, limit)
     settings = {k: v for k, v in node.items() if k not in ("task", "limit", "aggregate")}
-    limit = node.get("limit", limit)
+    limit = _lower(limit, node, key)
     task, group = str(node["task"]), members(str(node["task"]))
     known = list_tasks()
     if group is not None and set(group) <= set(known):
@@ -288,6 +288,16 @@ def _build_child(name: str, node: Any, key: str, limit: int | None) -> Suite | L
         raise UserError(f"{key}.aggregate: {task} is a single task; expected no aggregate")
     shown = ", ".join(f"{k}={v}" for k, v in sorted(settings.items()))
     return Leaf(f"{task}({shown})" if shown else task, find_task(task, **settings), limit, name)
+
+
+def _lower(limit: int | None, node: Mapping[str, Any], key: str) -> int | None:
+    """The lower one of the limit from above and a node's own."""
+    own = node.get("limit")
+    if own is None:
+        return limit
+    if type(own) is not int or own < 1:
+        raise UserError(f"{key}.limit={own}: expected a number of questions, at least 1")
+    return own if limit is None else min(own, limit)
 
 
 def _check_directions(suite: Suite, key: str) -> None:
