@@ -133,6 +133,7 @@ def test_a_list_of_tasks_is_a_suite_without_a_score():
         ({"aggregate": "mean", "children": {"a": "piqa:rc"}}, "aggregate=mean: expected one of"),
         ({"children": {"a": {"children": {}}}}, "suite.children.a.children: empty"),
         ({"children": {"a": 3}}, "suite.children.a=3: expected a task's name"),
+        ({"children": ["piqa:rc"]}, r"suite.children=\['piqa:rc'\]: expected names and what"),
         ({"limit": 0, "children": {"a": "piqa:rc"}}, "suite.limit=0: expected a number of"),
         ({"children": {"a": {"task": "piqa:rc", "limit": "x"}}}, "suite.children.a.limit=x: exp"),
         (

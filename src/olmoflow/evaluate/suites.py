@@ -254,9 +254,12 @@ def _build_node(name: str, config: Mapping[str, Any], key: str, limit: int | Non
         known = ", ".join((*AGGREGATES, "none"))
         raise UserError(f"{key}.aggregate={aggregate}: expected one of {known}")
     limit = _lower(limit, config, key)
+    given = config.get("children") or {}
+    if not isinstance(given, Mapping):
+        raise UserError(f"{key}.children={given}: expected names and what they stand for")
     children = {
         str(child): _build_child(str(child), node, f"{key}.children.{child}", limit)
-        for child, node in (config.get("children") or {}).items()
+        for child, node in given.items()
         if node is not None
     }
     if not children:
@@ -273,21 +276,35 @@ def _build_child(name: str, node: Any, key: str, limit: int | None) -> Suite | L
         raise UserError(f"{key}={node}: expected a task's name, a task with settings, or a suite")
     if "task" not in node:
         return _build_node(name, node, key, limit)
-    settings = {k: v for k, v in node.items() if k not in ("task", "limit", "aggregate")}
-    limit = _lower(limit, node, key)
     task, group = str(node["task"]), members(str(node["task"]))
+    if group is not None and set(group) <= set(list_tasks()):
+        return _build_group(name, group, node, key, limit)
+    return _build_leaf(name, task, node, key, limit)
+
+
+def _build_group(
+    name: str, group: Sequence[str], node: Mapping[str, Any], key: str, limit: int | None
+) -> Suite:
+    """A suite of its own, whose tasks have the settings that are given."""
+    each = {task: {**_settings(node), "task": task} for task in group}
+    made = {"aggregate": node.get("aggregate", "macro"), "children": each}
+    return _build_node(name, made, key, _lower(limit, node, key))
+
+
+def _build_leaf(name: str, task: str, node: Mapping[str, Any], key: str, limit: int | None) -> Leaf:
     known = list_tasks()
-    if group is not None and set(group) <= set(known):
-        # A group is a suite of its own; its settings are those of its tasks.
-        each = {member: {"task": member, **settings} for member in group}
-        made = {"aggregate": node.get("aggregate", "macro"), "children": each}
-        return _build_node(name, made, key, limit)
     if task not in known:
         raise UserError(f"{key}: no task {task}; {near(task, [*group_names(known), *known])}")
     if "aggregate" in node:
         raise UserError(f"{key}.aggregate: {task} is a single task; expected no aggregate")
+    settings = _settings(node)
     shown = ", ".join(f"{k}={v}" for k, v in sorted(settings.items()))
-    return Leaf(f"{task}({shown})" if shown else task, find_task(task, **settings), limit, name)
+    leaf_key = f"{task}({shown})" if shown else task
+    return Leaf(leaf_key, find_task(task, **settings), _lower(limit, node, key), name)
+
+
+def _settings(node: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in node.items() if k not in ("task", "limit", "aggregate")}
 
 
 def _lower(limit: int | None, node: Mapping[str, Any], key: str) -> int | None:
