@@ -108,7 +108,8 @@ class RulerTask:
     def config(self) -> Mapping[str, Any]:
         """What decides a score, the tokenizer included: it decides the prompts."""
         settings = asdict(self._generator)
-        settings.pop("largest", None)
+        for name in ("largest", "smallest"):
+            settings.pop(name, None)
         if settings.get("hay") != "essay":
             settings.pop("haystack", None)
         return {
