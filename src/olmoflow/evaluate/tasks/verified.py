@@ -25,7 +25,7 @@ from olmoflow.evaluate.tasks.task import (
     InstanceScore,
     Response,
 )
-from olmoflow.verifiers import Answer, Verdict, normalization
+from olmoflow.verifiers import Answer, Verdict, Verifier, normalization
 
 # Several samples are drawn at these, unless others are given (Olmo 3 report: section A.4 and table
 # 16); one sample is greedy.
@@ -218,8 +218,10 @@ class VerifiedTask:
         """The questions in the order of the data; with a limit, OLMES's random choice of them.
 
         Raises:
-            UserError: The data are absent.
+            UserError: The data are absent, or there can be no verifier, which nobody wants to hear
+                after everything has been generated.
         """
+        self._verifier().close()
         chosen = subsample(self.questions.count, limit)
         last = max(chosen, default=-1)
         for number, question in enumerate(self.questions.read()):
@@ -237,19 +239,22 @@ class VerifiedTask:
 
     def score(self, answered: Sequence[tuple[Instance, Sequence[Response]]]) -> list[InstanceScore]:
         """Judge all samples of all instances at once, since verifiers work in parallel."""
-        from olmoflow.verifiers import find_verifier
-
         answers, sizes = [], []
         for instance, responses in answered:
             texts = _texts(responses)
             answers += [Answer(self.complete(instance.doc, text), instance.label) for text in texts]
             sizes.append(len(texts))
-        with closing(find_verifier(self.verifier, **self.verifier_settings)) as verifier:
+        with closing(self._verifier()) as verifier:
             verdicts = iter(verifier.verify(answers))
         return [
             self._score(list(islice(verdicts, size)), responses)
             for size, (_, responses) in zip(sizes, answered, strict=True)
         ]
+
+    def _verifier(self) -> Verifier:
+        from olmoflow.verifiers import find_verifier
+
+        return find_verifier(self.verifier, **self.verifier_settings)
 
     def _score(self, verdicts: Sequence[Verdict], responses: Sequence[Response]) -> InstanceScore:
         correct = [verdict.score == 1 for verdict in verdicts]
