@@ -84,12 +84,8 @@ def test_samples_pass_at_k():
     task = find_task("humaneval:gen", samples=4)
     (instance,) = task.instances(1)
     right = instance.doc["canonical_solution"]
-    endless = "    while True:\n        pass\n"
-    task = find_task("humaneval:gen", samples=4)
     (score,) = task.score([answered(instance, right, "    return 7\n", "    syntax error", right)])
     assert score.metrics["pass_at_1"] == 0.5
     assert score.metrics["pass_at_2"] == pytest.approx(1 - 1 / 6)
     assert score.metrics["pass_at_4"] == 1
     assert "maj_at_2" not in score.metrics
-    (score,) = find_task("humaneval:gen").score([answered(instance, endless)])
-    assert score.metrics["pass_at_1"] == 0
