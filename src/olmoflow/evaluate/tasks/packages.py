@@ -1,0 +1,36 @@
+"""Packages that are read for their data and never imported: where they lie, which version."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from olmoflow.errors import UserError
+
+
+def package_folder(package: str, install: str) -> Path:
+    """Where a package lies, without importing it.
+
+    Args:
+        package: Its import name.
+        install: What pip is to install, for the message.
+
+    Raises:
+        UserError: It is not installed.
+    """
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(
+            f"{package} is not installed; expected `pip install --no-deps {install}` (`./just "
+            "setup` does it)"
+        )
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def pinned(distribution: str) -> str:
+    """``NAME==VERSION`` of what is installed, for a task's config; ``NAME==none`` if nothing is."""
+    try:
+        return f"{distribution}=={version(distribution)}"
+    except PackageNotFoundError:
+        return f"{distribution}==none"
