@@ -29,16 +29,20 @@ CPU = Peer(
     without=("torchvision", "torchaudio", "torchcodec"),
 )
 GPU = Peer(requirements=(f"vllm=={VERSION}",), proof="import vllm")
+DTYPES = ("bfloat16", "float32")
 DEFAULTS = {"port": "8000", "host": "127.0.0.1", "dtype": "bfloat16"}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make the environment and serve; returns the exit status."""
+    """Make the environment, and serve; returns the exit status."""
+    from olmoflow.commands.checkpoints import find_checkpoint
     from olmoflow.errors import UserError
 
     signal.signal(signal.SIGTERM, interrupt)
     try:
         name, settings, passed_on = parse(arguments)
+        if name is not None:
+            find_checkpoint(name)  # before the environment is made in vain
         build(FOLDER, GPU if has_gpu() else CPU)
         if name is not None:
             serve(name, settings, passed_on)
@@ -58,10 +62,13 @@ def parse(arguments: Sequence[str]) -> tuple[str | None, dict[str, str], list[st
     own, passed_on = own[:first], own[first:]
     names = [each for each in own if each.partition("=")[0] not in DEFAULTS]
     settings = DEFAULTS | dict(each.split("=", 1) for each in own if each not in names)
-    if len(names) > 1 or not settings["port"].isdigit():
-        wrong = names[1] if len(names) > 1 else f"port={settings['port']}"
-        expected = ", ".join(f"{key}={value}" for key, value in DEFAULTS.items())
-        raise SetupError(f"{wrong}: expected NAME, {expected} or a --argument of vLLM")
+    if len(names) > 1:
+        known = ", ".join(f"{key}={value}" for key, value in DEFAULTS.items())
+        raise SetupError(f"{names[1]}: expected one NAME, {known} or a --argument of vLLM")
+    if not settings["port"].isdigit():
+        raise SetupError(f"port={settings['port']}: expected a number")
+    if settings["dtype"] not in DTYPES:
+        raise SetupError(f"dtype={settings['dtype']}: expected {' or '.join(DTYPES)}")
     return (names[0] if names else None), settings, passed_on
 
 
