@@ -109,6 +109,10 @@ class Connection:
                 f"engine.url={self.url}: no server answers ({error.os_error.strerror or error}); "
                 "`./just vllm NAME` starts one"
             ) from None
+        except aiohttp.ConnectionTimeoutError:
+            raise UserError(
+                f"engine.url={self.url}: no server answers within {_CONNECT_SECONDS:g} s"
+            ) from None
         except TimeoutError:
             raise UserError(
                 f"{self.url}{path}: no answer within engine.timeout={self.timeout:g} s"
