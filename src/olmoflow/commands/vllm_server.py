@@ -113,6 +113,7 @@ def serving(
     command += ["--served-model-name", *model.names, "--host", host, "--port", str(port)]
     # Sampling is what requests say, not what a folder's generation_config.json does.
     command += ["--dtype", dtype, "--enable-scale-out", "--generation-config", "vllm"]
+    command += ["--disable-uvicorn-access-log"]
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
     environment |= _ENVIRONMENT
     environment.setdefault("VLLM_CPU_KVCACHE_SPACE", _KV_CACHE_GIB)
