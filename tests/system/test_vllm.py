@@ -423,13 +423,9 @@ def test_bfloat16_and_the_end_of_a_server(environment, models, home):
         VLLMEngine(served.url)
 
 
-def test_what_is_no_checkpoint_is_said_at_once(home, environment):
-    for arguments, message in [
-        (["nn"], "vllm: checkpoint=nn: no checkpoint has this name"),
-        (["m", "port=x"], "vllm: port=x: expected a number"),
-        (["m", "dtype=int3"], "vllm: dtype=int3: expected bfloat16 or float32"),
-        (["m", "--no-such-thing"], "vllm: the server ended with status 2: "),
-    ]:
-        done = subprocess.run([ROOT / "just", "vllm", *arguments], capture_output=True, text=True)
-        assert done.returncode == 2
-        assert message in done.stderr
+def test_a_server_that_does_not_start_says_why(home, environment):
+    command = [str(ROOT / "just"), "vllm", "m", "--no-such-setting"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "vllm: the server ended with status 2: " in done.stderr
+    assert "unrecognized arguments: --no-such-setting" in done.stderr
