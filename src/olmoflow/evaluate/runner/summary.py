@@ -108,7 +108,7 @@ def summarise(
 
 
 def standard_error(values: Sequence[float]) -> float | None:
-    """Standard error of a mean by the central limit theorem (Miller, arXiv 2411.00640, eq. 1).
+    """Standard error of a mean by the central limit theorem (Miller, arXiv 2411.00640, section 2.1).
 
     A value is one question's mean over its samples, so that samples of one question, which are not
     independent, count as one cluster. None for fewer than two values.

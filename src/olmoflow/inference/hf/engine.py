@@ -74,7 +74,9 @@ class HFEngine:
         from transformers import AutoModelForCausalLM
 
         try:
-            model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, local_files_only=True
+            )
         except Exception as error:  # whatever it finds wrong with the folder
             reason = str(error).strip().partition("\n")[0]
             raise UserError(f"{folder}: transformers cannot load it: {reason}") from error
