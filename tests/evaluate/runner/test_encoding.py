@@ -5,9 +5,10 @@ import json
 import pytest
 from tokenizers.processors import TemplateProcessing
 
+from olmoflow.errors import UserError
 from olmoflow.evaluate.runner.encoding import RequestEncoder, TooLong
 from olmoflow.evaluate.tasks.task import GenerateRequest, LoglikelihoodRequest
-from olmoflow.tokens.tokenizer import load_tokenizer
+from olmoflow.tokens.tokenizer import Tokenizer, load_tokenizer
 
 
 def encode(tokenizer, request, max_length=512, **settings):
@@ -93,3 +94,16 @@ def test_what_is_sampled_depends_on_the_question_and_the_seed(tokenizer):
     assert seeds[0] != seeds[1]
     assert encode(tokenizer, request, seed=3).request.seed == seeds[0]
     assert encode(tokenizer, request, seed=4).request.seed != seeds[0]
+
+
+def test_a_question_in_chat_format_goes_into_the_models_own_template(tokenizer):
+    turn = "<|user|>{{ message['content'] }}<|end|>"
+    template = "{% for message in messages %}" + turn + "{% endfor %}"
+    template += "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    config = {**tokenizer.config, "chat_template": template}
+    speaks = Tokenizer(tokenizer.backend, config, "speaks")
+    request = GenerateRequest("Two and two are", (), 4, chat=True)
+    expected = tokenizer.encode("<|user|>Two and two are<|end|><|assistant|>")
+    assert encode(speaks, request).request.prompt_ids == expected
+    with pytest.raises(UserError, match="has no chat template"):
+        encode(tokenizer, request)

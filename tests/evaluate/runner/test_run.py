@@ -9,15 +9,21 @@ import torch
 
 from olmoflow.errors import UserError
 from olmoflow.evaluate.runner.answers import Answerer
+from olmoflow.evaluate.runner.encoding import count_tokens
 from olmoflow.evaluate.runner.outputs import read_predictions
-from olmoflow.evaluate.runner.run import Plan, crashed, rescore_tasks, run_tasks
+from olmoflow.evaluate.runner.run import Plan, bind, crashed, rescore_tasks, run_tasks
+from olmoflow.evaluate.suites import Leaf
+from olmoflow.evaluate.tasks.ruler import RulerTask
 
 ABOUT = {"model_hash": "m0"}
 
 
+def planned(tasks, folder, key="k", limit=None):
+    return Plan([Leaf(task.name, task, limit) for task in tasks], folder, key, ABOUT)
+
+
 def run(tasks, engine, tokenizer, folder, **plan):
-    made = Plan(tasks, folder, key="k", about=ABOUT, **plan)
-    return run_tasks(made, Answerer(engine, tokenizer))
+    return run_tasks(planned(tasks, folder, **plan), lambda: Answerer(engine, tokenizer))
 
 
 def test_scores_are_those_of_the_model(tasks, open_engine, tokenizer, model, tmp_path):
@@ -128,7 +134,7 @@ def test_files_of_another_evaluation_or_task_are_no_results(
     run([changed], engine, tokenizer, tmp_path)
     assert len(engine.asked) == 12
     engine = open_engine()
-    run_tasks(Plan([changed], tmp_path, key="other", about=ABOUT), Answerer(engine, tokenizer))
+    run([changed], engine, tokenizer, tmp_path, key="other")
     assert len(engine.asked) == 12
 
 
@@ -180,24 +186,39 @@ def test_stored_answers_are_scored_again_without_a_model(tasks, open_engine, tok
             score = super()._score(instance, responses)
             return type(score)({**score.metrics, "acc": 1 - score.metrics["acc"]}, {})
 
-    plan = Plan([Strict(), tasks.Speech()], tmp_path / "second", key="k2", about=ABOUT)
+    plan = planned([Strict(), tasks.Speech()], tmp_path / "second")
     second = rescore_tasks(plan, tmp_path / "first")
     assert second["cloze"].score == pytest.approx(1 - first["cloze"].score)
     assert second["speech"] == first["speech"]
     other = tasks.Cloze(questions=(("Another question", (" a", " b"), 0), *tasks.questions[1:]))
     with pytest.raises(UserError, match="asks instance 0 something else now"):
-        rescore_tasks(Plan([other], tmp_path / "third", key="k3"), tmp_path / "first")
+        rescore_tasks(planned([other], tmp_path / "third"), tmp_path / "first")
     with pytest.raises(UserError, match="nothing has no stored answers"):
         rescore_tasks(
-            Plan([tasks.Cloze(name="nothing")], tmp_path / "third", key="k3"), tmp_path / "first"
+            planned([tasks.Cloze(name="nothing")], tmp_path / "third"), tmp_path / "first"
         )
 
 
 def test_progress_reaches_its_end(tasks, open_engine, tokenizer, tmp_path):
     seen = []
-    plan = Plan([tasks.Cloze(), tasks.Gold(), tasks.Speech()], tmp_path, key="k", about=ABOUT)
+    plan = planned([tasks.Cloze(), tasks.Gold(), tasks.Speech()], tmp_path)
     run_tasks(
-        plan, Answerer(open_engine(), tokenizer), lambda done, total: seen.append((done, total))
+        plan,
+        lambda: Answerer(open_engine(), tokenizer),
+        lambda done, total: seen.append((done, total)),
     )
     assert seen[-1][0] == seen[-1][1]
     assert seen == sorted(seen)
+
+
+def test_a_task_of_the_models_own_length_is_made_with_its_tokenizer(
+    open_engine, tokenizer, tmp_path
+):
+    leaf = Leaf("niah", RulerTask("niah_single_1", 4096), 2)
+    (bound,) = bind([leaf], tokenizer, limit=1)
+    assert bound.limit == 1
+    plan = Plan([bound], tmp_path, "k", ABOUT)
+    found = run_tasks(plan, lambda: Answerer(open_engine(), tokenizer))["niah"]
+    assert count_tokens(tokenizer, "The sky") == bound.task.count("The sky")
+    # Cut at its beginning it would have lost what it asks for.
+    assert (found.score, found.error) == (None, "the model takes 512 tokens, the task has 4096")

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from olmoflow.evaluate.runner.chat import render_chat
 from olmoflow.evaluate.tasks.task import GenerateRequest, LoglikelihoodRequest, Request
 from olmoflow.inference import Sampling
 from olmoflow.inference.engine import GenerationRequest, ScoreRequest
@@ -43,6 +44,11 @@ class TooLong:
     reason: str
 
 
+def count_tokens(tokenizer: Tokenizer, text: str) -> int:
+    """Tokens of a prompt as an engine gets it, with BOS where it gets one."""
+    return len(tokenizer.encode(text)) + (tokenizer.bos_id is not None)
+
+
 class RequestEncoder:
     """Encodes requests for one model.
 
@@ -64,7 +70,7 @@ class RequestEncoder:
 
         What is sampled depends on that text and the seed alone.
         """
-        pairs = [_split(request) for request, _ in requests]
+        pairs = [self._split(request) for request, _ in requests]
         whole = self._ids([context + continuation for context, continuation in pairs])
         contexts = self._ids([context for context, _ in pairs])
         encoded: list[Encoded | TooLong] = []
@@ -75,6 +81,14 @@ class RequestEncoder:
             else:
                 encoded.append(self._prompt(request, ids, place))
         return encoded
+
+    def _split(self, request: Request) -> tuple[str, str]:
+        """Context and continuation, with the spaces between them on the continuation's side."""
+        if isinstance(request, GenerateRequest):
+            said = request.context
+            return (render_chat(self.tokenizer, said) if request.chat else said), ""
+        context = request.context.rstrip()
+        return context, request.context[len(context) :] + request.continuation
 
     def _ids(self, texts: Sequence[str]) -> dict[str, list[int]]:
         """Token ids of each distinct text."""
@@ -105,7 +119,8 @@ class RequestEncoder:
         )
 
     def _prompt(self, request: GenerateRequest, ids: list[int], place: str) -> Encoded | TooLong:
-        prompt = [*self.prefix, *ids] or [self.tokenizer.eos_id]
+        # A chat template writes BOS itself, where it wants one.
+        prompt = (ids if request.chat else [*self.prefix, *ids]) or [self.tokenizer.eos_id]
         room = self.max_length - request.max_new_tokens
         if room < 1:
             return TooLong(
@@ -129,14 +144,6 @@ class RequestEncoder:
             len(prompt),
             len(prompt) - len(kept),
         )
-
-
-def _split(request: Request) -> tuple[str, str]:
-    """Context and continuation, with the spaces between them on the continuation's side."""
-    if isinstance(request, GenerateRequest):
-        return request.context, ""
-    context = request.context.rstrip()
-    return context, request.context[len(context) :] + request.continuation
 
 
 def _seed(seed: int, place: str, idx: int) -> int:

@@ -21,7 +21,7 @@ class TaskSummary:
     """A task's result.
 
     Attributes:
-        name: The task.
+        name: Of the task, with its settings.
         task_hash: Of its config.
         primary_metric: The metric that stands for it.
         higher_is_better: Of that metric.
@@ -56,10 +56,12 @@ def hash_of(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def failed(task: Task, error: str, outcomes: Mapping[str, int] | None = None) -> TaskSummary:
+def failed(
+    name: str, task: Task, error: str, outcomes: Mapping[str, int] | None = None
+) -> TaskSummary:
     """The summary of a task that has no score."""
     return TaskSummary(
-        name=task.name,
+        name=name,
         task_hash=hash_of(task.config),
         primary_metric=task.primary_metric,
         higher_is_better=task.higher_is_better,
@@ -72,11 +74,12 @@ def failed(task: Task, error: str, outcomes: Mapping[str, int] | None = None) ->
 
 
 def summarise(
-    task: Task, answered: Sequence[Answered], scores: Sequence[InstanceScore | None]
+    name: str, task: Task, answered: Sequence[Answered], scores: Sequence[InstanceScore | None]
 ) -> TaskSummary:
     """Summarise a task.
 
     Args:
+        name: What it is called among the others.
         task: The task.
         answered: All of its instances.
         scores: Of each; None where it could not be asked.
@@ -86,15 +89,17 @@ def summarise(
     if not found:
         reasons = Counter(a.error for a in answered if a.error)
         why = reasons.most_common(1)[0][0] if reasons else "it has no instances"
-        return failed(task, f"no instance could be asked: {why}" if reasons else why, outcomes)
+        return failed(
+            name, task, f"no instance could be asked: {why}" if reasons else why, outcomes
+        )
     metrics, stderrs = {}, {}
-    for name in found[0].metrics:
-        values = [score.metrics[name] for score in found if name in score.metrics]
-        metrics[name] = math.fsum(values) / len(values)
+    for metric in found[0].metrics:
+        values = [score.metrics[metric] for score in found if metric in score.metrics]
+        metrics[metric] = math.fsum(values) / len(values)
         if (stderr := standard_error(values)) is not None:
-            stderrs[name] = stderr
+            stderrs[metric] = stderr
     return TaskSummary(
-        name=task.name,
+        name=name,
         task_hash=hash_of(task.config),
         primary_metric=task.primary_metric,
         higher_is_better=task.higher_is_better,
@@ -108,7 +113,7 @@ def summarise(
 
 
 def standard_error(values: Sequence[float]) -> float | None:
-    """Standard error of a mean by the central limit theorem (Miller, arXiv 2411.00640, section 2.1).
+    """Standard error of a mean by the central limit theorem (Miller, arXiv 2411.00640, 2.1).
 
     A value is one question's mean over its samples, so that samples of one question, which are not
     independent, count as one cluster. None for fewer than two values.
