@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 from olmoflow.errors import UserError
 from olmoflow.inference import Sampling
 from olmoflow.inference.engine import Engine, GenerationRequest, ScoreRequest
-from olmoflow.inference.hf import HFEngine
+from olmoflow.inference.hf import open_hf
 from olmoflow.tokens.bpe import train_bpe
 
 TEXTS = [f"The {a} fox sees the {b} dog; naïve!" for a in ("red", "old") for b in ("sly", "big")]
@@ -52,7 +52,7 @@ def folder(request, tokenizer, tmp_path_factory):
 
 
 def open_engine(folder, tokenizer, **settings):
-    engine = HFEngine.open(folder, torch.device("cpu"), torch.float32, tokenizer, **settings)
+    engine = open_hf(folder, torch.device("cpu"), torch.float32, tokenizer, **settings)
     assert isinstance(engine, Engine)
     return engine
 

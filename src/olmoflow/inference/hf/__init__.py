@@ -1,5 +1,5 @@
 """Any causal language model that transformers loads, as an engine: slow, and right."""
 
-from olmoflow.inference.hf.engine import HFEngine
+from olmoflow.inference.hf.engine import HFEngine, open_hf
 
-__all__ = ["HFEngine"]
+__all__ = ["HFEngine", "open_hf"]

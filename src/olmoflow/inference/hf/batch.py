@@ -63,6 +63,8 @@ class GenerationBatch:
         self._new, self._mask = self._new.to(self.device), self._mask.to(self.device)
         self._cache: Any = None
         parameters = inspect.signature(model.forward).parameters
+        # Later releases of transformers say cache.
+        self._cache_name = "cache" if "cache" in parameters else "past_key_values"
         self._takes_positions = "position_ids" in parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
         # What only pads the embedding is never said.
@@ -98,8 +100,9 @@ class GenerationBatch:
         if self._takes_positions:
             places = (self._mask.cumsum(1) - 1).clamp(min=0)
             given["position_ids"] = places[:, -self._new.shape[1] :]
-        out = self.model(input_ids=self._new, past_key_values=self._cache, use_cache=True, **given)
-        self._cache = out.past_key_values
+        given[self._cache_name] = self._cache
+        out = self.model(input_ids=self._new, use_cache=True, **given)
+        self._cache = getattr(out, self._cache_name)
         logits: Tensor = out.logits[:, -1, : self._vocab_size]
         return logits.float()
 

@@ -22,6 +22,42 @@ from olmoflow.inference.scoring import ScoreBatch, read_scores, score_batches
 from olmoflow.tokens.tokenizer import Tokenizer
 
 
+def open_hf(
+    folder: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    tokenizer: Tokenizer | None = None,
+    *,
+    batch_tokens: int = 8192,
+    max_batch: int = 32,
+    max_length: int | None = None,
+) -> HFEngine:
+    """Load a model folder; the settings are those of `HFEngine`.
+
+    Raises:
+        UserError: ``transformers`` cannot load it.
+    """
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    quiet: Any = logging
+    quiet.disable_progress_bar()
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, local_files_only=True
+        )
+    except Exception as error:  # whatever it finds wrong with the folder
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"{folder}: transformers cannot load it: {reason}") from error
+    return HFEngine(
+        model.to(device).eval(),
+        tokenizer,
+        batch_tokens=batch_tokens,
+        max_batch=max_batch,
+        max_length=max_length,
+    )
+
+
 class HFEngine:
     """An `Engine` over a ``transformers`` model.
 
@@ -56,31 +92,6 @@ class HFEngine:
         self.max_length: int = longest
         self.vocab_size: int = config.vocab_size
         self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
-
-    @classmethod
-    def open(
-        cls,
-        folder: Path,
-        device: torch.device,
-        dtype: torch.dtype,
-        tokenizer: Tokenizer | None = None,
-        **settings: Any,
-    ) -> HFEngine:
-        """Load a model folder; settings are those of the class.
-
-        Raises:
-            UserError: ``transformers`` cannot load it.
-        """
-        from transformers import AutoModelForCausalLM
-
-        try:
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, local_files_only=True
-            )
-        except Exception as error:  # whatever it finds wrong with the folder
-            reason = str(error).strip().partition("\n")[0]
-            raise UserError(f"{folder}: transformers cannot load it: {reason}") from error
-        return cls(model.to(device).eval(), tokenizer, **settings)
 
     @torch.inference_mode()
     def score(self, requests: Sequence[ScoreRequest]) -> Iterator[tuple[int, Score]]:
