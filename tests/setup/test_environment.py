@@ -135,7 +135,8 @@ def installed(name):
 def checkout(tmp_path):
     """The files that set-up needs, in a checkout of their own whose project needs nothing."""
     root = tmp_path / "check out"  # a space in the path, as people have
-    shutil.copytree(ROOT / "setup", root / "setup", ignore=shutil.ignore_patterns("__pycache__"))
+    left_out = shutil.ignore_patterns("__pycache__", "data-packages.txt")
+    shutil.copytree(ROOT / "setup", root / "setup", ignore=left_out)
     for name in ("just", "justfile", "environment.yml", "constraints.txt"):
         shutil.copy(ROOT / name, root / name)
     (root / "pyproject.toml").write_text(
@@ -253,6 +254,22 @@ def test_missing_constraints_leave_the_versions_to_pip(checkout, tools, venv):
     (checkout / "constraints.txt").unlink()
     assert setup(checkout, tools).returncode == 0
     assert "--constraint" not in recorded(tools)[0]
+
+
+def test_evaluation_data_come_pinned_and_without_what_they_require(checkout, tools, venv):
+    packages = checkout / "setup" / "data-packages.txt"
+    shutil.copy(ROOT / "setup" / "data-packages.txt", packages)
+    lines = [line for line in packages.read_text().splitlines() if not line.startswith("#")]
+    for wanted in map(Requirement, lines):
+        assert [specifier.operator for specifier in wanted.specifier] == ["=="], str(wanted)
+        assert wanted.specifier.contains(distribution(wanted.name).version), str(wanted)
+    assert setup(checkout, tools).returncode == 0
+    project, data = recorded(tools)
+    assert project.endswith("--editable .[dev]")
+    assert data.endswith(f"--no-deps --requirement {packages}")
+    packages.write_text("another-one==1\n")
+    setup(checkout, tools)
+    assert len(recorded(tools)) == 4
 
 
 @pytest.mark.parametrize("name", ["conda", "mamba", "micromamba"])

@@ -250,9 +250,9 @@ def explain(error: Exception, command: str, overrides: Sequence[str]) -> str:
 def _explain_choice(choice: str, text: str) -> str:
     group, _, option = choice.rpartition("/")
     reason = ""
-    if choice.startswith(("recipe/", "experiments/")):
+    if choice.startswith(("recipe/", "experiments/", "suite/")):
         group, option = choice.split("/", 1)
-        folder = config_root() / ("conf/recipe" if group == "recipe" else group)
+        folder = config_root() / (group if group == "experiments" else f"conf/{group}")
         known = [p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.yaml")]
         if group == "recipe":
             reason = "no published recipe for this combination (recipe=ladder fits any size); "

@@ -92,6 +92,7 @@ class SuiteScore:
         n: Questions behind the score.
         higher_is_better: None where the suite has no score of its own.
         reason: Why there is no score.
+        task: Key of the task whose score it is; None: it is a suite's.
         chosen: With ``best_format``, the child that was taken.
         children: By name.
     """
@@ -103,12 +104,18 @@ class SuiteScore:
     n: int
     higher_is_better: bool | None
     reason: str | None = None
+    task: str | None = None
     chosen: str | None = None
     children: Mapping[str, SuiteScore] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values, children within; what does not apply is left out."""
-        optional = {"aggregate": self.aggregate, "reason": self.reason, "chosen": self.chosen}
+        optional = {
+            "aggregate": self.aggregate,
+            "task": self.task,
+            "chosen": self.chosen,
+            "reason": self.reason,
+        }
         return {
             "score": self.score,
             "stderr": self.stderr,
@@ -185,14 +192,13 @@ class Suite:
 def _score(child: Suite | Leaf, scores: Mapping[str, Scored]) -> SuiteScore:
     if isinstance(child, Suite):
         return child.score(scores)
-    found = scores.get(child.key)
-    reason = (found.error or "no score") if found and found.score is None else None
+    found, better = scores.get(child.key), child.higher_is_better
     if found is None:
-        return SuiteScore(
-            child.name, None, None, None, 0, child.higher_is_better, "it was not evaluated"
-        )
+        why = "it was not evaluated"
+        return SuiteScore(child.name, None, None, None, 0, better, why, task=child.key)
+    why = (found.error or "no score") if found.score is None else None
     return SuiteScore(
-        child.name, None, found.score, found.stderr, found.n, child.higher_is_better, reason
+        child.name, None, found.score, found.stderr, found.n, better, why, task=child.key
     )
 
 
@@ -317,10 +323,10 @@ def _build_child(name: str, node: Any, key: str, limit: int | None) -> Suite | L
         each = {member: {"task": member, **settings} for member in group}
         made = {"aggregate": node.get("aggregate", "macro"), "children": each}
         return _build_node(name, made, key, limit)
-    if "aggregate" in node:
-        raise UserError(f"{key}.aggregate: {task} is a single task; expected no aggregate")
     if task not in known:
         raise UserError(f"{key}: no task {task}; {near(task, [*group_names(known), *known])}")
+    if "aggregate" in node:
+        raise UserError(f"{key}.aggregate: {task} is a single task; expected no aggregate")
     shown = ", ".join(f"{k}={v}" for k, v in sorted(settings.items()))
     return Leaf(f"{task}({shown})" if shown else task, find_task(task, **settings), limit, name)
 

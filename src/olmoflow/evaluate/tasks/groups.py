@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from olmoflow.evaluate.tasks.catalog import BASIC_SKILLS, MINERVA_SUBJECTS, MT_MBPP_LANGUAGES
 from olmoflow.evaluate.tasks.mmlu_subjects import SUBJECTS, subjects_of
+from olmoflow.evaluate.tasks.reasoning import CHOSEN
+from olmoflow.evaluate.tasks.ruler import GENERATORS
 
 # Group to the names of its tasks, without what stands behind the first colon.
 GROUPS: Mapping[str, Sequence[str]] = {
@@ -18,6 +20,8 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "mmlu_social_sciences": [f"mmlu_{subject}" for subject in subjects_of("social_sciences")],
     "mmlu_other": [f"mmlu_{subject}" for subject in subjects_of("other")],
     "mt_mbpp": [f"mt_mbpp_{language}" for language in MT_MBPP_LANGUAGES],
+    "reasoning_gym": [f"reasoning_gym_{puzzle}" for puzzle in CHOSEN],
+    "ruler": [f"ruler_{kind}" for kind in GENERATORS],
 }
 
 

@@ -60,3 +60,13 @@ def _reference(row: Mapping[str, Any]) -> dict[str, Any]:
         "kwargs": given,
         "prompt": row["prompt"],
     }
+
+
+def tasks() -> dict[str, Callable[..., VerifiedTask]]:
+    """Both by name."""
+    questions = IFBenchQuestions()
+    made = (
+        VerifiedTask("ifbench:chat", questions, Generation(CHAT_TOKENS, chat=True), "ifeval"),
+        VerifiedTask("ifbench:gen", questions, Generation(BASE_TOKENS), "ifeval"),
+    )
+    return {task.name: task.sampled for task in made}

@@ -33,10 +33,10 @@ def gsm8k_answer(doc: Mapping[str, Any]) -> str:
 
 
 def boxed_answer(doc: Mapping[str, Any]) -> str:
-    """What the solution's last box holds.
+    r"""What the solution's last box holds.
 
     The wheel's ``answer`` is that after OLMES's normalisation, which breaks some: of
-    ``\\left(3,…`` it leaves ``\\le(3,…``.
+    ``\left(3,…`` it leaves ``\le(3,…``.
     """
     return boxed(doc["solution"]) or str(doc["answer"])
 

@@ -13,7 +13,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from olmoflow.evaluate.tasks.document import Document
-from olmoflow.evaluate.tasks.verified import CHAT_TOKENS, Generation, VerifiedTask
+from olmoflow.evaluate.tasks.verified import (
+    CHAT_TOKENS,
+    Complete,
+    Generation,
+    Questions,
+    VerifiedTask,
+    unchanged,
+)
 from olmoflow.evaluate.tasks.wheel_questions import (
     ShotQuestions,
     ZeroShotQuestions,
@@ -46,16 +53,66 @@ def shots_indented(document: Document) -> str:
 
     In the wheel it has five spaces, the others four: each shot is a program that does not run.
     """
-    (context, _), prompt = document.choices[0], document.doc["prompt"]
+    context, prompt = document.choices[0][0], str(document.doc["prompt"])
     shots = context.removesuffix(prompt)
     return shots.replace('"""\n     ', '"""\n    ').replace("'''\n     ", "'''\n    ") + prompt
-
-
-def head(document: Document) -> str:
-    """The function's head alone."""
-    return str(document.doc["prompt"])
 
 
 def with_head(doc: Mapping[str, Any], text: str) -> str:
     """A continuation with the function's head before it."""
     return str(doc["prompt"]) + text
+
+
+def humaneval_tests(doc: Mapping[str, Any]) -> dict[str, Any]:
+    """What runs after a program that has the function's head in it."""
+    return {"tests": [f"{doc['test']}\n\ncheck({doc['entry_point']})"]}
+
+
+def humaneval_tests_after_head(doc: Mapping[str, Any]) -> dict[str, Any]:
+    """With the head before the program, whose imports and helpers a chat may leave out."""
+    return {"setup": doc["prompt"], **humaneval_tests(doc)}
+
+
+def mbpp_tests(doc: Mapping[str, Any]) -> dict[str, Any]:
+    """The three assertions and what they need."""
+    return {"setup": doc["test_setup_code"], "tests": list(doc["test_list"])}
+
+
+def mbpp_fields(doc: Mapping[str, Any]) -> dict[str, str]:
+    """Description and assertions, for the prompt."""
+    return {"text": doc["text"], "tests": "\n".join(doc["test_list"])}
+
+
+def tasks() -> dict[str, Callable[..., VerifiedTask]]:
+    """All of them by name."""
+    return {task.name: task.sampled for task in (*_humaneval(), *_mbpp())}
+
+
+def _humaneval() -> tuple[VerifiedTask, ...]:
+    documents = documents_of("humaneval:bpb")
+    bare = documents_of("humaneval:bpb:0shot")
+    shots = ShotQuestions(documents, humaneval_tests, shots_indented)
+    alone = ZeroShotQuestions(bare, humaneval_tests, "{prompt}")
+    chat = ZeroShotQuestions(bare, humaneval_tests_after_head, HUMANEVAL_CHAT)
+    return (
+        _task("humaneval:gen", shots, HUMANEVAL, with_head),
+        _task("humaneval:gen:0shot", alone, HUMANEVAL, with_head),
+        _task("humaneval:chat", chat, CHAT),
+    )
+
+
+def _mbpp() -> tuple[VerifiedTask, ...]:
+    documents = documents_of("mbpp:bpb:0shot")
+    chat = ZeroShotQuestions(documents, mbpp_tests, MBPP_CHAT, mbpp_fields)
+    return (
+        _task("mbpp:gen", ShotQuestions(documents, mbpp_tests), MBPP),
+        _task("mbpp:chat", chat, CHAT),
+    )
+
+
+def _task(
+    name: str, questions: Questions, generation: Generation, complete: Complete = unchanged
+) -> VerifiedTask:
+    return VerifiedTask(
+        name, questions, generation, "code", primary_metric="pass_at_1", complete=complete
+    )

@@ -16,7 +16,17 @@ from typing import Any
 from olmoflow.errors import UserError
 from olmoflow.evaluate.tasks.task import Task
 
-MODULES = ("olmo_eval", "mmlu", "short_answer")
+MODULES = (
+    "olmo_eval",
+    "mmlu",
+    "datasets",
+    "short_answer",
+    "mathematics",
+    "programs",
+    "instructions",
+    "reasoning",
+    "ruler",
+)
 
 
 def find_task(name: str, **settings: Any) -> Task:

@@ -139,27 +139,30 @@ class InstanceScore:
 
 @runtime_checkable
 class Task(Protocol):
-    """A set of questions and the way to score answers to them.
-
-    Attributes:
-        name: As suites name it, such as ``arc_easy:rc``.
-        primary_metric: The metric that stands for the task.
-        higher_is_better: False of bits per byte.
-        config: Whatever decides a score: data, split, shots, format, generation; plain values.
-            Its hash identifies the task.
-    """
+    """A set of questions and the way to score answers to them."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """As suites name it, such as ``arc_easy:rc``."""
+        ...
 
     @property
-    def primary_metric(self) -> str: ...
+    def primary_metric(self) -> str:
+        """The metric that stands for the task."""
+        ...
 
     @property
-    def higher_is_better(self) -> bool: ...
+    def higher_is_better(self) -> bool:
+        """False of bits per byte."""
+        ...
 
     @property
-    def config(self) -> Mapping[str, Any]: ...
+    def config(self) -> Mapping[str, Any]:
+        """Whatever decides a score: data, split, shots, format, generation; plain values.
+
+        Its hash identifies the task.
+        """
+        ...
 
     def instances(self, limit: int | None = None) -> Iterator[Instance]:
         """The questions, always in the same order.

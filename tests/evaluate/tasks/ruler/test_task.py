@@ -3,6 +3,7 @@ import re
 import pytest
 
 from olmoflow.errors import UserError
+from olmoflow.evaluate.tasks.registry import find_task
 from olmoflow.evaluate.tasks.ruler import GENERATORS, RulerTask
 from olmoflow.evaluate.tasks.ruler.task import string_match_all
 from olmoflow.evaluate.tasks.task import GenerateResponse, TokenizedTask
@@ -138,3 +139,29 @@ def test_what_cannot_be_made_is_said(tmp_path, count):
         RulerTask("qa_1", 4096)
     with pytest.raises(UserError, match=r"ruler_cwe:10000000: needs more than the [\d,]+ diff"):
         list(made("cwe", 10_000_000, lambda text: len(text) // 4).instances(1))
+
+
+def test_tasks_have_names_and_suites_give_them_settings():
+    task = find_task("ruler_vt:8192")
+    assert (task.length, task.samples, task.name) == (8192, 100, "ruler_vt:8192")
+    task = find_task("ruler_vt:8192", length=6000, samples=20, seed=7)
+    assert (task.length, task.samples, task.name) == (6000, 20, "ruler_vt:6000")
+    with pytest.raises(UserError, match="length and samples are 8192 and 0; expected"):
+        find_task("ruler_vt:8192", samples=0)
+
+
+def test_passages_are_asked_about_under_a_name_of_their_own(count):
+    task = made("squad", 4096, count)
+    assert task.name == "ruler_squad:4096"
+    assert "squad" not in GENERATORS
+    instances = list(task.instances(3))
+    for instance in instances:
+        context = instance.requests[0].context
+        assert re.search(r"given documents\.\n\nDocument 1:\n", context)
+        assert any(answer in context for answer in instance.label)
+        assert context.endswith("? Answer:") or context.endswith(" Answer:")
+        assert 0.75 * 4096 < instance.doc["length"] <= 4096
+    scores = task.score([answered(i, f"It is {i.label[0]}.") for i in instances])
+    assert [score.metrics for score in scores] == [{"string_match_part": 1.0}] * 3
+    scores = task.score([answered(i, "Nobody knows.") for i in instances])
+    assert [score.metrics for score in scores] == [{"string_match_part": 0.0}] * 3

@@ -7,6 +7,7 @@
 - needles    needles in haystacks
 - variables  variable tracking
 - words      common and frequent words
+- passages   a question about one of many passages; not one of RULER's
 """
 
 from olmoflow.evaluate.tasks.ruler.task import GENERATORS, LENGTHS, RulerTask, tasks

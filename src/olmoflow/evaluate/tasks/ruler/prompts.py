@@ -69,3 +69,11 @@ FREQUENT_WORDS = Prompt(
     " Answer: According to the coded text above, the three most frequently appeared words are:",
     50,
 )
+PASSAGES = Prompt(
+    "Answer the question based on the given documents. Only give me the answer and do not output "
+    "any other words.\n\nThe following are given documents.\n\n{context}\n\nAnswer the question "
+    "based on the given documents. Only give me the answer and do not output any other words.\n\n"
+    "Question: {query}",
+    " Answer:",
+    32,
+)

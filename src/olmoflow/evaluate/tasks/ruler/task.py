@@ -16,6 +16,7 @@ from typing import Any
 
 from olmoflow.errors import UserError
 from olmoflow.evaluate.tasks.ruler.needles import Needles
+from olmoflow.evaluate.tasks.ruler.passages import Passages
 from olmoflow.evaluate.tasks.ruler.sample import Count, fitting_sample, largest_size
 from olmoflow.evaluate.tasks.ruler.sources import ESSAYS
 from olmoflow.evaluate.tasks.ruler.variables import Variables
@@ -28,7 +29,7 @@ from olmoflow.evaluate.tasks.task import (
     Response,
 )
 
-Generator = Needles | Variables | CommonWords | FrequentWords
+Generator = Needles | Variables | CommonWords | FrequentWords | Passages
 Make = Callable[[int, str], Generator]
 
 # By RULER's names, as in its synthetic.yaml; each from the length and where essays come from.
@@ -47,6 +48,8 @@ GENERATORS: dict[str, Make] = {
     "cwe": lambda length, essays: CommonWords(length),
     "fwe": lambda length, essays: FrequentWords(length),
 }
+# Like RULER's, but not of it: in no mean.
+OWN: dict[str, Make] = {"squad": lambda length, essays: Passages()}
 # Olmo 3's report has those from 4,096 to 65,536; RULER goes to 131,072. The shorter are for models
 # whose context is.
 LENGTHS = tuple(2**power for power in range(10, 18))
@@ -79,12 +82,12 @@ class RulerTask:
     haystack: str = ESSAYS
     tokenizer: str | None = None
     count: Count | None = None
-    primary_metric: str = "string_match_all"
     higher_is_better: bool = True
 
     def __post_init__(self) -> None:
-        if self.kind not in GENERATORS:
-            raise UserError(f"ruler task {self.kind}: expected one of {', '.join(GENERATORS)}")
+        if self.kind not in {**GENERATORS, **OWN}:
+            known = ", ".join((*GENERATORS, *OWN))
+            raise UserError(f"ruler task {self.kind}: expected one of {known}")
         if self.length < 1 or self.samples < 1:
             raise UserError(
                 f"{self.name}: length and samples are {self.length} and {self.samples}; "
@@ -97,10 +100,15 @@ class RulerTask:
         return f"ruler_{self.kind}:{self.length}"
 
     @property
+    def primary_metric(self) -> str:
+        """The share of references that are found; of passages, whether any is."""
+        return "string_match_part" if self.kind in OWN else "string_match_all"
+
+    @property
     def config(self) -> Mapping[str, Any]:
         """What decides a score, the tokenizer included: it decides the prompts."""
         settings = asdict(self._generator)
-        del settings["largest"]
+        settings.pop("largest", None)
         if settings.get("hay") != "essay":
             settings.pop("haystack", None)
         return {
@@ -118,7 +126,7 @@ class RulerTask:
 
     @property
     def _generator(self) -> Generator:
-        return GENERATORS[self.kind](self.length, self.haystack)
+        return {**GENERATORS, **OWN}[self.kind](self.length, self.haystack)
 
     def with_tokenizer(self, count: Count, name: str) -> RulerTask:
         """The same task for a model whose tokenizer counts like this.
@@ -164,16 +172,16 @@ class RulerTask:
         return Instance(number, number, doc, doc["references"], (request,))
 
     def score(self, answered: Sequence[tuple[Instance, Sequence[Response]]]) -> list[InstanceScore]:
-        """The share of references that each answer contains (RULER's ``string_match_all``)."""
-        return [_score(instance, responses) for instance, responses in answered]
+        """The references that each answer contains (RULER's ``string_match_…``)."""
+        return [self._score(instance, responses) for instance, responses in answered]
 
-
-def _score(instance: Instance, responses: Sequence[Response]) -> InstanceScore:
-    (response,) = responses
-    assert isinstance(response, GenerateResponse)
-    answers = [_CONTROL.sub("\n", text).strip() for text in response.continuations]
-    scores = [string_match_all(answer, instance.label) for answer in answers]
-    return InstanceScore({"string_match_all": sum(scores) / len(scores)}, {}, tuple(answers))
+    def _score(self, instance: Instance, responses: Sequence[Response]) -> InstanceScore:
+        (response,) = responses
+        assert isinstance(response, GenerateResponse)
+        answers = [_CONTROL.sub("\n", text).strip() for text in response.continuations]
+        match = string_match_part if self.kind in OWN else string_match_all
+        scores = [match(answer, instance.label) for answer in answers]
+        return InstanceScore({self.primary_metric: sum(scores) / len(scores)}, {}, tuple(answers))
 
 
 def string_match_all(answer: str, references: Sequence[str]) -> float:
@@ -182,10 +190,15 @@ def string_match_all(answer: str, references: Sequence[str]) -> float:
     return sum(reference.lower() in low for reference in references) / len(references)
 
 
+def string_match_part(answer: str, references: Sequence[str]) -> float:
+    """1 if an answer contains any of the references, whatever their case."""
+    return float(string_match_all(answer, references) > 0)
+
+
 def ruler_task(
     kind: str,
     *,
-    length: int = 4096,
+    length: int,
     samples: int = 100,
     seed: int = 42,
     haystack: str = ESSAYS,
@@ -195,10 +208,9 @@ def ruler_task(
 
 
 def tasks() -> dict[str, Callable[..., RulerTask]]:
-    """Every kind by name: ``ruler_vt`` at any ``length``, ``ruler_vt:8192`` at that one."""
-    made: dict[str, Callable[..., RulerTask]] = {}
-    for kind in GENERATORS:
-        made[f"ruler_{kind}"] = partial(ruler_task, kind)
-        for length in LENGTHS:
-            made[f"ruler_{kind}:{length}"] = partial(ruler_task, kind, length=length)
-    return made
+    """Every kind at every length by name; the setting ``length`` gives any other."""
+    return {
+        f"ruler_{kind}:{length}": partial(ruler_task, kind, length=length)
+        for kind in (*GENERATORS, *OWN)
+        for length in LENGTHS
+    }

@@ -1,0 +1,96 @@
+"""Answers brought into one spelling, so that most equal answers are equal strings.
+
+The spelling of mathematics follows Hendrycks et al. 2021 (`math_equivalence.py` of MATH) and
+Lewkowycz et al. 2022 (Minerva, appendix D.1); that of short texts follows SQuAD (Rajpurkar et al.
+2016). Both are lossy on purpose: units, words and signs that cannot change the value go.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from fractions import Fraction
+
+LONGEST_EXACT = 400
+"""Characters up to which a number is read exactly."""
+
+_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_SPACING = re.compile(r"\\(?:[ ,;:!]|quad\b|qquad\b)|~")
+_TEXT = re.compile(
+    r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}"
+)
+_FRAC_BARE = re.compile(r"\\frac\s*(\d|[a-zA-Z](?![a-zA-Z]))\s*(\d|[a-zA-Z](?![a-zA-Z]))")
+_FRAC_HALF = re.compile(r"\\frac\s*(\d)\s*\{([^{}]*)\}|\\frac\s*\{([^{}]*)\}\s*(\d)")
+_SQRT_BARE = re.compile(r"\\sqrt\s*(\w)")
+_RATIONAL = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?|\d+/\d*[1-9]\d*)", re.A)
+_PLAIN_FRACTION = re.compile(r"^(-?)(\d+)/(\d+)$")
+_THOUSANDS = re.compile(r"(?<=\d)(?:,|\{,\}|\\,|\\!)(?=\d{3}(?!\d))")
+_UNITS = [
+    *("degrees?", "dollars?", "cents?", "euros?", "pounds?", "percent", "units?", "points?"),
+    *("inch(?:es)?", "feet", "foot", "ft", "yards?", "miles?", "mph", "cm", "mm", "km", "kg"),
+    *("kilometers?", "centimeters?", "millimeters?", "meters?", "metres?", "grams?", "kilograms?"),
+    *("liters?", "litres?", "gallons?", "ounces?", "seconds?", "minutes?", "hours?", "days?"),
+    *("weeks?", "months?", "years?", "people", "students?", "apples?", "books?", "ways?"),
+    *("square", "cubic", "sq"),
+]
+_POWER = r"(?:\s*\^\s*\{?[23]\}?|[²³])?"
+_UNIT = re.compile(
+    rf"(?<=[\d}}\)])\s*(?:(?:{'|'.join(_UNITS)})\b\.?{_POWER}\s*(?:per\s+\w+)?\s*)+$", re.I
+)
+_REMOVED = (
+    "\\left", "\\right", "\\bigl", "\\bigr", "\\big", "\\Big", "\\displaystyle", "\\limits",
+    "^\\circ", "^{\\circ}", "°", "\\degree", "\\$", "$", "\\%", "%", "\\!",
+)  # fmt: skip
+_RENAMED = (
+    ("\\dfrac", "\\frac"), ("\\tfrac", "\\frac"), ("\\cfrac", "\\frac"), ("\\dbinom", "\\binom"),
+    ("\\geq", "\\ge"), ("\\leq", "\\le"), ("\\neq", "\\ne"), ("\\lbrace", "\\{"),
+    ("\\rbrace", "\\}"), ("\\cdot", "*"), ("\\times", "*"), ("−", "-"), ("–", "-"), ("π", "\\pi"),
+    ("∞", "\\infty"), ("≤", "\\le"), ("≥", "\\ge"), ("∪", "\\cup"), ("√", "\\sqrt"),
+)  # fmt: skip
+
+
+def math(answer: str) -> str:
+    """One spelling of a mathematical answer; equal results mean equal answers."""
+    answer = answer.strip().strip(".")
+    for old, new in _RENAMED:
+        answer = answer.replace(old, new)
+    if not any(bracket in answer for bracket in ("(", "[", "\\{")):  # there commas separate
+        answer = _THOUSANDS.sub("", answer)
+    answer = _TEXT.sub(r" \1 ", _SPACING.sub(" ", answer))
+    for sign in _REMOVED:
+        answer = answer.replace(sign, "")
+    answer = _UNIT.sub("", _value_side(answer).strip())
+    answer = _fractions(answer.replace("{ ", "{").strip(" .")).replace(" ", "")
+    return answer.lower() if answer.isalpha() else answer
+
+
+def number(answer: str) -> Fraction | None:
+    """The rational number that the text spells as digits, decimal or fraction; None otherwise."""
+    answer = answer.strip().replace(",", "").replace("$", "").rstrip(".")
+    if len(answer) > LONGEST_EXACT or not _RATIONAL.fullmatch(answer):
+        return None
+    return Fraction(answer)
+
+
+def squad(answer: str) -> str:
+    """Lower case, no punctuation, no articles, single spaces."""
+    answer = answer.lower().translate(_PUNCTUATION)
+    return " ".join(_ARTICLES.sub(" ", answer).split())
+
+
+def _value_side(answer: str) -> str:
+    """``5`` of ``x = 5``: what a short name on the left is said to equal."""
+    left, equals, right = answer.partition("=")
+    named = re.fullmatch(r"\s*\\?[a-zA-Z](?:_\w|\([a-z]\))?\s*", left)
+    return right if equals and named and right.strip() and "=" not in right else answer
+
+
+def _fractions(answer: str) -> str:
+    r"""``\frac12`` and ``1/2`` as ``\frac{1}{2}``; ``\sqrt3`` as ``\sqrt{3}``."""
+    answer = _FRAC_BARE.sub(r"\\frac{\1}{\2}", answer)
+    answer = _FRAC_HALF.sub(
+        lambda m: f"\\frac{{{m[1] or m[3]}}}{{{m[2] if m[1] else m[4]}}}", answer
+    )
+    answer = _SQRT_BARE.sub(r"\\sqrt{\1}", answer)
+    return _PLAIN_FRACTION.sub(r"\1\\frac{\2}{\3}", answer.strip())

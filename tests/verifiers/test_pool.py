@@ -1,0 +1,105 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import judges
+import pytest
+
+from olmoflow.errors import UserError
+from olmoflow.verifiers import Answer
+from olmoflow.verifiers.pool import JudgePool
+
+
+@pytest.fixture(scope="module")
+def pool():
+    pool = JudgePool(judges.misbehave, warm=judges.warm, workers=2, deadline=1.0, memory_mb=500)
+    yield pool
+    pool.close()
+
+
+def test_one_stuck_answer_is_a_timeout_and_the_others_are_judged(pool):
+    texts = ["a", "hang", "b", "spin", "a"]
+    verdicts = pool.judge([Answer(text, "a") for text in texts])
+    assert [v.outcome for v in verdicts] == ["scored", "timeout", "scored", "timeout", "scored"]
+    assert [v.score for v in verdicts] == [1, 0, 0, 0, 1]
+    assert "within 1 s" in verdicts[1].detail
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("die", "exit code 3"), ("eat", "500 MB"), ("raise", "LookupError: two lines")],
+)
+def test_what_breaks_a_judge_is_an_error_that_says_so(pool, text, says):
+    verdicts = pool.judge([Answer(text, None), Answer("a", "a")])
+    assert [v.outcome for v in verdicts] == ["error", "scored"]
+    assert says in verdicts[0].detail
+
+
+def test_workers_serve_many_answers_and_any_thread(pool):
+    seen = []
+    thread = threading.Thread(
+        target=lambda: seen.extend(pool.judge([Answer("pid", None)] * 20)), daemon=True
+    )
+    thread.start()
+    thread.join(30)
+    assert len(seen) == 20
+    assert 1 <= len({verdict.extracted for verdict in seen} - {str(os.getpid())}) <= 2
+
+
+def test_a_closed_pool_starts_again():
+    pool = JudgePool(judges.misbehave, warm=judges.warm, workers=1, deadline=5.0, memory_mb=500)
+    pool.close()
+    assert pool.judge([]) == []
+    first = pool.judge([Answer("pid", None)])[0].extracted
+    pool.close()
+    assert not Path(f"/proc/{first}").exists()
+    assert pool.judge([Answer("pid", None)])[0].outcome == "scored"
+    pool.close()
+
+
+def test_workers_die_with_a_process_that_is_killed(tmp_path):
+    script = tmp_path / "owner.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import threading, time, judges
+            from olmoflow.verifiers import Answer
+            from olmoflow.verifiers.pool import JudgePool
+
+            if __name__ == "__main__":
+                pool = JudgePool(
+                    judges.misbehave, warm=judges.warm, workers=1, deadline=600, memory_mb=500
+                )
+                print(pool.judge([Answer("pid", None)])[0].extracted, flush=True)
+                pool.judge([Answer("hang", None)])
+            """
+        )
+    )
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    owner = subprocess.Popen(
+        [sys.executable, script],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    worker = Path(f"/proc/{int(owner.stdout.readline())}")
+    assert worker.exists()
+    owner.send_signal(signal.SIGKILL)
+    owner.communicate()
+    for _ in range(200):
+        if not worker.exists() or "Z (zombie)" in (worker / "status").read_text():
+            return
+        time.sleep(0.05)
+    pytest.fail("the worker lives on")
+
+
+@pytest.mark.parametrize("name", ["workers", "deadline", "memory_mb"])
+def test_limits_must_be_positive(name):
+    settings = {"workers": 1, "deadline": 1.0, "memory_mb": 1, name: 0}
+    with pytest.raises(UserError, match=f"{name}: found 0"):
+        JudgePool(judges.misbehave, warm=judges.warm, **settings)
