@@ -10,7 +10,7 @@ a time (out), so a model may be larger than memory. transformers 5.0 to 5.12 app
 layer and so run long-context models of this family wrongly; 4.57 and 5.13 onwards are right.
 """
 
-from olmoflow.model.hf.export import export_hf
+from olmoflow.model.hf.export import export_hf, write_weights
 from olmoflow.model.hf.load import HuggingFaceModel, import_hf
 
-__all__ = ["HuggingFaceModel", "export_hf", "import_hf"]
+__all__ = ["HuggingFaceModel", "export_hf", "import_hf", "write_weights"]

@@ -62,7 +62,7 @@ def export_hf(
     if partial.exists():
         shutil.rmtree(partial)
     partial.mkdir(parents=True)
-    stored_dtype = _write_weights(partial, tensors, config, vocab_size, dtype, max_shard_bytes)
+    stored_dtype = write_weights(partial, tensors, config, vocab_size, dtype, max_shard_bytes)
     special = special_ids(tokenizer)
     name = str(stored_dtype).removeprefix("torch.")
     _write_json(partial / "config.json", to_hf_config(config, vocab_size, name) | special)
@@ -71,7 +71,7 @@ def export_hf(
     partial.rename(target)
 
 
-def _write_weights(
+def write_weights(
     folder: Path,
     tensors: Iterable[tuple[str, Tensor]],
     config: Olmo3Config,
@@ -79,7 +79,22 @@ def _write_weights(
     dtype: torch.dtype | None,
     max_shard_bytes: int,
 ) -> torch.dtype:
-    """Write the safetensors files and, if there are several, their index; return the dtype."""
+    """Write the safetensors files and, if there are several, their index, into a folder.
+
+    Args:
+        folder: exists.
+        tensors: `(our name, whole tensor)`, in any order.
+        config: of the model.
+        vocab_size: rows of the vocabulary to keep.
+        dtype: of the written tensors; None keeps each as it is.
+        max_shard_bytes: of one file.
+
+    Returns:
+        The dtype of what was written.
+
+    Raises:
+        UserError: tensors are missing, unexpected or of another shape than the config says.
+    """
     shapes: dict[str, torch.Size] = {}
 
     def exported() -> Iterator[tuple[str, Tensor]]:

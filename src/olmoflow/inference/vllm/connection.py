@@ -1,0 +1,141 @@
+"""One server over HTTP: an event loop in a thread, through which every request goes.
+
+aiohttp, which `fsspec[http]` brings anyway, because hundreds of samples are open at once and each
+may last minutes: it holds such connections at little cost, and closing one tells vLLM to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+from pydantic import BaseModel, ValidationError
+
+from olmoflow.errors import UserError
+
+T = TypeVar("T")
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
+_CONNECT_SECONDS = 10.0
+
+
+class NotServedError(UserError):
+    """The server has no such endpoint."""
+
+
+class Connection:
+    """A server that speaks HTTP and JSON.
+
+    Args:
+        url: Such as ``http://127.0.0.1:8000``.
+        timeout: Seconds until an answer has to be there.
+
+    Attributes:
+        loop: Runs in a thread of its own until `close`.
+
+    Raises:
+        UserError: The URL is none.
+    """
+
+    def __init__(self, url: str, timeout: float) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UserError(f"engine.url={url}: expected a URL such as http://127.0.0.1:8000")
+        if not timeout > 0:
+            raise UserError(f"engine.timeout={timeout}: expected seconds, more than 0")
+        self.url, self.timeout = url.rstrip("/"), timeout
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name=url, daemon=True)
+        self._thread.start()
+        self._session = self.call(self._open())
+
+    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the loop and wait for what it returns."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+
+    async def get(self, path: str, answer: type[AnswerT]) -> AnswerT:
+        """GET, with the answer checked; raises as `post` does."""
+        return await self._request("GET", path, answer, None)
+
+    async def post(self, path: str, answer: type[AnswerT], body: Any = None) -> AnswerT:
+        """POST, with the answer checked.
+
+        Args:
+            path: Below the server's URL.
+            answer: What the JSON that comes back has to hold; it may hold more.
+            body: Sent as JSON.
+
+        Raises:
+            NotServedError: The server has no such endpoint.
+            UserError: The server is not there, goes away, takes too long, refuses the request, or
+                answers in another form.
+        """
+        return await self._request("POST", path, answer, body)
+
+    def close(self) -> None:
+        """End what still runs, and the thread."""
+        if self.loop.is_closed():
+            return
+        self.call(self._end())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+    async def _open(self) -> aiohttp.ClientSession:
+        timeout = aiohttp.ClientTimeout(total=self.timeout, sock_connect=_CONNECT_SECONDS)
+        # How many requests are open at once is the callers' business.
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout)
+
+    async def _end(self) -> None:
+        running = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await self._session.close()
+
+    async def _request(self, method: str, path: str, answer: type[AnswerT], body: Any) -> AnswerT:
+        try:
+            async with self._session.request(method, self.url + path, json=body) as response:
+                content, status = await response.read(), response.status
+        except aiohttp.ClientConnectorError as error:
+            raise UserError(
+                f"engine.url={self.url}: no server answers ({error.os_error.strerror or error}); "
+                "`./just vllm NAME` starts one"
+            ) from None
+        except TimeoutError:
+            raise UserError(
+                f"{self.url}{path}: no answer within engine.timeout={self.timeout:g} s"
+            ) from None
+        except aiohttp.ClientError as error:
+            reason = str(error) or type(error).__name__
+            raise UserError(
+                f"{self.url}{path}: the server went away ({reason}); its log says why"
+            ) from None
+        where = f"{self.url}{path}"
+        if status != 200:
+            raise _refusal(where, status, content)
+        try:
+            return answer.model_validate_json(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            at = ".".join(map(str, first["loc"])) or "the whole"
+            raise UserError(
+                f"{where}: not the answer of a vLLM 0.32 server: {at}: {first['msg']}"
+            ) from None
+
+
+def _refusal(where: str, status: int, content: bytes) -> UserError:
+    """What the server said against a request, in one line."""
+    try:
+        parsed = json.loads(content)
+        error = parsed.get("error", parsed.get("detail", parsed))
+        said = error.get("message", error) if isinstance(error, dict) else error
+    except (ValueError, AttributeError):
+        said = content.decode(errors="replace")
+    text = f"{where}: status {status}: {' '.join(str(said).split())[:500]}"
+    # A model that the server lacks is a 404 as well, but not of FastAPI's router.
+    return NotServedError(text) if status == 404 and said == "Not Found" else UserError(text)
