@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from olmoflow.commands.evaluate_tables import print_table
+
 
 def print_pair(result: Mapping[str, Any]) -> None:
     """Every task of two evaluations, and the parts of their suite."""
@@ -29,9 +31,8 @@ def print_pair(result: Mapping[str, Any]) -> None:
                 table.add_row("  " * depth + name, *["–"] * 8, part.get("reason", ""))
             else:
                 table.add_row("  " * depth + name, *_cells(part), part["verdict"])
-    console = Console()
-    console.print(table)
-    console.print(
+    print_table(table)
+    Console().print(
         "95 % interval of the paired difference by its standard error; p: McNemar's exact test of "
         "accuracies, else normal, Holm's correction for the number of tasks; MDE80: the smallest "
         "true difference that so many questions show in four of five cases",
@@ -41,9 +42,9 @@ def print_pair(result: Mapping[str, Any]) -> None:
     for side in ("a", "b"):
         if only := result[f"only_{side}"]:
             print(f"only in {side}: {', '.join(only)}")
-    left_out = {task: row["left_out"] for task, row in result["tasks"].items() if row["left_out"]}
-    for task, number in left_out.items():
-        print(f"{task}: {number:,} questions that only one of them has a score of are left out")
+    left_out = [f"{t} {r['left_out']:,}" for t, r in result["tasks"].items() if r["left_out"]]
+    if left_out:
+        print(f"left out, questions that only one has a score of: {', '.join(left_out)}")
 
 
 def print_noise(result: Mapping[str, Any]) -> None:
@@ -56,7 +57,7 @@ def print_noise(result: Mapping[str, Any]) -> None:
         if beyond:
             cells.append(_share(row.get("decision_accuracy")))
         table.add_row(metric, *cells)
-    Console().print(table)
+    print_table(table)
     fewest = min(n for row in result["metrics"].values() for n in row["checkpoints"].values())
     if fewest < result["last"]:
         print(f"some run has only {fewest} of the last {result['last']} checkpoints")
@@ -67,8 +68,8 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     return [
         _number(row["a"]),
         _number(row["b"]),
-        f"{row['difference']:+.4f}",
-        "–" if low is None or high is None else f"{low:+.4f} … {high:+.4f}",
+        f"{row['difference']:+.3f}",
+        "–" if low is None or high is None else f"{low:+.3f} … {high:+.3f}",
         _probability(row.get("p_value")),
         _probability(row.get("p_holm")),
         _number(row.get("mde80")),
@@ -92,7 +93,7 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _number(value: float | None, digits: int = 4) -> str:
+def _number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
@@ -103,4 +104,4 @@ def _share(value: float | None) -> str:
 def _probability(value: float | None) -> str:
     if value is None:
         return "–"
-    return "<0.0001" if value < 1e-4 else f"{value:.4f}"
+    return "<0.001" if value < 1e-3 else f"{value:.3f}"

@@ -29,12 +29,19 @@ def print_tasks(result: Mapping[str, Any]) -> None:
             node.get("reason") or _chosen(node),
             style=style,
         )
+    print_table(table)
     console = Console()
-    console.print(table)
     for task, row in result["tasks"].items():
         if notes := _notes(row):
             console.print(f"{task}: {notes}", highlight=False, markup=False, soft_wrap=True)
     print(f"evaluation {result['evaluation']}: {result['path']}")
+
+
+def print_table(table: Table) -> None:
+    """Print a table as wide as it is: where that is too wide, lines break and no cell is cut."""
+    console = Console()
+    wide = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    Console(width=max(console.width, wide)).print(table)
 
 
 def print_heldout(result: Mapping[str, Any]) -> None:
