@@ -30,7 +30,8 @@ def print_pair(result: Mapping[str, Any]) -> None:
             if part["difference"] is None:
                 table.add_row("  " * depth + name, *["–"] * 8, part.get("reason", ""))
             else:
-                table.add_row("  " * depth + name, *_cells(part), part["verdict"])
+                unknown = part.get("low") is None and part.get("reason")
+                table.add_row("  " * depth + name, *_cells(part), unknown or part["verdict"])
     print_table(table)
     Console().print(
         "95 % interval of the paired difference by its standard error; p: McNemar's exact test of "

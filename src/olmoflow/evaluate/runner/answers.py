@@ -6,7 +6,7 @@ import hashlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from olmoflow.errors import UserError
 from olmoflow.evaluate.runner.encoding import Encoded, RequestEncoder, TooLong
@@ -18,8 +18,22 @@ from olmoflow.evaluate.tasks.task import (
     Request,
     Response,
 )
-from olmoflow.inference.engine import Completion, Engine, GenerationRequest, ScoreRequest
+from olmoflow.inference.engine import Completion, Engine, GenerationRequest, Score, ScoreRequest
 from olmoflow.tokens.tokenizer import Tokenizer
+
+
+class Scorer(Protocol):
+    """What of an `Engine` scores: enough for tasks that ask for likelihoods."""
+
+    @property
+    def max_length(self) -> int: ...  # noqa: D102
+
+    @property
+    def vocab_size(self) -> int: ...  # noqa: D102
+
+    def score(self, requests: Sequence[ScoreRequest]) -> Iterator[tuple[int, Score]]:
+        """See `Engine.score`."""
+        ...
 
 
 class _Likelihood(NamedTuple):
@@ -48,6 +62,23 @@ class Answered:
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """The requests of a task's instances as an engine takes them.
+
+    Attributes:
+        instances: The questions.
+        encoded: Their requests, one after the other.
+        keys: Equal ones have the same; None of those that do not fit.
+        costs: See `cost`.
+    """
+
+    instances: Sequence[Instance]
+    encoded: Sequence[Encoded | TooLong]
+    keys: Sequence[bytes | None]
+    costs: Sequence[int]
+
+
 Advance = Callable[[int], None]
 """Called with the cost of what has been answered since the last call."""
 
@@ -74,7 +105,7 @@ class Answerer:
         answered: Results by request; grows.
     """
 
-    engine: Engine
+    engine: Engine | Scorer
     tokenizer: Tokenizer
     seed: int = 0
     answered: dict[bytes, _Likelihood] = field(default_factory=dict)
@@ -97,12 +128,21 @@ class Answerer:
             instances: Its questions.
             advance: Told of the progress.
         """
+        return self.answer_prepared(self.prepare(task, instances), advance)
+
+    def prepare(self, task: str, instances: Sequence[Instance]) -> Prepared:
+        """Encode the requests of a task's instances, to be answered once or several times."""
         pairs = [(r, f"{task}/{i.doc_id}") for i in instances for r in i.requests]
         encoded = self._encoder.encode(pairs)
         keys = [None if isinstance(e, TooLong) else _identity(e.request) for e in encoded]
-        results = self._results(encoded, keys, [cost(r) for r, _ in pairs], advance)
+        return Prepared(instances, encoded, keys, [cost(request) for request, _ in pairs])
+
+    def answer_prepared(self, prepared: Prepared, advance: Advance | None = None) -> list[Answered]:
+        """Answer what `prepare` has encoded."""
+        encoded, keys = prepared.encoded, prepared.keys
+        results = self._results(encoded, keys, prepared.costs, advance)
         answered, place = [], 0
-        for instance in instances:
+        for instance in prepared.instances:
             part = slice(place, place + len(instance.requests))
             place = part.stop
             answered.append(self._one(instance, encoded[part], keys[part], results))
@@ -152,6 +192,7 @@ class Answerer:
                 )
         prompts = {k: r for k, r in wanted.items() if isinstance(r, GenerationRequest)}
         if prompts:
+            assert isinstance(self.engine, Engine)
             keys = list(prompts)
             samples: dict[int, list[Completion]] = {}
             for completion in self.engine.generate(prompts.values()):
