@@ -16,13 +16,13 @@ A score that lacks a part is no score: it is None, with the reason.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Protocol
 
 from olmoflow.errors import UserError
+from olmoflow.evaluate.metrics.aggregate import AGGREGATES, Estimate
 from olmoflow.evaluate.tasks.groups import group_names, members
 from olmoflow.evaluate.tasks.registry import find_task, list_tasks, near
 from olmoflow.evaluate.tasks.task import Task
@@ -136,7 +136,7 @@ class Suite:
 
     Attributes:
         name: What it is called.
-        aggregate: One of `AGGREGATES`.
+        aggregate: One of `metrics.aggregate.AGGREGATES`, or ``none``: it has no score of its own.
         children: Suites and tasks, by name.
     """
 
@@ -167,24 +167,28 @@ class Suite:
             scores: By the leaves' keys. One that is missing counts as having no score.
         """
         children = {name: _score(child, scores) for name, child in self.children.items()}
-        parts = list(children.values())
-        n = sum(part.n for part in parts)
-        if self.aggregate == "none":
-            return SuiteScore(self.name, "none", None, None, n, None, children=children)
-        if reason := _missing(children):
-            better = self.higher_is_better
+        better = self.higher_is_better
+        parts = {
+            name: Estimate(part.score, part.stderr, part.n, bool(better))
+            for name, part in children.items()
+            if part.score is not None
+        }
+        if self.aggregate == "none" or len(parts) < len(children):
+            reason = None if self.aggregate == "none" else _missing(children)
+            n = sum(part.n for part in children.values())
             return SuiteScore(
                 self.name, self.aggregate, None, None, n, better, reason, children=children
             )
-        made = AGGREGATES[self.aggregate](parts)
+        made = AGGREGATES[self.aggregate](list(parts.values()))
+        chosen = next((name for name, part in parts.items() if part is made), None)
         return SuiteScore(
             self.name,
             self.aggregate,
             made.score,
             made.stderr,
             made.n,
-            self.higher_is_better,
-            chosen=made.chosen,
+            better,
+            chosen=chosen,
             children=children,
         )
 
@@ -194,64 +198,19 @@ def _score(child: Suite | Leaf, scores: Mapping[str, Scored]) -> SuiteScore:
         return child.score(scores)
     found, better = scores.get(child.key), child.higher_is_better
     if found is None:
-        why = "it was not evaluated"
-        return SuiteScore(child.name, None, None, None, 0, better, why, task=child.key)
-    why = (found.error or "no score") if found.score is None else None
+        return SuiteScore(
+            child.name, None, None, None, 0, better, "it was not evaluated", task=child.key
+        )
+    reason = (found.error or "no score") if found.score is None else None
     return SuiteScore(
-        child.name, None, found.score, found.stderr, found.n, better, why, task=child.key
+        child.name, None, found.score, found.stderr, found.n, better, reason, task=child.key
     )
 
 
-def _missing(children: Mapping[str, SuiteScore]) -> str | None:
+def _missing(children: Mapping[str, SuiteScore]) -> str:
     missing = [f"{name} ({part.reason})" for name, part in children.items() if part.score is None]
-    if not missing:
-        return None
     shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
     return f"{len(missing)} of {len(children)} have no score: {shown}"
-
-
-@dataclass(frozen=True)
-class _Made:
-    score: float
-    stderr: float | None
-    n: int
-    chosen: str | None = None
-
-
-def _macro(parts: Sequence[SuiteScore]) -> _Made:
-    """The mean of the parts, each counting the same."""
-    return _weighted(parts, [1.0] * len(parts))
-
-
-def _micro(parts: Sequence[SuiteScore]) -> _Made:
-    """The mean over all questions."""
-    return _weighted(parts, [float(part.n) for part in parts])
-
-
-def _weighted(parts: Sequence[SuiteScore], weights: Sequence[float]) -> _Made:
-    total = math.fsum(weights)
-    score = math.fsum(w * (part.score or 0.0) for w, part in zip(weights, parts, strict=True))
-    stderrs = [part.stderr for part in parts]
-    stderr = None
-    if all(value is not None for value in stderrs):
-        stderr = math.hypot(*(w * (e or 0.0) for w, e in zip(weights, stderrs, strict=True)))
-    n = sum(part.n for part in parts)
-    return _Made(score / total, None if stderr is None else stderr / total, n)
-
-
-def _best_format(parts: Sequence[SuiteScore]) -> _Made:
-    """The better of several formats of one task (OLMES's ``mc_or_rc``)."""
-    sign = 1 if parts[0].higher_is_better else -1
-    best = max(parts, key=lambda part: sign * (part.score or 0.0))
-    return _Made(best.score or 0.0, best.stderr, best.n, best.name)
-
-
-# How a suite's score comes of its children's; with `none` it has none of its own.
-AGGREGATES: Mapping[str, Callable[[Sequence[SuiteScore]], _Made]] = {
-    "macro": _macro,
-    "micro": _micro,
-    "best_format": _best_format,
-}
 
 
 def build_suite(config: Mapping[str, Any], key: str = "suite") -> Suite:

@@ -6,12 +6,7 @@ from olmoflow.evaluate.metrics.answers import (
     drop_metrics,
     drop_normal,
     squad_metrics,
-    squad_normal,
 )
-
-
-def test_squads_normalisation():
-    assert squad_normal("  The Quick, brown\tFOX's an-a den. ") == "quick brown foxs ana den"
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
-"""The table of the wheel's variants, against every file of the wheel."""
+"""The table of the wheel's variants and what its tasks ask, against every file of the wheel."""
 
 import json
 
 import pytest
 
 from olmoflow.evaluate.tasks.catalog import variants
+from olmoflow.evaluate.tasks.registry import find_task, list_tasks
 from olmoflow.evaluation_data import UNCONDITIONAL
 
 VARIANTS = {variant.folder: variant for variant in variants()}
@@ -27,18 +28,34 @@ def test_a_variant_is_what_its_file_says(variant, wheel, rows):
     assert settings["task_config"]["num_shots"] == variant.shots
     # Documents come in their order, and the requests of each stand together.
     assert [row["doc_id"] for row in asked] == sorted(row["doc_id"] for row in asked)
-    # Unconditional requests are exactly what `RankedChoices` makes of the others.
-    extra = [row for row in found if row["doc_id"] >= UNCONDITIONAL]
-    assert bool(extra) == variant.unconditional
-    if extra:
-        assert [_request(row, UNCONDITIONAL) for row in extra] == [
-            (row["doc_id"], row["idx"], "Answer:", row["request"]["continuation"]) for row in asked
-        ]
+    assert any(row["doc_id"] >= UNCONDITIONAL for row in found) == variant.unconditional
+    # What the task asks is to the byte what stands in the file, unconditional requests included.
+    verbatim = f"{variant.name}:wheel"
+    task = find_task(verbatim if verbatim in list_tasks() else variant.name)
+    expected = [
+        (row["doc_id"], row["idx"], row["request"]["context"], row["request"]["continuation"])
+        for row in found
+    ]
+    assert requests_of(task) == expected
 
 
-def _request(row, offset):
-    request = row["request"]
-    return row["doc_id"] - offset, row["idx"], request["context"], request["continuation"]
+def requests_of(task):
+    """Every request as OLMES writes it: document, number, context, continuation."""
+    first, second = [], []
+    for instance in task.instances():
+        half = len(instance.requests) // (2 if task.config.get("unconditional") else 1)
+        for place, request in enumerate(instance.requests):
+            assert request.idx == place
+            again = place >= half
+            (second if again else first).append(
+                (
+                    instance.doc_id + UNCONDITIONAL * again,
+                    place - half * again,
+                    request.context,
+                    request.continuation,
+                )
+            )
+    return first + second
 
 
 @pytest.mark.parametrize(

