@@ -20,6 +20,11 @@ setup *options:
 demo *overrides:
     @{{ python }} -m olmoflow flow flow=demo "$@"
 
+# Serve a checkpoint with vLLM, in its own environment: vllm [NAME] [port=8000] [dtype=bfloat16]
+[group('use')]
+vllm *arguments:
+    @{{ python }} setup/vllm.py "$@"
+
 # Tests that need no root, no service and no GPU: test [pytest arguments]
 [group('check')]
 test *arguments:

@@ -35,10 +35,12 @@ class Peer:
     Attributes:
         requirements: What pip installs.
         proof: A statement that runs in it.
+        without: What pip installs with them and takes away again.
     """
 
     requirements: tuple[str, ...]
     proof: str
+    without: tuple[str, ...] = ()
 
 
 ENVIRONMENTS = {
@@ -84,6 +86,8 @@ def build(folder: Path, peer: Peer) -> None:
     run([sys.executable, "-m", "venv", str(folder)])
     install = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
     run([*install, *peer.requirements])
+    if peer.without:
+        run([*install[:3], "uninstall", "--yes", "--quiet", *peer.without])
     if not proves(python, peer, show=True):
         raise SetupError(f"`{peer.proof}` fails in {shown(folder)}, see above")
     record.write_text(wanted)

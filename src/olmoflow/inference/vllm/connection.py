@@ -49,6 +49,7 @@ class Connection:
             raise UserError(f"engine.timeout={timeout}: expected seconds, more than 0")
         self.url, self.timeout = url.rstrip("/"), timeout
         self.loop = asyncio.new_event_loop()
+        self._closed, self._closing = False, threading.Lock()
         self._thread = threading.Thread(target=self.loop.run_forever, name=url, daemon=True)
         self._thread.start()
         self._session = self.call(self._open())
@@ -78,8 +79,10 @@ class Connection:
 
     def close(self) -> None:
         """End what still runs, and the thread."""
-        if self.loop.is_closed():
-            return
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
         self.call(self._end())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
@@ -105,6 +108,10 @@ class Connection:
             raise UserError(
                 f"engine.url={self.url}: no server answers ({error.os_error.strerror or error}); "
                 "`./just vllm NAME` starts one"
+            ) from None
+        except aiohttp.ConnectionTimeoutError:
+            raise UserError(
+                f"engine.url={self.url}: no server answers within {_CONNECT_SECONDS:g} s"
             ) from None
         except TimeoutError:
             raise UserError(

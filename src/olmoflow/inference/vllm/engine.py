@@ -89,8 +89,8 @@ class VLLMEngine:
     def score(self, requests: Sequence[ScoreRequest]) -> Iterator[tuple[int, Score]]:
         """Log-probabilities of continuations; see `Engine.score`."""
         for number, request in enumerate(requests):
-            self._check(number, request.context_ids, len(request.continuation_ids))
             self._check_ids(number, "continuation", request.continuation_ids)
+            self._check(number, request.context_ids, len(request.continuation_ids))
         for found in self._run(partial(self._read, reading) for reading in readings(requests)):
             yield from found
 

@@ -1,0 +1,413 @@
+"""`./just vllm`: its environment made, a checkpoint served, and the engine held to our own model.
+
+Everything is real but the model's size: two checkpoints of one tiny training run with grouped
+queries, windows and YaRN, on a CPU. The server runs in float32, where agreement is to rounding, and
+once in bfloat16.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.request import urlopen
+
+import pytest
+import torch
+
+from olmoflow.commands.checkpoints import find_checkpoint, load_model, tokenizer_folder
+from olmoflow.commands.engines import open_engine, served_name
+from olmoflow.commands.main import main
+from olmoflow.errors import UserError
+from olmoflow.inference.engine import Engine, GenerationRequest, ScoreRequest
+from olmoflow.inference.sampling import Sampling
+from olmoflow.inference.vllm import VLLMEngine
+from olmoflow.tokens.tokenizer import load_tokenizer
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.system  # the environment is fetched, gigabytes of it
+
+TEXT = "the quick brown fox jumps over the lazy dog, again and again; "
+VOCABULARY, LENGTH, WINDOW = 320, 256, 16
+# vLLM's CPU kernels have no heads narrower than 32.
+TRAINING = [
+    "max_tokens=8192",
+    "global_batch_tokens=256",
+    "sequence_length=32",
+    "warmup=1",
+    "save.every_steps=16",
+    "runtime.micro_batch_sequences=4",
+    "runtime.progress=false",
+    "runtime.accelerator=cpu",
+    f"model.vocab_size={VOCABULARY + 64}",  # 64 rows of padding, which the export leaves out
+    "model.d_model=64",
+    "model.n_heads=2",
+    "model.n_kv_heads=1",
+    "model.ffn_hidden_size=64",
+    f"model.sliding_window={WINDOW}",
+    f"model.max_sequence_length={LENGTH}",
+    "+model.yarn={_target_: olmoflow.model.YaRN, factor: 4.0, original_max_position: 64}",
+]
+GREEDY = Sampling(0.0)
+TOLERANCE = 1e-4  # in float32
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vllm")
+    rows = [json.dumps({"text": f"{number}. {TEXT * 8}"}) for number in range(60)]
+    (folder / "text.jsonl").write_text("\n".join(rows) + "\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OLMOFLOW_HOME", str(folder / "artifacts"))
+        source = f"source={folder / 'text.jsonl'}"
+        assert main(["curate", "pipeline=documents", source, "name=c"]) == 0
+        assert main(["tokenize", "corpus=c", f"tokenizer.vocab_size={VOCABULARY}", "name=s"]) == 0
+        assert main(["train", "shards=s", "name=m", *TRAINING]) == 0
+        yield folder
+
+
+def model_of(reference):
+    runtime = {"accelerator": "cpu", "dtype": "float32"}
+    return load_model(find_checkpoint(reference), runtime).model
+
+
+@pytest.fixture(scope="module")
+def models(home):
+    """The newest checkpoint, which is served, and an earlier one."""
+    return SimpleNamespace(served=model_of("m@32"), earlier=model_of("m@16"))
+
+
+@pytest.fixture(scope="module")
+def tokenizer(home):
+    return load_tokenizer(tokenizer_folder(find_checkpoint("m")))
+
+
+class Served:
+    """`./just vllm m` as a child, with what it says."""
+
+    def __init__(self, dtype):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        command = [str(ROOT / "just"), "vllm", "m", f"port={self.port}", f"dtype={dtype}"]
+        self.process = subprocess.Popen(
+            # Compiling the model takes minutes and changes no result.
+            [*command, "--enforce-eager", "--max-num-seqs", "16"],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1"},
+            start_new_session=True,
+        )
+        self.said = []
+        for line in self.process.stderr:
+            self.said.append(line)
+            if f"is served at {self.url}" in line:
+                break
+        else:
+            raise AssertionError("".join(self.said) + self.log())
+        self.rest = threading.Thread(target=lambda: self.said.extend(self.process.stderr))
+        self.rest.start()
+
+    def log(self):
+        file = Path(os.environ["OLMOFLOW_HOME"]) / "vllm" / f"server-{self.port}.log"
+        return file.read_text()[-5000:] if file.is_file() else ""
+
+    def interrupt(self):
+        """What Ctrl-C does: everything in the terminal's foreground gets it."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        status = self.process.wait(60)
+        self.rest.join()
+        return status
+
+    def running(self):
+        """Requests that the server works on."""
+        with urlopen(f"{self.url}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        (line,) = [each for each in lines if each.startswith("vllm:num_requests_running{")]
+        return float(line.split()[-1])
+
+
+@pytest.fixture(scope="module")
+def environment():
+    started = time.monotonic()
+    done = subprocess.run([str(ROOT / "just"), "vllm"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    print(f"./just vllm: {time.monotonic() - started:.0f} s: {done.stderr.splitlines()[-1]}")
+
+
+@pytest.fixture(scope="module")
+def server(environment, models):
+    served = Served("float32")
+    yield served
+    served.interrupt()
+
+
+@pytest.fixture(scope="module")
+def engine(server):
+    node = {"_target_": "olmoflow.inference.vllm.VLLMEngine", "url": server.url}
+    engine = open_engine(node, find_checkpoint("m"), {})
+    yield engine
+    engine.close()
+
+
+def descendants(pid):
+    """The processes below one, as `ps` tells them."""
+    rows = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True)
+    parents = {int(row.split()[0]): int(row.split()[1]) for row in rows.stdout.splitlines()}
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
+
+
+def prompts(count, seed=0, longest=100):
+    """Random tokens, of 1 to `longest` places: several windows, and beyond the unscaled 64."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = [1 + (longest - 1) * i // max(1, count - 1) for i in range(count)]
+    return [torch.randint(VOCABULARY, (n,), generator=generator).tolist() for n in lengths]
+
+
+@torch.inference_mode()
+def logprobs(model, ids):
+    """Our log-probabilities of all tokens but the first, and the likeliest token at each place."""
+    table = model(torch.tensor([ids]))[0, :, :VOCABULARY].float().log_softmax(-1)
+    of_tokens = table[:-1].gather(-1, torch.tensor(ids[1:])[:, None])[:, 0]
+    return of_tokens, table[:-1].argmax(-1)
+
+
+def difference(ours, theirs):
+    assert len(ours) == len(theirs)
+    return (ours - torch.tensor(theirs)).abs().max().item() if len(theirs) else 0.0
+
+
+def test_it_is_an_engine(engine, models):
+    assert isinstance(engine, Engine)
+    assert (engine.max_length, engine.vocab_size, engine.version) == (LENGTH, VOCABULARY, 0)
+
+
+def test_greedy_tokens_are_our_likeliest_and_log_probabilities_agree(engine, models):
+    requests = [GenerationRequest(ids, 24, GREEDY, prompt_logprobs=True) for ids in prompts(24)]
+    requests.append(GenerationRequest(prompts(1)[0], LENGTH - 1, GREEDY))  # as long as it can be
+    done = sorted(engine.generate(iter(requests)), key=lambda completion: completion.request)
+    assert [completion.request for completion in done] == list(range(25))
+    for completion, request in zip(done, requests, strict=True):
+        start = len(request.prompt_ids) - 1
+        ours, likeliest = logprobs(models.served, [*request.prompt_ids, *completion.token_ids])
+        assert completion.token_ids == likeliest[start:].tolist()
+        assert difference(ours[start:], completion.logprobs) < TOLERANCE
+        if request.prompt_logprobs:
+            assert difference(ours[:start], completion.prompt_logprobs) < TOLERANCE
+        assert completion.versions == [0] * request.max_new_tokens
+        assert completion.finish_reason == "length"
+
+
+def test_samples_depend_on_seed_and_number_alone(engine, models):
+    def sampled(*requests):
+        found = defaultdict(dict)
+        for completion in engine.generate(requests):
+            found[completion.request][completion.sample] = completion.token_ids
+        return [[of[sample] for sample in sorted(of)] for _, of in sorted(found.items())]
+
+    (ids,) = prompts(1, seed=1)
+    request = GenerationRequest(ids, 12, Sampling(1.5), n=4, seed=5)
+    others = [GenerationRequest(other, 30, Sampling(1.0), n=2) for other in prompts(6, seed=2)]
+    (alone,) = sampled(request)
+    assert len({tuple(tokens) for tokens in alone}) == 4
+    assert sampled(*others, request)[-1] == alone
+    next_seed = GenerationRequest(ids, 12, Sampling(1.5), n=4, seed=6)
+    assert not {*map(tuple, alone)} & {*map(tuple, sampled(next_seed)[0])}
+
+
+def test_sampling_follows_temperature_and_log_probabilities_do_not(engine, models):
+    """The second token's share among many samples is its probability at that temperature."""
+    (ids,) = prompts(1, seed=3, longest=1)
+    table = models.served(torch.tensor([ids]))[0, -1, :VOCABULARY].detach().float()
+    for sampling in (Sampling(0.5), Sampling(1.0, top_k=3), Sampling(1.0, top_p=0.5)):
+        request = GenerationRequest(ids, 1, sampling, n=400)
+        drawn = list(engine.generate([request]))
+        expected = sampling.distribution(table[None])[0]
+        allowed = set(expected.nonzero()[:, 0].tolist())
+        assert {c.token_ids[0] for c in drawn} <= allowed
+        best = int(expected.argmax())
+        share = sum(c.token_ids[0] == best for c in drawn) / len(drawn)
+        assert abs(share - expected[best].item()) < 0.1  # four standard deviations
+        for completion in drawn:
+            ours = table.log_softmax(-1)[completion.token_ids[0]].item()
+            assert abs(completion.logprobs[0] - ours) < TOLERANCE
+
+
+def test_stop_tokens_and_stop_texts(engine, models, tokenizer):
+    ids = tokenizer.encode(f"3. {TEXT}"[:20])
+    (free,) = engine.generate([GenerationRequest(ids, 40, GREEDY)])
+    assert free.text == tokenizer.decode(free.token_ids, skip_special_tokens=True)
+    stop_id = free.token_ids[6]
+    first = free.token_ids.index(stop_id)
+    stop_text = free.text[7:12]  # wherever the borders of its tokens are
+    requests = [
+        GenerationRequest(ids, 40, GREEDY, stop_ids=frozenset({stop_id})),
+        GenerationRequest(ids, 40, GREEDY, stop_texts=("never said", stop_text)),
+        # The end-of-text token is no stop token unless the request says so.
+        GenerationRequest([*ids, tokenizer.eos_id], 40, GREEDY),
+    ]
+    by_id, by_text, beyond = sorted(engine.generate(requests), key=lambda each: each.request)
+    assert by_id.token_ids == free.token_ids[: first + 1]
+    assert (by_id.finish_reason, by_text.finish_reason) == ("stop", "stop")
+    assert by_id.text == tokenizer.decode(by_id.token_ids)
+    assert by_text.text == free.text[: free.text.index(stop_text)]
+    whole = tokenizer.decode(by_text.token_ids)
+    assert stop_text in whole
+    assert stop_text not in tokenizer.decode(by_text.token_ids[:-1])
+    assert (beyond.finish_reason, len(beyond.token_ids)) == ("length", 40)
+
+
+def test_scores(engine, models):
+    contexts = prompts(5, seed=4, longest=180)
+    requests = [
+        ScoreRequest(context, continuation)
+        for context in contexts
+        for continuation in (*prompts(4, seed=5, longest=9), [7], [8])
+    ]
+    requests += [ScoreRequest(contexts[-1], [letter]) for letter in range(40)]
+    requests.append(ScoreRequest([3], [4] * (LENGTH - 1)))
+    (likeliest,) = engine.generate([GenerationRequest(contexts[-1], 5, GREEDY)])
+    requests.append(ScoreRequest(contexts[-1], likeliest.token_ids))
+    found = dict(engine.score(requests))
+    assert sorted(found) == list(range(len(requests)))
+    for number, request in enumerate(requests):
+        start = len(request.context_ids) - 1
+        ours, best = logprobs(models.served, [*request.context_ids, *request.continuation_ids])
+        assert difference(ours[start:], found[number].logprobs) < TOLERANCE
+        assert found[number].greedy == (best[start:].tolist() == list(request.continuation_ids))
+    assert found[len(requests) - 1].greedy
+    ((_, alone),) = engine.score([requests[7]])
+    assert max(abs(a - b) for a, b in zip(alone.logprobs, found[7].logprobs, strict=True)) < 1e-4
+
+
+def test_whoever_goes_away_leaves_no_work_behind(engine, server):
+    endless = (GenerationRequest(prompts(1)[0], 250, Sampling(1.0), seed=i) for i in range(10**9))
+    stream = engine.generate(endless)
+    for _ in range(5):
+        next(stream)
+    assert server.running() > 0
+    stream.close()
+    deadline = time.monotonic() + 30
+    while server.running():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_server_that_refuses_a_request_goes_on(engine, models):
+    body = GenerationRequest([1], 4, Sampling(1.0), stop_texts=("",))
+    with pytest.raises(UserError, match=r"status 400: .*stop cannot contain an empty string"):
+        list(engine.generate([body]))
+    with pytest.raises(
+        UserError, match=r"embeddings.weight: 100 rows found, expected at least 320"
+    ):
+        engine.update_weights(1, {"embeddings.weight": torch.zeros(100, 64)})
+    weights = dict(models.earlier.state_dict())
+    del weights["norm.weight"]
+    with pytest.raises(UserError, match=r"no tensor 'model\.norm\.weight', which Olmo 3 has"):
+        engine.update_weights(1, weights)
+    assert engine.version == 0
+    assert len(list(engine.generate([GenerationRequest([1], 4)]))) == 1
+
+
+def test_a_server_with_another_checkpoint_is_refused(server, models):
+    name = served_name(find_checkpoint("m@16"))
+    with pytest.raises(UserError, match=f"serves m@32, .*, but the checkpoint is {name}"):
+        VLLMEngine(server.url, serves=name)
+
+
+def test_new_weights_under_a_running_request(engine, server, models, monkeypatch):
+    """They change what is said from the next token on; a swap that did nothing would fail here."""
+    question = ScoreRequest(prompts(2, seed=6, longest=200)[-1], [9])
+    asked = [question, ScoreRequest(question.context_ids[:50], question.context_ids[50:80])]
+    before = dict(engine.score(asked))  # the server's prefix cache has the context now
+    started = threading.Event()
+
+    def requests():
+        for number in range(8):
+            yield GenerationRequest([number + 1], LENGTH - 2, GREEDY)
+        started.set()
+
+    done = []
+    thread = threading.Thread(target=lambda: done.extend(engine.generate(requests())))
+    thread.start()
+    assert started.wait(10)
+    while not server.running():
+        time.sleep(0.01)
+    engine.update_weights(3, models.earlier.state_dict())
+    thread.join()
+
+    assert engine.version == 3
+    assert len(done) == 8
+    swapped = [completion for completion in done if 3 in completion.versions]
+    assert swapped, "every request had ended before the weights came"
+    for completion in done:
+        old = completion.versions.count(0)
+        assert completion.versions == [0] * old + [3] * (LENGTH - 2 - old)
+        ours, _ = logprobs(models.served, [completion.request + 1, *completion.token_ids])
+        assert difference(ours[:old], completion.logprobs[:old]) < TOLERANCE
+        if 3 in completion.versions:
+            assert difference(ours[old:], completion.logprobs[old:]) > 0.1
+
+    after = dict(engine.score(asked))
+    for number, request in enumerate(asked):
+        start = len(request.context_ids) - 1
+        ids = [*request.context_ids, *request.continuation_ids]
+        assert difference(logprobs(models.served, ids)[0][start:], before[number].logprobs) < 1e-4
+        assert difference(logprobs(models.earlier, ids)[0][start:], after[number].logprobs) < 1e-4
+        assert difference(torch.tensor(before[number].logprobs), after[number].logprobs) > 0.01
+
+    with pytest.raises(UserError, match=r"the weights of .* were replaced there by 3-"):
+        VLLMEngine(server.url, serves=served_name(find_checkpoint("m")))
+    engine.update_weights(4, models.served.state_dict())
+    again = dict(engine.score(asked))
+    for number in again:
+        assert difference(torch.tensor(before[number].logprobs), again[number].logprobs) < 1e-5
+
+
+def test_bfloat16_and_the_end_of_a_server(environment, models, home):
+    served = Served("bfloat16")
+    children = descendants(served.process.pid)
+    assert len(children) >= 3  # of the recipe: the server, its engine
+    engine = VLLMEngine(served.url)
+    requests = [GenerationRequest(ids, 60, Sampling(t)) for t in (0, 1) for ids in prompts(6)]
+    apart = []
+    runtime = {"accelerator": "cpu", "dtype": "bfloat16"}
+    ours = load_model(find_checkpoint("m"), runtime).model
+    for completion in engine.generate(requests):
+        prompt = requests[completion.request].prompt_ids
+        expected, _ = logprobs(ours, [*prompt, *completion.token_ids])
+        found = torch.tensor(completion.logprobs)
+        apart.append((expected[len(prompt) - 1 :] - found).abs())
+    errors = torch.cat(apart)
+    print(
+        f"bfloat16: mean {errors.mean():.5f}, 99 % {errors.quantile(0.99):.5f}, {errors.max():.5f}"
+    )
+    assert errors.quantile(0.99) < 2e-2
+
+    engine.close()
+    assert served.interrupt() == 130
+    assert "vllm: ended" in served.said[-1]
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+    with pytest.raises(UserError, match="no server answers"):
+        VLLMEngine(served.url)
+
+
+def test_what_is_no_checkpoint_is_said_at_once(home, environment):
+    for arguments, message in [
+        (["nn"], "vllm: checkpoint=nn: no checkpoint has this name"),
+        (["m", "port=x"], "vllm: port=x: expected a number"),
+        (["m", "dtype=int3"], "vllm: dtype=int3: expected bfloat16 or float32"),
+        (["m", "--no-such-thing"], "vllm: the server ended with status 2: "),
+    ]:
+        done = subprocess.run([ROOT / "just", "vllm", *arguments], capture_output=True, text=True)
+        assert done.returncode == 2
+        assert message in done.stderr
