@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -179,6 +181,8 @@ def _run_task(
     except UserError:
         raise
     except Exception as error:  # the other tasks are worth having
+        if os.environ.get("OLMOFLOW_DEBUG") == "1":
+            traceback.print_exception(error)
         text = str(error).strip().partition("\n")[0]
         summary = failed(leaf.key, leaf.task, f"{_CRASHED}{type(error).__name__}: {text}")
     about = {
