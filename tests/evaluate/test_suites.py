@@ -92,7 +92,10 @@ def test_tasks_come_once_with_their_settings_and_limits():
             "aggregate": "none",
             "limit": 50,
             "children": {
-                "one": {"children": {"a": "arc_easy:rc", "b": {"task": "piqa:rc", "limit": 9}}},
+                "one": {
+                    "limit": 1000,  # more than from above
+                    "children": {"a": "arc_easy:rc", "b": {"task": "piqa:rc", "limit": 9}},
+                },
                 "two": {"children": {"a": "arc_easy:rc"}},
                 "raw": {"task": "arc:rc", "primary_metric": "acc_raw"},
             },
@@ -130,6 +133,9 @@ def test_a_list_of_tasks_is_a_suite_without_a_score():
         ({"aggregate": "mean", "children": {"a": "piqa:rc"}}, "aggregate=mean: expected one of"),
         ({"children": {"a": {"children": {}}}}, "suite.children.a.children: empty"),
         ({"children": {"a": 3}}, "suite.children.a=3: expected a task's name"),
+        ({"children": ["piqa:rc"]}, r"suite.children=\['piqa:rc'\]: expected names and what"),
+        ({"limit": 0, "children": {"a": "piqa:rc"}}, "suite.limit=0: expected a number of"),
+        ({"children": {"a": {"task": "piqa:rc", "limit": "x"}}}, "suite.children.a.limit=x: exp"),
         (
             {"children": {"a": {"task": "piqa:rc", "samples": 2}}},
             "task piqa:rc: has no setting samples",

@@ -224,7 +224,7 @@ def build_suite(config: Mapping[str, Any], key: str = "suite") -> Suite:
         UserError: A task, a setting or a way to aggregate is unknown; the message names near ones.
             Or there is nothing to evaluate, or a mean of things that have none.
     """
-    suite = _build_node(str(config.get("name") or key), config, key, config.get("limit"))
+    suite = _build_node(str(config.get("name") or key), config, key, None)
     limits: dict[str, int | None] = {}
     for leaf in suite.leaves():
         if limits.setdefault(leaf.key, leaf.limit) != leaf.limit:
@@ -253,9 +253,12 @@ def _build_node(name: str, config: Mapping[str, Any], key: str, limit: int | Non
     if aggregate not in (*AGGREGATES, "none"):
         known = ", ".join((*AGGREGATES, "none"))
         raise UserError(f"{key}.aggregate={aggregate}: expected one of {known}")
+    limit = _lower(limit, config, key)
     given = config.get("children") or {}
+    if not isinstance(given, Mapping):
+        raise UserError(f"{key}.children={given}: expected names and what they stand for")
     children = {
-        child: _build_child(str(child), node, f"{key}.children.{child}", config.get("limit", limit))
+        str(child): _build_child(str(child), node, f"{key}.children.{child}", limit)
         for child, node in given.items()
         if node is not None
     }
@@ -273,21 +276,45 @@ def _build_child(name: str, node: Any, key: str, limit: int | None) -> Suite | L
         raise UserError(f"{key}={node}: expected a task's name, a task with settings, or a suite")
     if "task" not in node:
         return _build_node(name, node, key, limit)
-    settings = {k: v for k, v in node.items() if k not in ("task", "limit", "aggregate")}
-    limit = node.get("limit", limit)
     task, group = str(node["task"]), members(str(node["task"]))
+    if group is not None and set(group) <= set(list_tasks()):
+        return _build_group(name, group, node, key, limit)
+    return _build_leaf(name, task, node, key, limit)
+
+
+def _build_group(
+    name: str, group: Sequence[str], node: Mapping[str, Any], key: str, limit: int | None
+) -> Suite:
+    """A suite of its own, whose tasks have the settings that are given."""
+    each = {task: {**_settings(node), "task": task} for task in group}
+    made = {"aggregate": node.get("aggregate", "macro"), "children": each}
+    return _build_node(name, made, key, _lower(limit, node, key))
+
+
+def _build_leaf(name: str, task: str, node: Mapping[str, Any], key: str, limit: int | None) -> Leaf:
     known = list_tasks()
-    if group is not None and set(group) <= set(known):
-        # A group is a suite of its own; its settings are those of its tasks.
-        each = {member: {"task": member, **settings} for member in group}
-        made = {"aggregate": node.get("aggregate", "macro"), "children": each}
-        return _build_node(name, made, key, limit)
     if task not in known:
         raise UserError(f"{key}: no task {task}; {near(task, [*group_names(known), *known])}")
     if "aggregate" in node:
         raise UserError(f"{key}.aggregate: {task} is a single task; expected no aggregate")
+    settings = _settings(node)
     shown = ", ".join(f"{k}={v}" for k, v in sorted(settings.items()))
-    return Leaf(f"{task}({shown})" if shown else task, find_task(task, **settings), limit, name)
+    leaf_key = f"{task}({shown})" if shown else task
+    return Leaf(leaf_key, find_task(task, **settings), _lower(limit, node, key), name)
+
+
+def _settings(node: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in node.items() if k not in ("task", "limit", "aggregate")}
+
+
+def _lower(limit: int | None, node: Mapping[str, Any], key: str) -> int | None:
+    """The lower one of the limit from above and a node's own."""
+    own = node.get("limit")
+    if own is None:
+        return limit
+    if type(own) is not int or own < 1:
+        raise UserError(f"{key}.limit={own}: expected a number of questions, at least 1")
+    return own if limit is None else min(own, limit)
 
 
 def _check_directions(suite: Suite, key: str) -> None:
