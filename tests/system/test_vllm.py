@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.request import urlopen
@@ -252,18 +253,33 @@ def test_stop_tokens_and_stop_texts(engine, models, tokenizer):
     requests = [
         GenerationRequest(ids, 40, GREEDY, stop_ids=frozenset({stop_id})),
         GenerationRequest(ids, 40, GREEDY, stop_texts=("never said", stop_text)),
-        # The end-of-text token is no stop token unless the request says so.
-        GenerationRequest([*ids, tokenizer.eos_id], 40, GREEDY),
     ]
-    by_id, by_text, beyond = sorted(engine.generate(requests), key=lambda each: each.request)
+    by_id, by_text = sorted(engine.generate(requests), key=lambda each: each.request)
     assert by_id.token_ids == free.token_ids[: first + 1]
     assert (by_id.finish_reason, by_text.finish_reason) == ("stop", "stop")
     assert by_id.text == tokenizer.decode(by_id.token_ids)
     assert by_text.text == free.text[: free.text.index(stop_text)]
-    whole = tokenizer.decode(by_text.token_ids)
-    assert stop_text in whole
+    assert stop_text in tokenizer.decode(by_text.token_ids)
     assert stop_text not in tokenizer.decode(by_text.token_ids[:-1])
-    assert (beyond.finish_reason, len(beyond.token_ids)) == ("length", 40)
+
+
+def test_the_end_of_text_ends_only_what_asks_for_it(engine, models, tokenizer):
+    """By its id, or by its text, or not at all; the text never has it."""
+    ids, eos = tokenizer.encode(f"3. {TEXT}"), tokenizer.eos_id
+    request = GenerationRequest(ids, 120, Sampling(1.0), n=8)
+    by_id = replace(request, stop_ids=frozenset({eos}))
+    by_text = replace(request, stop_texts=("<|endoftext|>",))
+    found = defaultdict(dict)
+    for each in engine.generate([request, by_id, by_text]):
+        found[each.request][each.sample] = each
+        assert "<|endoftext|>" not in each.text
+    assert any(eos in each.token_ids[:-1] for each in found[0].values())
+    for number in (1, 2):
+        for sample, each in found[number].items():
+            free = found[0][sample].token_ids
+            ended = eos in free
+            assert each.token_ids == (free[: free.index(eos) + 1] if ended else free)
+            assert each.finish_reason == ("stop" if ended else "length")
 
 
 def test_scores(engine, models):
@@ -302,10 +318,7 @@ def test_whoever_goes_away_leaves_no_work_behind(engine, server):
         time.sleep(0.1)
 
 
-def test_a_server_that_refuses_a_request_goes_on(engine, models):
-    body = GenerationRequest([1], 4, Sampling(1.0), stop_texts=("",))
-    with pytest.raises(UserError, match=r"status 400: .*stop cannot contain an empty string"):
-        list(engine.generate([body]))
+def test_weights_that_do_not_fit_never_leave(engine, models):
     with pytest.raises(
         UserError, match=r"embeddings.weight: 100 rows found, expected at least 320"
     ):

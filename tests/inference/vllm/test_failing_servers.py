@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import torch
@@ -133,7 +134,7 @@ def test_a_server_with_other_settings(server):
 
 
 def test_a_server_with_another_model_or_other_weights(server, opened):
-    checkpoint = Input("checkpoint", "checkpoint", "m", "0123456789ab", server.http, 4)
+    checkpoint = Input("checkpoint", "checkpoint", "m", "0123456789ab", Path("/nowhere"), 4)
     config = {"_target_": "olmoflow.inference.vllm.VLLMEngine", "url": server.url}
     with pytest.raises(UserError, match="serves m@4, but the checkpoint is 0123456789ab@4"):
         open_engine(config, checkpoint, {})
@@ -153,6 +154,8 @@ def test_requests_that_do_not_fit_never_leave(opened):
         ({"max_new_tokens": 31}, "request 0: 2 tokens and 31 new ones are more than the 32"),
         ({"max_new_tokens": 0}, "request 0: 0 new tokens: expected at least 1"),
         ({"n": 0}, "request 0: n=0: expected at least 1"),
+        ({"stop_ids": frozenset({50})}, "request 0: token 50 found; expected ids from 0 to 49"),
+        ({"stop_texts": ("Q:",)}, "request 0: stop_texts need a tokenizer; the engine has none"),
     ]:
         with pytest.raises(UserError, match=message):
             first(engine, **changes)

@@ -20,8 +20,7 @@ def choice(**changes):
     values = {
         "token_ids": [5, 6, 7],
         "finish_reason": "stop",
-        "text": "A. B\n\n",
-        "logprobs": {"content": [{"logprob": -0.5}, {"logprob": -1.0}, {"logprob": -2.0}]},
+        "logprobs": {"content": [{"token_id": 5 + i, "logprob": -float(i)} for i in range(3)]},
         "weight_versions": [
             {"version": "default", "start": 0, "end": 1},
             {"version": "1-abc", "start": 1, "end": 3},
@@ -54,16 +53,11 @@ def test_a_temperature_that_vllm_would_change_or_refuse(temperature):
 
 
 def test_a_completion():
-    made = completion(4, 2, REQUEST, choice(), VERSIONS)
+    made = completion(4, 2, REQUEST, choice(), VERSIONS, None)
     assert (made.request, made.sample, made.finish_reason) == (4, 2, "stop")
-    assert (made.token_ids, made.logprobs) == ([5, 6, 7], [-0.5, -1.0, -2.0])
+    assert (made.token_ids, made.logprobs) == ([5, 6, 7], [0.0, -1.0, -2.0])
     assert made.versions == [0, 1, 1]
-    assert made.text == "A. B"
-
-
-@pytest.mark.parametrize(("text", "expected"), [("x Q: y\n\n", "x "), ("Q:", ""), ("none", "none")])
-def test_the_text_ends_before_the_first_stop_text(text, expected):
-    assert completion(0, 0, REQUEST, choice(text=text), VERSIONS).text == expected
+    assert made.text is None
 
 
 @pytest.mark.parametrize(
@@ -71,7 +65,10 @@ def test_the_text_ends_before_the_first_stop_text(text, expected):
     [
         ({"finish_reason": "abort"}, r"request 4: the server gave up sample 2 \(abort\)"),
         # What the server writes for NaN.
-        ({"logprobs": {"content": [{"logprob": -9999.0}]}}, "request 4: .* computes NaN"),
+        (
+            {"logprobs": {"content": [{"token_id": 5, "logprob": -9999.0}]}},
+            "request 4: .* computes NaN",
+        ),
         ({"weight_versions": None}, "request 4: the server does not say which weights"),
         (
             {"weight_versions": [{"version": "7-def", "start": 0, "end": 3}]},
@@ -81,4 +78,4 @@ def test_the_text_ends_before_the_first_stop_text(text, expected):
 )
 def test_what_is_no_completion_is_an_error(changes, message):
     with pytest.raises(UserError, match=message):
-        completion(4, 2, REQUEST, choice(**changes), VERSIONS)
+        completion(4, 2, REQUEST, choice(**changes), VERSIONS, None)

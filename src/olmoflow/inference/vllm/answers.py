@@ -68,8 +68,8 @@ class RPCResults(BaseModel):
 class TokenLogprob(BaseModel):
     """Of a sampled token; `top_logprobs` are others at its place, itself first."""
 
+    token_id: int
     logprob: float
-    token_id: int | None = None
     top_logprobs: list[TokenLogprob] = []
 
 
@@ -99,7 +99,6 @@ class Choice(BaseModel):
     token_ids: list[int]
     finish_reason: str
     logprobs: Logprobs
-    text: str | None = None
     weight_versions: list[WeightSpan] | None = None
 
 

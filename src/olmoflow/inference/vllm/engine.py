@@ -23,6 +23,7 @@ from olmoflow.inference.vllm.sample import completion, sampling_parameters
 from olmoflow.inference.vllm.score import Reading, readings, scores
 from olmoflow.inference.vllm.served import GENERATE, look_at
 from olmoflow.inference.vllm.weights import HalfWrittenError, swap, weights_folder
+from olmoflow.tokens.tokenizer import Tokenizer
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ class VLLMEngine:
 
     Args:
         url: Of the server, such as ``http://127.0.0.1:8000``.
+        tokenizer: The model's; gives texts, and without one there are only ids.
         concurrency: Samples that are asked for at once.
         timeout: Seconds until one sample has to be there, time in the server's queue included.
         weights_folder: Where `update_weights` leaves weights for the server, which has to see it
@@ -55,6 +57,7 @@ class VLLMEngine:
         self,
         url: str,
         *,
+        tokenizer: Tokenizer | None = None,
         concurrency: int = 256,
         timeout: float = 3600.0,
         weights_folder: str | None = None,
@@ -62,7 +65,7 @@ class VLLMEngine:
     ) -> None:
         if concurrency < 1:
             raise UserError(f"engine.concurrency={concurrency}: expected at least 1")
-        self.concurrency = concurrency
+        self.concurrency, self._tokenizer = concurrency, tokenizer
         self._weights_place = None if weights_folder is None else Path(weights_folder).absolute()
         self._server = Connection(url, timeout)
         try:
@@ -132,8 +135,7 @@ class VLLMEngine:
     ) -> Iterator[Callable[[], Coroutine[Any, Any, Completion]]]:
         for number, request in enumerate(requests):
             self._check(number, request.prompt_ids, request.max_new_tokens)
-            if request.n < 1:
-                raise UserError(f"request {number}: n={request.n}: expected at least 1")
+            self._check_stops(number, request)
             prompt = _Once(partial(self._prompt_logprobs, request.prompt_ids))
             for sample in range(request.n):
                 yield partial(self._sample, number, sample, request, prompt)
@@ -142,8 +144,8 @@ class VLLMEngine:
         self, number: int, sample: int, request: GenerationRequest, prompt: _Once[list[float]]
     ) -> Completion:
         parameters = sampling_parameters(request, sample)
-        answer = await self._generate(request.prompt_ids, parameters, "text")
-        made = completion(number, sample, request, answer.choices[0], self._versions)
+        (choice,) = (await self._generate(request.prompt_ids, parameters)).choices
+        made = completion(number, sample, request, choice, self._versions, self._tokenizer)
         if request.prompt_logprobs:
             return replace(made, prompt_logprobs=list(await prompt()))
         return made
@@ -157,13 +159,11 @@ class VLLMEngine:
         return score.logprobs
 
     async def _read(self, reading: Reading) -> list[tuple[int, Score]]:
-        answer = await self._generate(reading.prompt, reading.parameters(), "tokens")
+        answer = await self._generate(reading.prompt, reading.parameters())
         return list(scores(reading, answer))
 
-    async def _generate(
-        self, prompt: Sequence[int], parameters: Mapping[str, Any], mode: str
-    ) -> Generated:
-        body = {"token_ids": list(prompt), "sampling_params": parameters, "output_mode": mode}
+    async def _generate(self, prompt: Sequence[int], parameters: Mapping[str, Any]) -> Generated:
+        body = {"token_ids": list(prompt), "sampling_params": parameters}
         # Keys and values that other weights computed must not be found in the prefix cache.
         return await self._server.post(GENERATE, Generated, {**body, "cache_salt": self._label})
 
@@ -176,6 +176,16 @@ class VLLMEngine:
                 f"request {number}: {len(prompt)} tokens and {new} new ones are more than the "
                 f"{self.max_length} that the served model takes"
             )
+
+    def _check_stops(self, number: int, request: GenerationRequest) -> None:
+        if request.n < 1:
+            raise UserError(f"request {number}: n={request.n}: expected at least 1")
+        if request.stop_ids:
+            self._check_ids(number, "list of stop tokens", sorted(request.stop_ids))
+        if request.stop_texts and self._tokenizer is None:
+            raise UserError(f"request {number}: stop_texts need a tokenizer; the engine has none")
+        if "" in request.stop_texts:
+            raise UserError(f"request {number}: stop_texts: '' found, which would end everything")
 
     def _check_ids(self, number: int, what: str, ids: Sequence[int]) -> None:
         if not ids:

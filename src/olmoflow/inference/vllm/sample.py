@@ -2,8 +2,8 @@
 
 Sampling is vLLM's own, so a seed gives other texts than with the native engine; what a request
 means is the same. Three things differ from vLLM's habits: the end-of-text token ends a sample only
-if the request names it; a text keeps a stop token's characters and loses a stop text's; and each
-sample of a prompt has a seed that no other request's samples have (vLLM counts up from the seed).
+if the request names it; a special token's text may be a stop text; and each sample of a prompt has
+a seed that no other request's samples have (vLLM counts up from the seed).
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import Any, Literal
 
 from olmoflow.errors import UserError
 from olmoflow.inference.engine import Completion, GenerationRequest
+from olmoflow.inference.native.stopping import text_before
 from olmoflow.inference.sampling import Sampling
 from olmoflow.inference.vllm.answers import NO_LOGPROB, Choice
+from olmoflow.tokens.tokenizer import Tokenizer
 
 # vLLM takes a temperature below this for greater, and refuses greater ones.
 _LEAST_TEMPERATURE, _GREATEST_TEMPERATURE = 0.01, 2.0
@@ -35,7 +37,7 @@ def sampling_parameters(request: GenerationRequest, sample: int) -> dict[str, An
         "ignore_eos": True,
         "stop_token_ids": sorted(request.stop_ids),
         "stop": list(request.stop_texts),
-        "include_stop_str_in_output": True,
+        "skip_special_tokens": False,  # for the stop texts; the text itself is ours
     }
 
 
@@ -51,6 +53,7 @@ def completion(
     request: GenerationRequest,
     choice: Choice,
     versions: Mapping[str, int],
+    tokenizer: Tokenizer | None,
 ) -> Completion:
     """A completion of what the server sampled.
 
@@ -60,6 +63,7 @@ def completion(
         request: What was asked for.
         choice: What came back.
         versions: The numbers of the weights by their label on the server.
+        tokenizer: Gives the text.
 
     Raises:
         UserError: The server gave up the sample, the model computes no numbers, or the weights
@@ -72,6 +76,9 @@ def completion(
     finish: Literal["stop", "length"] = "stop" if choice.finish_reason == "stop" else "length"
     logprobs = [token.logprob for token in choice.logprobs.content]
     check_numbers(number, logprobs)
+    text = None
+    if tokenizer is not None:
+        text = text_before(tokenizer, choice.token_ids, request.stop_texts)
     return Completion(
         request=number,
         sample=sample,
@@ -79,7 +86,7 @@ def completion(
         logprobs=logprobs,
         versions=_versions(number, choice, versions),
         finish_reason=finish,
-        text=_until(choice.text or "", request.stop_texts),
+        text=text,
     )
 
 
@@ -116,9 +123,3 @@ def _versions(number: int, choice: Choice, versions: Mapping[str, int]) -> list[
     if len(each) != len(choice.token_ids):
         raise UserError(f"request {number}: the server does not say which weights made the tokens")
     return each
-
-
-def _until(text: str, stop_texts: tuple[str, ...]) -> str:
-    """The text up to the first of the stop texts."""
-    ends = [at for stop in stop_texts if (at := text.find(stop)) >= 0]
-    return text[: min(ends, default=len(text))]
