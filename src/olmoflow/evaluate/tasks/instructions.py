@@ -10,13 +10,24 @@ its own requirements do not go with this project's.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from olmoflow.evaluate.tasks.packages import package_folder
-from olmoflow.evaluate.tasks.verified import CHAT_TOKENS, Generation, Question, VerifiedTask
+from olmoflow.evaluate.tasks.task import InstanceScore, Response
+from olmoflow.evaluate.tasks.verified import (
+    CHAT_TOKENS,
+    Answered,
+    Generation,
+    Question,
+    VerifiedTask,
+    generated,
+    mean,
+)
+from olmoflow.verifiers import Verdict
 
 VERSION = "26.3"
 PROMPTS = 294
@@ -62,11 +73,47 @@ def _reference(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class InstructionTask(VerifiedTask):
+    """Constraints, judged twice.
+
+    Strictly: the answer as it stands. Loosely: any of the answer without its first or last line or
+    without asterisks may keep a constraint (Zhou et al. 2023, arXiv 2311.07911, section 3.2).
+
+    The metrics are the share of samples that keep all constraints of their prompt
+    (``prompt_strict``, ``prompt_loose``), and the mean share of a prompt's constraints that is kept
+    (``constraints_strict``, ``constraints_loose``).
+    """
+
+    primary_metric: str = "prompt_loose"
+
+    def score(self, answered: Answered) -> list[InstanceScore]:
+        """Judge all samples of all instances, both ways."""
+        strict = self.judge(answered, loose=False)
+        loose = self.judge(answered, loose=True)
+        return [
+            _both_ways(one, other, responses)
+            for one, other, (_, responses) in zip(strict, loose, answered, strict=True)
+        ]
+
+
+def _both_ways(
+    strict: Sequence[Verdict], loose: Sequence[Verdict], responses: Sequence[Response]
+) -> InstanceScore:
+    metrics = {}
+    for way, verdicts in {"strict": strict, "loose": loose}.items():
+        metrics[f"prompt_{way}"] = mean([verdict.score == 1 for verdict in verdicts])
+        metrics[f"constraints_{way}"] = mean([verdict.score for verdict in verdicts])
+    metrics["stopped"] = mean(generated(responses).stopped)
+    outcomes = Counter[str](verdict.outcome for verdict in loose)
+    return InstanceScore(metrics, dict(outcomes))
+
+
 def tasks() -> dict[str, Callable[..., VerifiedTask]]:
     """Both by name."""
     questions = IFBenchQuestions()
     made = (
-        VerifiedTask("ifbench:chat", questions, Generation(CHAT_TOKENS, chat=True), "ifeval"),
-        VerifiedTask("ifbench:gen", questions, Generation(BASE_TOKENS), "ifeval"),
+        InstructionTask("ifbench:chat", questions, Generation(CHAT_TOKENS, chat=True), "ifeval"),
+        InstructionTask("ifbench:gen", questions, Generation(BASE_TOKENS), "ifeval"),
     )
     return {task.name: task.sampled for task in made}

@@ -1,7 +1,8 @@
-"""Where packages lie that are read for their data and never imported."""
+"""Packages that are read for their data and never imported: where they lie, which version."""
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,3 +26,11 @@ def package_folder(package: str, install: str) -> Path:
             "setup` does it)"
         )
     return Path(next(iter(spec.submodule_search_locations)))
+
+
+def pinned(distribution: str) -> str:
+    """``NAME==VERSION`` of what is installed, for a task's config; ``NAME==none`` if nothing is."""
+    try:
+        return f"{distribution}=={version(distribution)}"
+    except PackageNotFoundError:
+        return f"{distribution}==none"

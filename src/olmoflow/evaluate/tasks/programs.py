@@ -13,14 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from olmoflow.evaluate.tasks.document import Document
-from olmoflow.evaluate.tasks.verified import (
-    CHAT_TOKENS,
-    Complete,
-    Generation,
-    Questions,
-    VerifiedTask,
-    unchanged,
-)
+from olmoflow.evaluate.tasks.verified import CHAT_TOKENS, Generation, Questions, VerifiedTask
 from olmoflow.evaluate.tasks.wheel_questions import (
     ShotQuestions,
     ZeroShotQuestions,
@@ -58,24 +51,23 @@ def shots_indented(document: Document) -> str:
     return shots.replace('"""\n     ', '"""\n    ').replace("'''\n     ", "'''\n    ") + prompt
 
 
-def with_head(doc: Mapping[str, Any], text: str) -> str:
-    """A continuation with the function's head before it."""
-    return str(doc["prompt"]) + text
+def humaneval_after_head(doc: Mapping[str, Any]) -> dict[str, Any]:
+    """The tests of a text that goes on from the function's head."""
+    return {"check": doc["test"], "entry_point": doc["entry_point"], "prefix": doc["prompt"]}
 
 
-def humaneval_tests(doc: Mapping[str, Any]) -> dict[str, Any]:
-    """What runs after a program that has the function's head in it."""
-    return {"tests": [f"{doc['test']}\n\ncheck({doc['entry_point']})"]}
+def humaneval_of_its_own(doc: Mapping[str, Any]) -> dict[str, Any]:
+    """The tests of a whole program; the head runs before it.
 
-
-def humaneval_tests_after_head(doc: Mapping[str, Any]) -> dict[str, Any]:
-    """With the head before the program, whose imports and helpers a chat may leave out."""
-    return {"setup": doc["prompt"], **humaneval_tests(doc)}
+    A chat may leave out the head's imports and the functions that help there.
+    """
+    return {"check": doc["test"], "entry_point": doc["entry_point"], "setup": doc["prompt"]}
 
 
 def mbpp_tests(doc: Mapping[str, Any]) -> dict[str, Any]:
-    """The three assertions and what they need."""
-    return {"setup": doc["test_setup_code"], "tests": list(doc["test_list"])}
+    """The three assertions, each after what it needs, which may need the program in turn."""
+    before = doc["test_setup_code"].replace("\r\n", "\n")
+    return {"tests": [f"{before}\n{test}" if before else test for test in doc["test_list"]]}
 
 
 def mbpp_fields(doc: Mapping[str, Any]) -> dict[str, str]:
@@ -91,12 +83,12 @@ def tasks() -> dict[str, Callable[..., VerifiedTask]]:
 def _humaneval() -> tuple[VerifiedTask, ...]:
     documents = documents_of("humaneval:bpb")
     bare = documents_of("humaneval:bpb:0shot")
-    shots = ShotQuestions(documents, humaneval_tests, shots_indented)
-    alone = ZeroShotQuestions(bare, humaneval_tests, "{prompt}")
-    chat = ZeroShotQuestions(bare, humaneval_tests_after_head, HUMANEVAL_CHAT)
+    shots = ShotQuestions(documents, humaneval_after_head, shots_indented)
+    alone = ZeroShotQuestions(bare, humaneval_after_head, "{prompt}")
+    chat = ZeroShotQuestions(bare, humaneval_of_its_own, HUMANEVAL_CHAT)
     return (
-        _task("humaneval:gen", shots, HUMANEVAL, with_head),
-        _task("humaneval:gen:0shot", alone, HUMANEVAL, with_head),
+        _task("humaneval:gen", shots, HUMANEVAL),
+        _task("humaneval:gen:0shot", alone, HUMANEVAL),
         _task("humaneval:chat", chat, CHAT),
     )
 
@@ -110,9 +102,7 @@ def _mbpp() -> tuple[VerifiedTask, ...]:
     )
 
 
-def _task(
-    name: str, questions: Questions, generation: Generation, complete: Complete = unchanged
-) -> VerifiedTask:
-    return VerifiedTask(
-        name, questions, generation, "code", primary_metric="pass_at_1", complete=complete
-    )
+def _task(name: str, questions: Questions, generation: Generation) -> VerifiedTask:
+    """A base model's text is the program; of a chat's it is the last block of code."""
+    settings = {"mode": "all", "extract": "auto" if generation.chat else "whole"}
+    return VerifiedTask(name, questions, generation, "code", settings, primary_metric="pass_at_1")

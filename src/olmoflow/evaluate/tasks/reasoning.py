@@ -13,10 +13,10 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from olmoflow.errors import UserError
+from olmoflow.evaluate.tasks.packages import pinned
 from olmoflow.evaluate.tasks.verified import CHAT_TOKENS, Generation, Question, VerifiedTask
 
 PACKAGE = "reasoning-gym"
@@ -91,12 +91,8 @@ class Puzzles:
     @property
     def config(self) -> Mapping[str, Any]:
         """What identifies them."""
-        try:
-            installed = version(PACKAGE)
-        except PackageNotFoundError:
-            installed = "none"
         return {
-            "data": f"{PACKAGE}=={installed}/{self.name}",
+            "data": f"{pinned(PACKAGE)}/{self.name}",
             "size": self.size,
             "seed": self.seed,
             "num_shots": self.shots,

@@ -25,7 +25,7 @@ from olmoflow.evaluate.tasks.task import (
     InstanceScore,
     Response,
 )
-from olmoflow.verifiers import Answer, Verdict, normalization
+from olmoflow.verifiers import Answer, Verdict, Verifier, normalization
 
 # Several samples are drawn at these, unless others are given (Olmo 3 report: section A.4 and table
 # 16); one sample is greedy.
@@ -38,6 +38,7 @@ _FRACTION = re.compile(r"\\frac\{(\d+)\}\{(\d+)\}")
 
 
 Complete = Callable[[Mapping[str, Any], str], str]
+Answered = Sequence[tuple[Instance, Sequence[Response]]]
 
 
 def unchanged(doc: Mapping[str, Any], text: str) -> str:
@@ -218,8 +219,10 @@ class VerifiedTask:
         """The questions in the order of the data; with a limit, OLMES's random choice of them.
 
         Raises:
-            UserError: The data are absent.
+            UserError: The data are absent, or there can be no verifier, which nobody wants to hear
+                after everything has been generated.
         """
+        self._verifier().close()
         chosen = subsample(self.questions.count, limit)
         last = max(chosen, default=-1)
         for number, question in enumerate(self.questions.read()):
@@ -235,33 +238,45 @@ class VerifiedTask:
             if number >= last:
                 return
 
-    def score(self, answered: Sequence[tuple[Instance, Sequence[Response]]]) -> list[InstanceScore]:
+    def score(self, answered: Answered) -> list[InstanceScore]:
         """Judge all samples of all instances at once, since verifiers work in parallel."""
-        from olmoflow.verifiers import find_verifier
+        return [
+            self._score(verdicts, responses)
+            for verdicts, (_, responses) in zip(self.judge(answered), answered, strict=True)
+        ]
 
+    def judge(self, answered: Answered, **settings: Any) -> list[list[Verdict]]:
+        """The verdicts on each instance's samples.
+
+        Args:
+            answered: As in `score`.
+            settings: Of the verifier, besides the task's own.
+        """
         answers, sizes = [], []
         for instance, responses in answered:
-            texts = _texts(responses)
+            texts = generated(responses).continuations
             answers += [Answer(self.complete(instance.doc, text), instance.label) for text in texts]
             sizes.append(len(texts))
-        with closing(find_verifier(self.verifier, **self.verifier_settings)) as verifier:
+        with closing(self._verifier(**settings)) as verifier:
             verdicts = iter(verifier.verify(answers))
-        return [
-            self._score(list(islice(verdicts, size)), responses)
-            for size, (_, responses) in zip(sizes, answered, strict=True)
-        ]
+        return [list(islice(verdicts, size)) for size in sizes]
+
+    def _verifier(self, **settings: Any) -> Verifier:
+        from olmoflow.verifiers import find_verifier
+
+        return find_verifier(self.verifier, **{**self.verifier_settings, **settings})
 
     def _score(self, verdicts: Sequence[Verdict], responses: Sequence[Response]) -> InstanceScore:
         correct = [verdict.score == 1 for verdict in verdicts]
         extracted = [verdict.extracted for verdict in verdicts]
-        metrics = {"score": _mean([verdict.score for verdict in verdicts])}
+        metrics = {"score": mean([verdict.score for verdict in verdicts])}
         if self.primary_metric != "score":
-            metrics[self.primary_metric] = _mean(correct)
+            metrics[self.primary_metric] = mean(correct)
         for k in self.generation.ks:
             metrics[f"pass_at_{k}"] = pass_at_k(len(correct), sum(correct), k)
             if self.majority:
                 metrics[f"maj_at_{k}"] = majority_at_k(list(map(_vote, extracted)), correct, k)
-        metrics["stopped"] = _mean(_stopped(responses))
+        metrics["stopped"] = mean(generated(responses).stopped)
         outcomes = Counter[str](verdict.outcome for verdict in verdicts)
         return InstanceScore(metrics, dict(outcomes), tuple(extracted))
 
@@ -275,17 +290,13 @@ def _vote(answer: str | None) -> str | None:
     return spelled if number is None else str(number)
 
 
-def _texts(responses: Sequence[Response]) -> tuple[str, ...]:
+def generated(responses: Sequence[Response]) -> GenerateResponse:
+    """The one response to a question, which is a generation."""
     (response,) = responses
     assert isinstance(response, GenerateResponse)
-    return response.continuations
+    return response
 
 
-def _stopped(responses: Sequence[Response]) -> tuple[bool, ...]:
-    (response,) = responses
-    assert isinstance(response, GenerateResponse)
-    return response.stopped
-
-
-def _mean(values: Sequence[float]) -> float:
+def mean(values: Sequence[float]) -> float:
+    """Of at least one value."""
     return sum(values) / len(values)

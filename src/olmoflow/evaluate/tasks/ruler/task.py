@@ -15,10 +15,11 @@ from random import Random
 from typing import Any
 
 from olmoflow.errors import UserError
+from olmoflow.evaluate.tasks.packages import pinned
 from olmoflow.evaluate.tasks.ruler.needles import Needles
 from olmoflow.evaluate.tasks.ruler.passages import Passages
 from olmoflow.evaluate.tasks.ruler.sample import Count, fitting_sample, largest_size
-from olmoflow.evaluate.tasks.ruler.sources import ESSAYS
+from olmoflow.evaluate.tasks.ruler.sources import ESSAYS, identified
 from olmoflow.evaluate.tasks.ruler.variables import Variables
 from olmoflow.evaluate.tasks.ruler.words import CommonWords, FrequentWords
 from olmoflow.evaluate.tasks.task import (
@@ -107,12 +108,13 @@ class RulerTask:
     @property
     def config(self) -> Mapping[str, Any]:
         """What decides a score, the tokenizer included: it decides the prompts."""
-        settings = asdict(self._generator)
-        settings.pop("largest", None)
-        if settings.get("hay") != "essay":
-            settings.pop("haystack", None)
+        made = asdict(self._generator)
+        settings = {k: v for k, v in made.items() if k not in ("largest", "smallest", "haystack")}
+        if made.get("hay") == "essay":
+            settings["haystack"] = identified(self.haystack)
         return {
             "data": "ruler",
+            "words": pinned("wonderwords"),
             "kind": self.kind,
             "length": self.length,
             "samples": self.samples,

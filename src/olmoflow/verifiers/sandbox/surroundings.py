@@ -1,0 +1,92 @@
+"""What a program finds around it: its settings, environment, folders; and what is left of them."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import shutil
+import stat
+import sys
+import sysconfig
+from typing import Any
+
+from olmoflow.verifiers.sandbox.outcome import Isolation, Limits
+
+log = logging.getLogger(__name__)
+
+
+def settings(scratch: str, isolation: Isolation, limits: Limits) -> dict[str, Any]:
+    """What `confine` is told."""
+    return {
+        "isolation": isolation,
+        "scratch": scratch,
+        "readable": readable(),
+        "packages": packages(),
+        "memory": limits.memory_mb * 10**6,
+        "cpu": limits.cpu_seconds,
+        "file_size": limits.file_mb * 10**6,
+        "scratch_size": limits.scratch_mb * 10**6,
+        "open_files": limits.open_files,
+    }
+
+
+def environment(scratch: str) -> dict[str, str]:
+    """The environment variables of a program: none of ours."""
+    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return {
+        "HOME": scratch,
+        "TMPDIR": scratch,
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "PYTHONHASHSEED": "0",
+        **dict.fromkeys(threads, "1"),
+    }
+
+
+@functools.cache
+def packages() -> list[str]:
+    """Folders with the packages that a program may import."""
+    return sorted({os.path.realpath(sysconfig.get_path(name)) for name in ("purelib", "platlib")})
+
+
+@functools.cache
+def readable() -> list[str]:
+    """What a program may read: the interpreter, packages and the system's libraries."""
+    system = ["/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/share/zoneinfo"]
+    interpreter = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib")]
+    libraries = [os.path.join(sys.base_prefix, "lib")]
+    paths = [*system, *interpreter, *libraries, *packages(), "/etc/ld.so.cache", "/etc/localtime"]
+    return sorted({path for path in paths if os.path.exists(path)})
+
+
+def folder_size(folder: str, most_entries: int = 10_000) -> float:
+    """Bytes on disk below a folder; infinite if it has too many entries to count."""
+    total, entries, folders = 0, 0, [folder]
+    while folders:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as found:
+            for entry in found:
+                entries += 1
+                if entries > most_entries:
+                    return float("inf")
+                total += entry.stat(follow_symlinks=False).st_blocks * 512
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+    return total
+
+
+def remove(folder: str) -> None:
+    """Delete a folder that a program had, whatever it did to it."""
+
+    def open_up(_: object, path: str, __: object) -> None:
+        with contextlib.suppress(OSError):
+            os.chmod(os.path.dirname(path), stat.S_IRWXU)
+            if not os.path.islink(path):
+                os.chmod(path, stat.S_IRWXU)
+
+    for _ in range(3):
+        shutil.rmtree(folder, onerror=open_up)
+        if not os.path.exists(folder):
+            return
+    log.warning("could not remove %s", folder)
