@@ -170,7 +170,11 @@ def test_scores_are_logged_to_a_run_of_their_own(tiny, trained, wandb_records):
     assert history["eval/step"] == 4
     bpb = made["tasks"]["arc_easy:bpb:0shot"]["score"]
     assert history["eval/downstream/arc_easy:bpb:0shot (bits_per_byte_corr)"] == bpb
-    assert history["eval/scores"]["_type"] == "table-file"
+    (table,) = file.parent.glob("files/media/table/eval/scores_*.table.json")
+    rows = json.loads(table.read_text())["data"]
+    assert [row[0] for row in rows] == list(made["tasks"])
+    (table,) = file.parent.glob("files/media/table/eval/predictions_*.table.json")
+    assert len(json.loads(table.read_text())["data"]) == 9
     assert config_of(found)["command"] == "evaluate"
 
 
