@@ -57,7 +57,7 @@ _OWN_FILES = frozenset({REQUEST, PROVENANCE, LOCK})
 # Settings that change how a command runs or reports, never what it computes.
 NOT_IN_KEY = frozenset(
     {"name", "output", "dry_run", "group"}  # what it is called and what is said of it
-    | {"logger", "cluster", "parallel", "runtime", "save", "log_every"}
+    | {"logger", "cluster", "parallel", "runtime", "save", "log_every", "evaluation"}
 )
 
 

@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from wandb.proto.wandb_internal_pb2 import Record
 
 from olmoflow.commands.main import main
 
@@ -24,6 +25,32 @@ TINY = [
     "model.ffn_hidden_size=32",
     "model.sliding_window=8",
 ]
+
+
+BLOCK, HEADER = 32768, 7
+
+
+@pytest.fixture(scope="session")
+def wandb_records():
+    """Reads the records of an offline run's .wandb file."""
+    return lambda path: list(_records(path))
+
+
+def _records(path):
+    """The records of a .wandb file: LevelDB's log format after a header of seven bytes."""
+    data, place, message = path.read_bytes(), HEADER, b""
+    while place + HEADER <= len(data):
+        left = BLOCK - place % BLOCK
+        if left < HEADER:
+            place += left
+            continue
+        length = int.from_bytes(data[place + 4 : place + 6], "little")
+        kind = data[place + 6]  # 1: whole, 2: first part, 3: middle, 4: last
+        message += data[place + HEADER : place + HEADER + length]
+        place += HEADER + length
+        if kind in (1, 4):
+            yield Record.FromString(message)
+            message = b""
 
 
 @pytest.fixture(scope="session")

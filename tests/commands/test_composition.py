@@ -29,6 +29,7 @@ GIVEN = {
     "mix": ["shards=[s]"],
     "generate": ["checkpoint=c"],
     "evaluate": ["checkpoint=c"],
+    "compare": ["a=e", "b=f"],
     "import": ["source=s"],
     "merge": ["checkpoints=[a,b]"],
     "export": ["checkpoint=c", "target=t"],

@@ -2,31 +2,10 @@
 
 import json
 
-from wandb.proto.wandb_internal_pb2 import Record
-
 from olmoflow.train.tracking import WandbRun
 
-BLOCK, HEADER = 32768, 7
 
-
-def records(path):
-    """The records of a .wandb file: LevelDB's log format after a header of seven bytes."""
-    data, place, message = path.read_bytes(), HEADER, b""
-    while place + HEADER <= len(data):
-        left = BLOCK - place % BLOCK
-        if left < HEADER:
-            place += left
-            continue
-        length = int.from_bytes(data[place + 4 : place + 6], "little")
-        kind = data[place + 6]  # 1: whole, 2: first part, 3: middle, 4: last
-        message += data[place + HEADER : place + HEADER + length]
-        place += HEADER + length
-        if kind in (1, 4):
-            yield Record.FromString(message)
-            message = b""
-
-
-def test_a_cell_is_filed_under_its_sweep(tiny):
+def test_a_cell_is_filed_under_its_sweep(tiny, wandb_records):
     done = tiny(
         *["train", "-m", "shards=s", *tiny.settings, "logger=wandb", "logger.tags=[mine]"],
         *["optimizer.lr=3e-3,4e-3", "init_seed=11"],
@@ -34,7 +13,7 @@ def test_a_cell_is_filed_under_its_sweep(tiny):
     (first, _) = done["jobs"]
     folder = tiny.home / "checkpoint" / first["result"]["checkpoint"]
     (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
-    found = list(records(file))
+    found = wandb_records(file)
     (run,) = [r.run for r in found if r.HasField("run")][:1]
     assert run.run_group == done["group"]
     assert run.job_type == "train"

@@ -71,8 +71,8 @@ def load_model(found: Input, runtime: Mapping[str, Any]) -> LoadedModel:
 
     from olmoflow.model import Olmo3
 
-    device = torch.device(_accelerator(runtime["accelerator"]))
-    dtype = _dtype(runtime["dtype"], device)
+    device = device_of(runtime["accelerator"])
+    dtype = dtype_of(runtime["dtype"], device)
     if (found.path / "config.json").is_file() and found.kind == "external":
         from olmoflow.model.hf import import_hf
 
@@ -94,7 +94,12 @@ def load_model(found: Input, runtime: Mapping[str, Any]) -> LoadedModel:
     return LoadedModel(model, device, tokenizer_folder(found))
 
 
-def _accelerator(name: str) -> str:
+def device_of(name: str) -> torch.device:
+    """The device that ``runtime.accelerator`` names.
+
+    Raises:
+        UserError: This machine has none such.
+    """
     import torch
 
     available = ["cpu"]
@@ -103,13 +108,18 @@ def _accelerator(name: str) -> str:
     if torch.backends.mps.is_available():
         available.insert(0, "mps")
     if name == "auto":
-        return available[0]
+        return torch.device(available[0])
     if name not in available:
         raise UserError(f"runtime.accelerator={name}: this machine has {', '.join(available)}")
-    return name
+    return torch.device(name)
 
 
-def _dtype(name: str, device: torch.device) -> torch.dtype:
+def dtype_of(name: str, device: torch.device) -> torch.dtype:
+    """The dtype that ``runtime.dtype`` names; ``auto`` depends on the device.
+
+    Raises:
+        UserError: There is none such.
+    """
     import torch
 
     choices = {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from olmoflow.artifact import Input
 from olmoflow.commands.build import build, check, locate
-from olmoflow.commands.checkpoints import load_model, tokenizer_folder
+from olmoflow.commands.checkpoints import device_of, dtype_of, load_model, tokenizer_folder
+from olmoflow.errors import UserError
 
 if TYPE_CHECKING:
     from olmoflow.inference.engine import Engine
 
 # What an engine's class may ask for beside its settings, by the name of its argument.
-SUPPLIED = frozenset({"model", "tokenizer", "serves"})
+SUPPLIED = frozenset({"model", "tokenizer", "serves", "folder", "device", "dtype"})
 
 
 def open_engine(config: Mapping[str, Any], checkpoint: Input, runtime: Mapping[str, Any]) -> Engine:
     """Make an engine speak for a checkpoint.
 
     The engine's class says by its arguments what it needs: ``model``, the checkpoint loaded into
-    this process, and its ``tokenizer``; or ``serves``, the name under which a server has to have
+    this process, and its ``tokenizer``; ``folder``, its Hugging Face files, with the ``device`` and
+    ``dtype`` to load it to; or ``serves``, the name under which a server has to have
     it, so that no other model is taken for this one.
 
     Args:
@@ -42,6 +45,10 @@ def open_engine(config: Mapping[str, Any], checkpoint: Input, runtime: Mapping[s
         given["model"] = load_model(checkpoint, runtime).model
     if "tokenizer" in wanted:
         given["tokenizer"] = _tokenizer(checkpoint)
+    if "folder" in wanted:
+        device = device_of(runtime["accelerator"])
+        given |= {"folder": _hf_folder(checkpoint), "device": device}
+        given["dtype"] = dtype_of(runtime["dtype"], device)
     if "serves" in wanted:
         given["serves"] = served_name(checkpoint)
     engine: Engine = build(config, "engine", **given)
@@ -54,6 +61,15 @@ def served_name(checkpoint: Input) -> str:
     The key and step of one of ours, the fingerprint of a Hugging Face folder.
     """
     return checkpoint.key if checkpoint.step is None else f"{checkpoint.key}@{checkpoint.step}"
+
+
+def _hf_folder(checkpoint: Input) -> Path:
+    if checkpoint.kind == "external" and (checkpoint.path / "config.json").is_file():
+        return checkpoint.path
+    raise UserError(
+        f"engine=hf: {checkpoint.name} is no Hugging Face folder; `olmoflow export checkpoint=… "
+        "target=…` makes one, and engine=native takes it as it is"
+    )
 
 
 def _tokenizer(checkpoint: Input) -> Any:

@@ -12,15 +12,24 @@ from olmoflow.commands.progress import progress_bar
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
 
+# What only a suite of tasks heeds: held-out text keeps the key that it has without them.
+_OF_TASKS = ("tasks", "limit", "seed", "recompute", "engine")
+
 
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Evaluate; see ``conf/evaluate.yaml`` for the settings."""
-    suite = config["suite"]["name"]
-    if suite != "bits_per_byte":
-        raise UserError(f"suite.name={suite}: expected bits_per_byte")
+    if config["checkpoint"] is None:
+        raise UserError("checkpoint: missing; give checkpoint=…")
+    if config["tasks"] is not None or config["suite"].get("name") != "bits_per_byte":
+        from olmoflow.commands.evaluate_tasks import evaluate_tasks
+
+        return evaluate_tasks(config, overrides)
+    _check_heldout(config)
     checkpoint = find_checkpoint(config["checkpoint"])
     shards = find_shards(config["shards"], checkpoint)
-    fixed = {**config, "checkpoint": f"{checkpoint.key}@{checkpoint.step}", "shards": None}
+    step = f"{checkpoint.key}@{checkpoint.step}"
+    fixed = {k: v for k, v in config.items() if k not in _OF_TASKS}
+    fixed |= {"checkpoint": step, "shards": None}
     with claim(
         "evaluation",
         command="evaluate",
@@ -38,19 +47,9 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
 
 def report(result: Mapping[str, Any]) -> None:
     """The scores as a table."""
-    from rich.console import Console
-    from rich.table import Table
+    from olmoflow.commands.evaluate_tables import print_heldout, print_tasks
 
-    table = Table(box=None, header_style="bold")
-    table.add_column("held-out text")
-    table.add_column("bits per byte", justify="right")
-    table.add_column("documents", justify="right")
-    for name, task in result["tasks"].items():
-        stderr = "" if task["stderr"] is None else f" ± {task['stderr']:.3f}"
-        table.add_row(f"this model, {name}", f"{task['score']:.3f}{stderr}", f"{task['n']:,}")
-    for name, value in result["baselines"].items():
-        table.add_row(name, f"{value:.3f}", "")
-    Console().print(table)
+    print_heldout(result) if "baselines" in result else print_tasks(result)
 
 
 def find_shards(reference: str | None, checkpoint: Input) -> Input:
@@ -74,6 +73,16 @@ def find_shards(reference: str | None, checkpoint: Input) -> Input:
             f"shards={found.name}: has no held-out split; expected {found.path}/heldout"
         )
     return found
+
+
+def _check_heldout(config: Mapping[str, Any]) -> None:
+    """Refuse settings that this suite would not heed."""
+    for key in ("limit", "recompute"):
+        if config[key] is not None:
+            raise UserError(
+                f"{key}={config[key]}: suite=bits_per_byte has no such setting; expected a suite "
+                "of tasks"
+            )
 
 
 def _bits_per_byte(config: Mapping[str, Any], checkpoint: Input, shards: Path) -> dict[str, Any]:

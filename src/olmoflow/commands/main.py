@@ -29,6 +29,7 @@ HYDRA_COMMANDS = {
     "train": "shards into a checkpoint series: pretrain, midtrain, extend the context",
     "plan": "a training config into memory, time and cost on hardware that need not be there",
     "evaluate": "a checkpoint into scores",
+    "compare": "two evaluations into differences with intervals; runs into signal and noise",
     "generate": "text from a checkpoint",
     "import": "a Hugging Face or OLMo-core checkpoint into one of ours",
     "merge": "several checkpoints into their weighted mean",

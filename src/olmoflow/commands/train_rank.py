@@ -57,6 +57,7 @@ def train(folder: Path) -> dict[str, Any]:
         log_every=config["log_every"],
         progress=config["runtime"]["progress"],
         sinks=[tracker] if tracker else [],
+        callbacks=build_evaluation(config, folder / TOKENIZER),
         start_from=start,
     )
     outcome: dict[str, Any] | None = None
@@ -102,6 +103,44 @@ def build_module(config: Mapping[str, Any]) -> Any:
         checkpointing=ActivationCheckpointing(**config["runtime"]["activation_checkpointing"]),
         seed=config["init_seed"],
     )
+
+
+def build_evaluation(config: Mapping[str, Any], tokenizer: Path) -> list[Any]:
+    """The callback that evaluates in the loop, if there is something to evaluate.
+
+    Raises:
+        UserError: A task or a setting is wrong, or the shards have no tokenizer.
+    """
+    node = config.get("evaluation") or {}
+    if node.get("suite") is None and node.get("tasks") is None:
+        return []
+    from olmoflow.evaluate.in_loop.callback import InLoopEvaluation
+    from olmoflow.evaluate.suites import build_suite, suite_of_tasks
+    from olmoflow.tokens.tokenizer import load_tokenizer
+
+    every, share, limit = node["every_steps"], node["max_share"], node["limit"]
+    if type(every) is not int or every < 1 or every % config["log_every"]:
+        raise UserError(
+            f"evaluation.every_steps={every}: expected a multiple of log_every="
+            f"{config['log_every']}, for the scores stand in its reports"
+        )
+    if share is not None and not 0 < share <= 1:
+        raise UserError(f"evaluation.max_share={share}: expected more than 0 and at most 1")
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise UserError(f"evaluation.limit={limit}: expected a number of questions, at least 1")
+    if not tokenizer.is_dir():
+        raise UserError("evaluation: the shards have no tokenizer, and tasks are texts")
+    suite = suite_of_tasks(node["tasks"]) if node["tasks"] else build_suite(node["suite"])
+    return [
+        InLoopEvaluation(
+            suite,
+            load_tokenizer(tokenizer),
+            every_steps=every,
+            limit=limit,
+            max_share=share,
+            batch_tokens=config["runtime"]["micro_batch_sequences"] * config["sequence_length"],
+        )
+    ]
 
 
 def build_data(config: Mapping[str, Any], folders: list[str]) -> Any:

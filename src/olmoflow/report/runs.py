@@ -120,9 +120,12 @@ def _scores(evaluation: Artifact) -> dict[str, float]:
     suite = str(figures.get("suite", "score"))
     scores = {suite: float(figures["score"])} if figures.get("score") is not None else {}
     tasks = {k: v for k, v in (figures.get("tasks") or {}).items() if k != "all"}
-    if len(tasks) > 1:
-        scores |= {f"{suite}/{name}": float(task["score"]) for name, task in tasks.items()}
-        scores[f"{suite}/{MACRO}"] = fmean(float(task["score"]) for task in tasks.values())
+    found = {name: t["score"] for name, t in tasks.items() if t["score"] is not None}
+    if len(tasks) > 1 or "parts" in figures:
+        scores |= {f"{suite}/{name}": float(score) for name, score in found.items()}
+    # Of tasks with metrics of their own a mean says something only where the suite takes one.
+    if len(tasks) > 1 and "parts" not in figures:
+        scores[f"{suite}/{MACRO}"] = fmean(float(score) for score in found.values())
     return scores
 
 

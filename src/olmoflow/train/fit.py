@@ -64,6 +64,8 @@ class FitOptions:
         log_every: Steps between two reports.
         progress: Show where the run is.
         sinks: Further listeners of the reports.
+        callbacks: Further callbacks; they come after the report of a step and before its
+            checkpoint.
         start_from: Weights of another run.
     """
 
@@ -76,6 +78,7 @@ class FitOptions:
     log_every: int = 10
     progress: bool = True
     sinks: Sequence[Sink] = ()
+    callbacks: Sequence[pl.Callback] = ()
     start_from: StartFrom | None = None
 
 
@@ -113,7 +116,11 @@ def fit(
         plugins=[TorchElasticEnvironment() if world > 1 else LightningEnvironment()],
         max_steps=last_step,
         max_epochs=-1,
-        callbacks=[stop, reporter, progress, CheckpointCadence(options.save, stop)],
+        callbacks=[
+            *(stop, reporter, progress),
+            *options.callbacks,
+            CheckpointCadence(options.save, stop),
+        ],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

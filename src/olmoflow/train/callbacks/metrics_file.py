@@ -16,6 +16,7 @@ class MetricsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.columns: list[str] = ["step"]
+        self._step: int | None = None
 
     def resume_at(self, step: int, every: int, last_step: int) -> None:
         """Drop the rows of steps that will be done again, and of an end that was none.
@@ -34,10 +35,13 @@ class MetricsFile:
             self._write(rows)
 
     def __call__(self, step: int, metrics: dict[str, float]) -> None:
-        """Append a row; a new metric gets a column."""
+        """Append a row, or add to the last one where it is of this step; columns come as needed."""
         row = {"step": str(step), **{name: repr(value) for name, value in metrics.items()}}
-        if not self.path.exists() or set(row) - set(self.columns):
+        again, self._step = step == self._step, step
+        if again or not self.path.exists() or set(row) - set(self.columns):
             rows = self._read()
+            if again and rows and rows[-1]["step"] == row["step"]:
+                row = {**rows.pop(), **row}
             self.columns += [name for name in row if name not in self.columns]
             self._write([*rows, row])
             return

@@ -47,7 +47,9 @@ class Progress(pl.Callback):
         self.bar.start()
 
     def __call__(self, step: int, metrics: dict[str, float]) -> None:
-        """Take in a report."""
+        """Take in a report of the training itself."""
+        if "train/CE loss" not in metrics:
+            return
         parts = [f"loss {metrics['train/CE loss']:.3f}"]
         parts.append(f"{metrics['throughput/device/TPS']:,.0f} tokens/s")
         if "throughput/device/MFU" in metrics:

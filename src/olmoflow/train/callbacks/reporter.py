@@ -77,6 +77,22 @@ class Reporter(pl.Callback):
                     sink(step, metrics)
         self._waiting_since = time.perf_counter()
 
+    def add(self, trainer: pl.Trainer, metrics: dict[str, float], seconds: float) -> None:
+        """Hand on what another callback has measured at this step, after the step's own report.
+
+        Args:
+            trainer: The trainer.
+            metrics: By name.
+            seconds: What that took; it does not count as training.
+        """
+        self._window.started += seconds
+        self._run.started += seconds
+        self._waiting_since += seconds
+        self.latest = {**self.latest, **metrics}
+        if trainer.is_global_zero:
+            for sink in self.sinks:
+                sink(trainer.global_step, metrics)
+
     def _throughput(self, trainer: pl.Trainer, module: OlmoModule) -> dict[str, float]:
         """Speed since the last report and since the start, under OLMo-core's names."""
         window, run, world = self._window, self._run, trainer.world_size

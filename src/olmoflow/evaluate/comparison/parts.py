@@ -1,0 +1,142 @@
+"""What the tasks' differences come to for the parts of a suite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from olmoflow.evaluate.comparison.compare import TaskComparison, verdict
+from olmoflow.evaluate.comparison.paired import interval, minimum_detectable_effect, normal_test
+
+
+@dataclass(frozen=True)
+class PartComparison:
+    """A suite's part, or a task in it, of two evaluations.
+
+    Attributes:
+        aggregate: How its score is made of its children's; None: a task.
+        a: Score of a, over the questions that both were asked; None: there is none.
+        b: Score of b.
+        stderr: Of the difference; the tasks are taken as independent of each other.
+        n: Questions.
+        higher_is_better: None where the part has no score of its own.
+        reason: Why there is no score, or how two best formats were compared.
+        task: Of a task: its name.
+        children: By name.
+    """
+
+    aggregate: str | None
+    a: float | None
+    b: float | None
+    stderr: float | None
+    n: int
+    higher_is_better: bool | None
+    reason: str | None = None
+    task: str | None = None
+    children: Mapping[str, PartComparison] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values, with the interval, the test and what could have been seen."""
+        row: dict[str, Any] = {"aggregate": self.aggregate, "task": self.task, "n": self.n}
+        row |= {"a": self.a, "b": self.b, "difference": None, "stderr": self.stderr}
+        if self.a is not None and self.b is not None:
+            difference = self.b - self.a
+            low, high = interval(difference, self.stderr)
+            row |= {"difference": difference, "low": low, "high": high}
+            row["p_value"] = normal_test(difference, self.stderr)
+            row["mde80"] = minimum_detectable_effect(self.stderr)
+            row["verdict"] = verdict(low, high, higher_is_better=bool(self.higher_is_better))
+        optional = {"reason": self.reason} if self.reason else {}
+        children = {name: child.as_dict() for name, child in self.children.items()}
+        return {k: v for k, v in row.items() if v is not None or k == "difference"} | {
+            **optional,
+            **({"children": children} if children else {}),
+        }
+
+
+def same_shape(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Whether two suites' parts, as an evaluation stores them, are made alike."""
+    return a.keys() == b.keys() and all(
+        (a[name].get("aggregate"), a[name].get("task"))
+        == (b[name].get("aggregate"), b[name].get("task"))
+        and same_shape(a[name].get("children") or {}, b[name].get("children") or {})
+        for name in a
+    )
+
+
+def compare_parts(
+    a: Mapping[str, Any], b: Mapping[str, Any], rows: Mapping[str, TaskComparison]
+) -> dict[str, PartComparison]:
+    """Compare the parts of a suite.
+
+    Args:
+        a: The parts as an evaluation stores them.
+        b: Those of the other, of the same shape.
+        rows: The comparisons of the tasks.
+    """
+    return {name: _part(a[name], b[name], rows) for name in a}
+
+
+def _part(
+    a: Mapping[str, Any], b: Mapping[str, Any], rows: Mapping[str, TaskComparison]
+) -> PartComparison:
+    if "task" in a:
+        return _leaf(rows[a["task"]])
+    children = compare_parts(a["children"], b["children"], rows)
+    parts, aggregate = list(children.values()), a["aggregate"]
+    n = sum(part.n for part in parts)
+    better = a["higher_is_better"]
+    if aggregate == "none":
+        return PartComparison(aggregate, None, None, None, n, None, children=children)
+    missing = [name for name, part in children.items() if part.a is None or part.b is None]
+    if missing:
+        reason = f"no score of {', '.join(missing)}"
+        return PartComparison(aggregate, None, None, None, n, better, reason, children=children)
+    if aggregate == "best_format":
+        return _best(children, better)
+    weights = [float(part.n) if aggregate == "micro" else 1.0 for part in parts]
+    return PartComparison(
+        aggregate,
+        _mean([part.a or 0.0 for part in parts], weights),
+        _mean([part.b or 0.0 for part in parts], weights),
+        _stderr([part.stderr for part in parts], weights),
+        n,
+        better,
+        children=children,
+    )
+
+
+def _leaf(row: TaskComparison) -> PartComparison:
+    found, better = row.paired, row.higher_is_better
+    if found is None:
+        return PartComparison(None, None, None, None, 0, better, row.error, row.task)
+    return PartComparison(None, found.a, found.b, found.stderr, found.n, better, task=row.task)
+
+
+def _best(children: Mapping[str, PartComparison], better: bool) -> PartComparison:
+    """The better format of each; paired only where that is the same one."""
+    sign = 1 if better else -1
+    ours = max(children, key=lambda name: sign * (children[name].a or 0.0))
+    theirs = max(children, key=lambda name: sign * (children[name].b or 0.0))
+    a, b = children[ours], children[theirs]
+    if ours == theirs:
+        return PartComparison(
+            "best_format", a.a, b.b, a.stderr, a.n, better, ours, children=children
+        )
+    reason = f"{ours} of a, {theirs} of b: no common questions to pair, so no interval"
+    return PartComparison(
+        "best_format", a.a, b.b, None, min(a.n, b.n), better, reason, children=children
+    )
+
+
+def _mean(values: Sequence[float], weights: Sequence[float]) -> float:
+    return math.fsum(w * v for w, v in zip(weights, values, strict=True)) / math.fsum(weights)
+
+
+def _stderr(stderrs: Sequence[float | None], weights: Sequence[float]) -> float | None:
+    if any(value is None for value in stderrs):
+        return None
+    parts = (w * (e or 0.0) for w, e in zip(weights, stderrs, strict=True))
+    return math.hypot(*parts) / math.fsum(weights)
