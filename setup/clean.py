@@ -1,7 +1,7 @@
 """Removes what can be made again: `./just clean`, `./just clean environment`.
 
     clean.py caches        compiled files, caches of the tools, build outputs
-    clean.py environment   these, and the environments that ./just setup and bench-peers made
+    clean.py environment   these, and the environments that ./just setup, bench-peers and vllm made
 
 Results stay in either case: artifacts/, the folders of runs and of W&B. So does an environment that
 lies outside the checkout (`./just setup here=yes`).
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ENVIRONMENTS = (".environment", ".environment.lock", ".venv", ".conda", ".peers")
+ENVIRONMENTS = (".environment", ".environment.lock", ".venv", ".conda", ".peers", ".vllm")
 CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", "build", "dist")
 # By name, wherever they lie outside the environments.
 NAMES = ("__pycache__",)

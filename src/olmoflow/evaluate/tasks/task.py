@@ -8,7 +8,7 @@ is the task's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -33,13 +33,15 @@ class GenerateRequest:
     """What comes next? (OLMES ``generate_until``)
 
     Attributes:
-        context: The prompt, with its shots.
+        context: The prompt, with its shots; with `chat`, what the user says.
         stop_sequences: Texts that end the answer and do not belong to it.
         max_new_tokens: At most so many.
         temperature: 0: greedy.
         top_p: Nucleus.
         samples: Answers wanted to this one prompt.
         idx: Number of the request in its instance.
+        chat: Whoever runs the task puts the context into the model's own chat template, as the
+            only turn. A model without one cannot be asked.
     """
 
     context: str
@@ -49,6 +51,7 @@ class GenerateRequest:
     top_p: float = 1.0
     samples: int = 1
     idx: int = 0
+    chat: bool = False
 
 
 Request = LoglikelihoodRequest | GenerateRequest
@@ -169,11 +172,26 @@ class Task(Protocol):
         """
         ...
 
-    def score(
-        self, answered: Sequence[tuple[Instance, Sequence[Response]]]
-    ) -> list[InstanceScore]:
+    def score(self, answered: Sequence[tuple[Instance, Sequence[Response]]]) -> list[InstanceScore]:
         """Score instances by the responses to their requests, in the order of the requests.
 
         It takes many at once since verifiers work in parallel.
+        """
+        ...
+
+
+@runtime_checkable
+class TokenizedTask(Task, Protocol):
+    """A task whose questions depend on how texts are cut into tokens, such as RULER's lengths.
+
+    Whoever runs it takes `with_tokenizer(…)` in its place before it asks for instances.
+    """
+
+    def with_tokenizer(self, count: Callable[[str], int], name: str) -> Task:
+        """The same task for a model whose tokenizer counts like this.
+
+        Args:
+            count: Tokens of a text as the engine gets it, with what is put before it.
+            name: Of the tokenizer: a name or a hash; it becomes part of the config.
         """
         ...

@@ -1,0 +1,1 @@
+"""What two evaluations differ by, and whether a benchmark can tell models apart at all."""

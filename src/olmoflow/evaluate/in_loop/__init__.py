@@ -1,0 +1,1 @@
+"""Evaluation while training goes on, within a share of its time."""

@@ -1,0 +1,1 @@
+"""Tasks through an engine: texts to token ids, answers to scores, scores to files."""

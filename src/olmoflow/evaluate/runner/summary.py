@@ -1,0 +1,136 @@
+"""What is said of a task: means over its instances, their standard errors, counts of outcomes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from olmoflow.evaluate.runner.answers import Answered
+from olmoflow.evaluate.tasks.task import GenerateResponse, InstanceScore, Task
+
+TOO_LONG, TRUNCATED, UNFINISHED = "too_long", "truncated", "unfinished"
+
+
+@dataclass(frozen=True)
+class TaskSummary:
+    """A task's result.
+
+    Attributes:
+        name: The task.
+        task_hash: Of its config.
+        primary_metric: The metric that stands for it.
+        higher_is_better: Of that metric.
+        score: Its mean over the instances that could be asked; None: there is none, see `error`.
+        stderr: Standard error of `score`; None where it is not defined.
+        n: Instances behind `score`.
+        metrics: Mean of every metric.
+        stderrs: Their standard errors, where defined.
+        outcomes: How often verifiers said ``scored``, ``no_answer``, ``timeout`` and ``error``
+            (without a verifier every instance is scored); further ``too_long``, instances that do
+            not fit the model and have no part in the score; ``truncated``, instances whose context
+            lost its beginning; ``unfinished``, samples that reached the limit of tokens.
+        error: Why there is no score, in one line.
+    """
+
+    name: str
+    task_hash: str
+    primary_metric: str
+    higher_is_better: bool
+    score: float | None
+    stderr: float | None
+    n: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    stderrs: Mapping[str, float] = field(default_factory=dict)
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    error: str | None = None
+
+
+def hash_of(config: Mapping[str, Any]) -> str:
+    """Identifies a config of plain values: 16 hexadecimal digits."""
+    text = json.dumps(config, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def failed(task: Task, error: str, outcomes: Mapping[str, int] | None = None) -> TaskSummary:
+    """The summary of a task that has no score."""
+    return TaskSummary(
+        name=task.name,
+        task_hash=hash_of(task.config),
+        primary_metric=task.primary_metric,
+        higher_is_better=task.higher_is_better,
+        score=None,
+        stderr=None,
+        n=0,
+        outcomes=outcomes or {},
+        error=error,
+    )
+
+
+def summarise(
+    task: Task, answered: Sequence[Answered], scores: Sequence[InstanceScore | None]
+) -> TaskSummary:
+    """Summarise a task.
+
+    Args:
+        task: The task.
+        answered: All of its instances.
+        scores: Of each; None where it could not be asked.
+    """
+    outcomes = _outcomes(answered, scores)
+    found = [score for score in scores if score is not None]
+    if not found:
+        reasons = Counter(a.error for a in answered if a.error)
+        why = reasons.most_common(1)[0][0] if reasons else "it has no instances"
+        return failed(task, f"no instance could be asked: {why}" if reasons else why, outcomes)
+    metrics, stderrs = {}, {}
+    for name in found[0].metrics:
+        values = [score.metrics[name] for score in found if name in score.metrics]
+        metrics[name] = math.fsum(values) / len(values)
+        if (stderr := standard_error(values)) is not None:
+            stderrs[name] = stderr
+    return TaskSummary(
+        name=task.name,
+        task_hash=hash_of(task.config),
+        primary_metric=task.primary_metric,
+        higher_is_better=task.higher_is_better,
+        score=metrics[task.primary_metric],
+        stderr=stderrs.get(task.primary_metric),
+        n=len(found),
+        metrics=metrics,
+        stderrs=stderrs,
+        outcomes=outcomes,
+    )
+
+
+def standard_error(values: Sequence[float]) -> float | None:
+    """Standard error of a mean by the central limit theorem (Miller, arXiv 2411.00640, section 2.1).
+
+    A value is one question's mean over its samples, so that samples of one question, which are not
+    independent, count as one cluster. None for fewer than two values.
+    """
+    n = len(values)
+    if n < 2:
+        return None
+    mean = math.fsum(values) / n
+    return math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1) / n)
+
+
+def _outcomes(
+    answered: Sequence[Answered], scores: Sequence[InstanceScore | None]
+) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for each, score in zip(answered, scores, strict=True):
+        if score is None or each.responses is None:
+            counts[TOO_LONG] += 1
+            continue
+        counts.update(score.outcomes or {"scored": 1})
+        counts[TRUNCATED] += any(r.truncated for r in each.responses)
+        for response in each.responses:
+            if isinstance(response, GenerateResponse):
+                counts[UNFINISHED] += sum(not stopped for stopped in response.stopped)
+    return {name: number for name, number in counts.items() if number}

@@ -1,0 +1,145 @@
+"""Tasks made of two parts: documents, and the format in which they are asked and scored.
+
+`Documents` know where the questions stand, `Format` makes requests of one and metrics of the
+responses. Any format goes with any documents that have what it needs.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from olmoflow.evaluate.tasks.task import Instance, InstanceScore, Request, Response
+
+# OLMES's `random_subsample_seed`: a limit picks the same questions as its `limit` does.
+SUBSAMPLE_SEED = 1234
+
+
+@dataclass(frozen=True)
+class Document:
+    """One question, its prompt written out.
+
+    Attributes:
+        doc_id: Its number in the task.
+        native_id: What its data set calls it.
+        doc: The row it was made of.
+        label: The gold choice's number, or the gold answers.
+        choices: Context and continuation of each choice; one, where there is only a gold answer.
+    """
+
+    doc_id: int
+    native_id: str | int | None
+    doc: Mapping[str, Any]
+    label: Any
+    choices: tuple[tuple[str, str], ...]
+
+    @property
+    def gold(self) -> int:
+        """Number of the gold choice; 0 where there is but a gold answer."""
+        return self.label if isinstance(self.label, int) and len(self.choices) > 1 else 0
+
+
+class Documents(Protocol):
+    """Where questions come from."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        ...
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What identifies them and their prompts; plain values."""
+        ...
+
+    def read(self) -> Iterator[Document]:
+        """All of them, in their order.
+
+        Raises:
+            UserError: The data are absent.
+        """
+        ...
+
+
+class Format(Protocol):
+    """How a document is asked, and what its responses are worth."""
+
+    @property
+    def primary_metric(self) -> str:
+        """The metric that stands for the task."""
+        ...
+
+    @property
+    def higher_is_better(self) -> bool:
+        """False of bits per byte."""
+        ...
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What decides the score; plain values."""
+        ...
+
+    def requests(self, document: Document) -> tuple[Request, ...]:
+        """What is asked of the model; at least one request."""
+        ...
+
+    def score(self, instance: Instance, responses: Sequence[Response]) -> InstanceScore:
+        """Metrics of one instance by the responses to its requests."""
+        ...
+
+
+@dataclass(frozen=True)
+class DocumentTask:
+    """A `Task`: these documents in this format."""
+
+    name: str
+    documents: Documents
+    format: Format
+
+    @property
+    def primary_metric(self) -> str:
+        """The metric that stands for the task."""
+        return self.format.primary_metric
+
+    @property
+    def higher_is_better(self) -> bool:
+        """False of bits per byte."""
+        return self.format.higher_is_better
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Whatever decides a score, as plain values."""
+        return {"name": self.name, **self.documents.config, **self.format.config}
+
+    def instances(self, limit: int | None = None) -> Iterator[Instance]:
+        """The questions in the order of the data; with a limit, OLMES's random choice of them.
+
+        Raises:
+            UserError: The data are absent.
+        """
+        chosen = subsample(self.documents.count, limit)
+        last = max(chosen, default=-1)
+        for number, document in enumerate(self.documents.read()):
+            if number in chosen:
+                yield Instance(
+                    document.doc_id,
+                    document.native_id,
+                    document.doc,
+                    document.label,
+                    self.format.requests(document),
+                )
+            if number >= last:
+                return
+
+    def score(self, answered: Sequence[tuple[Instance, Sequence[Response]]]) -> list[InstanceScore]:
+        """Score instances by the responses to their requests."""
+        return [self.format.score(instance, responses) for instance, responses in answered]
+
+
+def subsample(count: int, limit: int | None) -> frozenset[int] | range:
+    """The numbers of the questions that a limit leaves, of `count`."""
+    if limit is None or limit >= count:
+        return range(count)
+    return frozenset(random.Random(SUBSAMPLE_SEED).sample(range(count), limit))

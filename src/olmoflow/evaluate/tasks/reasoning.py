@@ -1,0 +1,181 @@
+"""Puzzles of reasoning-gym, made on the spot from a seed and scored by reasoning-gym itself.
+
+- ``reasoning_gym_NAME:chat`` asks a chat model to answer in ``<answer>`` tags
+- ``reasoning_gym_NAME:gen`` has a base model go on after three solved puzzles of another seed
+
+A puzzle is a function of name, seed, number and reasoning-gym's version. ``isomorphic_strings`` and
+``ransom_note`` are left out: theirs depend on Python's hash seed as well.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from olmoflow.errors import UserError
+from olmoflow.evaluate.tasks.verified import CHAT_TOKENS, Generation, Question, VerifiedTask
+
+PACKAGE = "reasoning-gym"
+# By reasoning-gym's own categories. All are made in under a second for 20 puzzles (zebra_puzzles
+# in a few), depend on the seed alone, and give their own answers full score.
+PUZZLES = {
+    "algebra": ("polynomial_equations", "simple_equations", "simple_integration"),
+    "algorithmic": (
+        *("base_conversion", "caesar_cipher", "count_primes", "letter_counting", "letter_jumble"),
+        *("number_sorting", "palindrome_generation", "spell_backward", "spiral_matrix"),
+        *("string_manipulation", "word_sorting"),
+    ),
+    "arithmetic": (
+        *("basic_arithmetic", "calendar_arithmetic", "chain_sum", "decimal_arithmetic"),
+        *("fraction_simplification", "gcd", "gsm_symbolic", "lcm", "leg_counting"),
+        *("prime_factorization", "products", "time_intervals"),
+    ),
+    "cognition": ("color_cube_rotation", "needle_haystack", "number_sequence"),
+    "games": ("countdown", "maze", "mini_sudoku", "n_queens", "sudoku", "tower_of_hanoi"),
+    "geometry": ("advanced_geometry", "simple_geometry"),
+    "graphs": (
+        *("course_schedule", "family_relationships", "largest_island", "quantum_lock"),
+        "shortest_path",
+    ),
+    "logic": (
+        *("aiw", "circuit_logic", "knights_knaves", "propositional_logic", "self_reference"),
+        *("syllogism", "zebra_puzzles"),
+    ),
+}
+# Has no answer of its own, only a way to check one: it cannot be a solved puzzle in a prompt.
+UNSOLVED = ("propositional_logic",)
+SHOTS = 3
+CHAT = Generation(CHAT_TOKENS, chat=True)
+GEN = Generation(512, ("\nQuestion:",))
+TEMPLATE = (
+    "{question}\n\nThink step by step. Put your final answer between <answer> and </answer>."
+)
+
+
+@dataclass(frozen=True)
+class Puzzles:
+    """Puzzles of one kind.
+
+    Attributes:
+        name: reasoning-gym's.
+        size: How many.
+        seed: Of the puzzles; those of the next seed are the solved ones.
+        shots: Solved puzzles before each; none: the prompt for a chat.
+    """
+
+    name: str
+    size: int = 50
+    seed: int = 42
+    shots: int = 0
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise UserError(f"size={self.size}: expected at least 1 puzzle")
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self.size
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What identifies them."""
+        try:
+            installed = version(PACKAGE)
+        except PackageNotFoundError:
+            installed = "none"
+        return {
+            "data": f"{PACKAGE}=={installed}/{self.name}",
+            "size": self.size,
+            "seed": self.seed,
+            "num_shots": self.shots,
+            "prompt": "question_answer" if self.shots else TEMPLATE,
+        }
+
+    def read(self) -> Iterator[Question]:
+        """All of them, in their order.
+
+        Raises:
+            UserError: reasoning-gym is not installed.
+        """
+        solved = "".join(map(_solved, _entries(self.name, self.shots, self.seed + 1)))
+        for number, entry in enumerate(_entries(self.name, self.size, self.seed)):
+            if self.shots:
+                prompt = f"{solved}Question: {entry['question'].strip()}\nAnswer:"
+            else:
+                prompt = TEMPLATE.format(question=entry["question"].strip())
+            reference = {"dataset": self.name, "entry": entry}
+            yield Question(number, number, entry, prompt, reference)
+
+
+def _entries(name: str, size: int, seed: int) -> Iterator[dict[str, Any]]:
+    if size == 0:
+        return
+    try:
+        from reasoning_gym import create_dataset
+    except ImportError:
+        raise UserError(
+            f"{PACKAGE} is not installed; expected `pip install 'olmoflow[evaluate]'`"
+        ) from None
+    made = create_dataset(name, size=size, seed=seed)
+    for number in range(size):
+        # As it will be read back from predictions: plain JSON values.
+        yield json.loads(json.dumps(made[number]))
+
+
+def _solved(entry: Mapping[str, Any]) -> str:
+    return f"Question: {entry['question'].strip()}\nAnswer: {entry['answer']}\n\n"
+
+
+def tagged(doc: Mapping[str, Any], text: str) -> str:
+    """A continuation as the answer that it is, whole."""
+    return f"<answer>{text.strip()}</answer>"
+
+
+def puzzle_task(
+    name: str,
+    *,
+    chat: bool,
+    size: int = 50,
+    seed: int = 42,
+    samples: int = 1,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    max_new_tokens: int | None = None,
+) -> VerifiedTask:
+    """Puzzles of one kind as a task.
+
+    Args:
+        name: reasoning-gym's.
+        chat: For a chat model.
+        size: How many puzzles.
+        seed: Of the puzzles.
+        samples: As in `VerifiedTask.sampled`, and what follows.
+        temperature: Of the samples.
+        top_p: Of the samples.
+        max_new_tokens: Of each answer.
+    """
+    kind = "chat" if chat else "gen"
+    questions = Puzzles(name, size, seed, 0 if chat else SHOTS)
+    task = VerifiedTask(
+        f"reasoning_gym_{name}:{kind}", questions, CHAT if chat else GEN, "reasoning_gym"
+    )
+    if not chat:
+        task = replace(task, complete=tagged)
+    return task.sampled(
+        samples=samples, temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens
+    )
+
+
+def tasks() -> dict[str, Callable[..., VerifiedTask]]:
+    """All of them by name."""
+    made = {}
+    for name in (name for names in PUZZLES.values() for name in names):
+        made[f"reasoning_gym_{name}:chat"] = partial(puzzle_task, name, chat=True)
+        if name not in UNSOLVED:
+            made[f"reasoning_gym_{name}:gen"] = partial(puzzle_task, name, chat=False)
+    return made
