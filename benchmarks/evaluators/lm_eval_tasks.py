@@ -62,9 +62,7 @@ def write_generation(folder: Path, name: str, instances: Iterable[Instance]) -> 
     _write(folder, name, rows, settings)
 
 
-def _write(
-    folder: Path, name: str, rows: list[dict[str, Any]], settings: dict[str, Any]
-) -> None:
+def _write(folder: Path, name: str, rows: list[dict[str, Any]], settings: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / f"{name}.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -32,9 +32,7 @@ def main() -> None:
     folder, tasks, batch_size = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     with contextlib.redirect_stdout(sys.stderr):  # lm-eval prints
-        model = HFLM(
-            pretrained=str(folder), dtype="float32", device="cpu", batch_size=batch_size
-        )
+        model = HFLM(pretrained=str(folder), dtype="float32", device="cpu", batch_size=batch_size)
         manager = TaskManager(include_path=tasks, include_defaults=False)
         for line in sys.stdin:
             print(json.dumps(evaluate(model, manager, line.strip().split(","))), file=answers)

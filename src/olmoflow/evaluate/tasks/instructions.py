@@ -10,13 +10,13 @@ its own requirements do not go with this project's.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from olmoflow.evaluate.tasks.packages import package_folder
-from olmoflow.evaluate.tasks.verified import CHAT_TOKENS, Generation, Question, VerifiedTask
+from olmoflow.evaluate.tasks.verified import Question
 
 VERSION = "26.3"
 PROMPTS = 294

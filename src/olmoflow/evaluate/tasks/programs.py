@@ -9,16 +9,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from olmoflow.evaluate.tasks.document import Document
-from olmoflow.evaluate.tasks.verified import CHAT_TOKENS, Generation, VerifiedTask
-from olmoflow.evaluate.tasks.wheel_questions import (
-    ShotQuestions,
-    ZeroShotQuestions,
-    documents_of,
-)
+from olmoflow.evaluate.tasks.verified import CHAT_TOKENS, Generation
 
 # OLMES's for HumanEval, and what begins the next function of a model that goes on after its own.
 HUMANEVAL = Generation(

@@ -51,9 +51,7 @@ UNSOLVED = ("propositional_logic",)
 SHOTS = 3
 CHAT = Generation(CHAT_TOKENS, chat=True)
 GEN = Generation(512, ("\nQuestion:",))
-TEMPLATE = (
-    "{question}\n\nThink step by step. Put your final answer between <answer> and </answer>."
-)
+TEMPLATE = "{question}\n\nThink step by step. Put your final answer between <answer> and </answer>."
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,6 @@ from olmoflow.evaluate.tasks.task import (
 )
 from olmoflow.verifiers import Answer, Verdict, find_verifier
 
-
 # Several samples are drawn at these, unless others are given (Olmo 3 report: section A.4 and table
 # 16); one sample is greedy.
 TEMPERATURE = 0.6
@@ -221,16 +220,12 @@ class VerifiedTask:
                     (request,),
                 )
 
-    def score(
-        self, answered: Sequence[tuple[Instance, Sequence[Response]]]
-    ) -> list[InstanceScore]:
+    def score(self, answered: Sequence[tuple[Instance, Sequence[Response]]]) -> list[InstanceScore]:
         """Judge all samples of all instances at once, since verifiers work in parallel."""
         answers, sizes = [], []
         for instance, responses in answered:
             texts = _texts(responses)
-            answers += [
-                Answer(self.complete(instance.doc, text), instance.label) for text in texts
-            ]
+            answers += [Answer(self.complete(instance.doc, text), instance.label) for text in texts]
             sizes.append(len(texts))
         with closing(find_verifier(self.verifier, **self.verifier_settings)) as verifier:
             verdicts = iter(verifier.verify(answers))
