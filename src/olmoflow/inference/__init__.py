@@ -1,6 +1,10 @@
-"""Models that speak."""
+"""Models that speak.
 
-from olmoflow.inference.generate import Generation, generate
+- engine      what every engine understands: requests, completions, scores
+- sampling    from logits to a token
+- native/     the engine of this package: continuous batching in plain PyTorch
+"""
+
 from olmoflow.inference.sampling import Sampling
 
-__all__ = ["Generation", "Sampling", "generate"]
+__all__ = ["Sampling"]

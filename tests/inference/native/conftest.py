@@ -1,0 +1,63 @@
+"""Small models whose greedy choices are no ties, and what transformers says of them."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from olmoflow.model import Olmo3, Olmo3Config, YaRN, initialise
+from olmoflow.model.hf.config import to_hf_config
+from olmoflow.model.hf.names import NAMES
+
+CONFIG = Olmo3Config(
+    vocab_size=96,
+    d_model=48,
+    n_layers=4,
+    n_heads=4,
+    n_kv_heads=4,
+    ffn_hidden_size=96,
+    sliding_window=24,
+    max_sequence_length=320,
+    init_std=0.3,
+)
+YARN = YaRN(factor=4.0, original_max_position=80)
+CONFIGS = {
+    "plain": CONFIG,
+    "gqa and yarn": replace(CONFIG, n_kv_heads=2, yarn=YARN),
+}
+
+
+def make_model(config: Olmo3Config, seed: int = 3, **settings) -> Olmo3:
+    model = Olmo3(config, **settings)
+    initialise(model, seed=seed)
+    return model.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def config(request):
+    return CONFIGS[request.param]
+
+
+@pytest.fixture
+def model(config):
+    return make_model(config)
+
+
+@pytest.fixture(scope="module")
+def transformers_model(config):
+    from transformers import Olmo3Config as HFConfig
+    from transformers import Olmo3ForCausalLM
+
+    values = to_hf_config(config, config.vocab_size, "float32")
+    theirs = Olmo3ForCausalLM(HFConfig(**values, pad_token_id=0, eos_token_id=None)).eval()
+    ours = make_model(config).state_dict()
+    theirs.load_state_dict({NAMES.theirs(name): tensor for name, tensor in ours.items()})
+    return theirs
+
+
+@pytest.fixture(scope="module")
+def prompts():
+    """Shorter and longer than the window and than the smallest row of the cache."""
+    generator = torch.Generator().manual_seed(0)
+    lengths = [1, 2, 5, 23, 24, 25, 40, 90, 127, 128, 129, 200, 3, 60, 11, 24]
+    return [torch.randint(96, (length,), generator=generator).tolist() for length in lengths]
