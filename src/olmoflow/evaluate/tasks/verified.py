@@ -1,4 +1,4 @@
-"""Tasks whose answers are texts that a verifier judges: mathematics, programs, constraints, puzzles.
+"""Tasks whose answers a verifier judges: mathematics, programs, constraints, puzzles.
 
 Several samples of each question give what several tries are worth: pass@k (is one of k right?) and
 maj@k (is the answer that most of k agree on right?). What could not be judged counts as not solved
@@ -7,6 +7,7 @@ in the metrics, as everywhere in the field, and is counted apart in the outcomes
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -24,7 +25,7 @@ from olmoflow.evaluate.tasks.task import (
     InstanceScore,
     Response,
 )
-from olmoflow.verifiers import Answer, Verdict, find_verifier
+from olmoflow.verifiers import Answer, Verdict, normalization
 
 # Several samples are drawn at these, unless others are given (Olmo 3 report: section A.4 and table
 # 16); one sample is greedy.
@@ -33,6 +34,15 @@ BASE_TOP_P = 0.6
 CHAT_TOP_P = 0.95
 # A chat ends its turn by itself, and needs room to think (table 16).
 CHAT_TOKENS = 32_768
+_FRACTION = re.compile(r"\\frac\{(\d+)\}\{(\d+)\}")
+
+
+Complete = Callable[[Mapping[str, Any], str], str]
+
+
+def unchanged(doc: Mapping[str, Any], text: str) -> str:
+    """The answer as it is."""
+    return text
 
 
 @dataclass(frozen=True)
@@ -155,7 +165,7 @@ class VerifiedTask:
     verifier_settings: Mapping[str, Any] = field(default_factory=dict)
     primary_metric: str = "exact_match"
     majority: bool = False
-    complete: Callable[[Mapping[str, Any], str], str] = field(default=lambda doc, text: text)
+    complete: Complete = unchanged
     higher_is_better: bool = True
 
     @property
@@ -165,7 +175,9 @@ class VerifiedTask:
             "name": self.name,
             **self.questions.config,
             **asdict(self.generation),
+            "stop": list(self.generation.stop),
             "verifier": {"name": self.verifier, **self.verifier_settings},
+            "judged": self.complete.__name__,
         }
 
     def sampled(
@@ -209,6 +221,7 @@ class VerifiedTask:
             UserError: The data are absent.
         """
         chosen = subsample(self.questions.count, limit)
+        last = max(chosen, default=-1)
         for number, question in enumerate(self.questions.read()):
             if number in chosen:
                 request = self.generation.request(question.prompt)
@@ -219,9 +232,13 @@ class VerifiedTask:
                     question.reference,
                     (request,),
                 )
+            if number >= last:
+                return
 
     def score(self, answered: Sequence[tuple[Instance, Sequence[Response]]]) -> list[InstanceScore]:
         """Judge all samples of all instances at once, since verifiers work in parallel."""
+        from olmoflow.verifiers import find_verifier
+
         answers, sizes = [], []
         for instance, responses in answered:
             texts = _texts(responses)
@@ -243,10 +260,19 @@ class VerifiedTask:
         for k in self.generation.ks:
             metrics[f"pass_at_{k}"] = pass_at_k(len(correct), sum(correct), k)
             if self.majority:
-                metrics[f"maj_at_{k}"] = majority_at_k(extracted, correct, k)
+                metrics[f"maj_at_{k}"] = majority_at_k(list(map(_vote, extracted)), correct, k)
         metrics["stopped"] = _mean(_stopped(responses))
-        outcomes = Counter(verdict.outcome for verdict in verdicts)
+        outcomes = Counter[str](verdict.outcome for verdict in verdicts)
         return InstanceScore(metrics, dict(outcomes), tuple(extracted))
+
+
+def _vote(answer: str | None) -> str | None:
+    """One text for answers that are written differently, as ``1/2`` and ``0.5`` are."""
+    if answer is None:
+        return None
+    spelled = normalization.math(answer)
+    number = normalization.number(_FRACTION.sub(r"\1/\2", spelled))
+    return spelled if number is None else str(number)
 
 
 def _texts(responses: Sequence[Response]) -> tuple[str, ...]:
