@@ -53,6 +53,10 @@ ENVIRONMENTS = {
         requirements=("datatrove[io,processing]==0.10.1", "spacy==3.8.18"),
         proof="import datatrove.pipeline.dedup, datatrove.pipeline.writers, spacy, pyarrow",
     ),
+    "lm-eval": Peer(
+        requirements=("torch==2.14.1", "lm-eval[hf]==0.4.13", "transformers==5.24.0"),
+        proof="import lm_eval.models.huggingface",
+    ),
 }
 
 

@@ -1,0 +1,78 @@
+"""Our tasks as lm-eval reads them: a YAML file and a JSONL file each.
+
+The prompts are ours, to the byte, so what is compared is the evaluation and not the wording.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from olmoflow.evaluate.tasks.task import GenerateRequest, Instance, LoglikelihoodRequest
+
+
+def write_choices(folder: Path, name: str, instances: Iterable[Instance]) -> None:
+    """Questions with choices: lm-eval's ``multiple_choice``.
+
+    Requests for the choices' unconditional likelihood are left out: lm-eval makes its own.
+    """
+    rows = []
+    for instance in instances:
+        requests = [r for r in instance.requests if isinstance(r, LoglikelihoodRequest)]
+        asked = [r for r in requests if r.context == requests[0].context]
+        rows.append(
+            {
+                "context": asked[0].context,
+                "choices": [r.continuation for r in asked],
+                "label": instance.label,
+            }
+        )
+    settings: dict[str, Any] = {
+        "output_type": "multiple_choice",
+        "doc_to_choice": "{{choices}}",
+        "doc_to_target": "{{label}}",
+        "target_delimiter": "",  # the choices begin with their space
+        "metric_list": [{"metric": m} for m in ("acc", "acc_norm", "acc_bytes")],
+    }
+    _write(folder, name, rows, settings)
+
+
+def write_generation(folder: Path, name: str, instances: Iterable[Instance]) -> None:
+    """Prompts to continue greedily: lm-eval's ``generate_until``."""
+    rows, request = [], None
+    for instance in instances:
+        request = instance.requests[0]
+        assert isinstance(request, GenerateRequest)
+        rows.append({"context": request.context, "label": str(instance.label)})
+    assert request is not None
+    settings = {
+        "output_type": "generate_until",
+        "doc_to_target": "{{label}}",
+        "generation_kwargs": {
+            "until": list(request.stop_sequences),
+            "max_gen_toks": request.max_new_tokens,
+            "do_sample": False,
+        },
+        "metric_list": [{"metric": "exact_match"}],
+    }
+    _write(folder, name, rows, settings)
+
+
+def _write(folder: Path, name: str, rows: list[dict[str, Any]], settings: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    data = folder / f"{name}.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = {
+        "task": name,
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(data.resolve())}},
+        "test_split": "test",
+        "doc_to_text": "{{context}}",
+        "num_fewshot": 0,
+        **settings,
+    }
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
