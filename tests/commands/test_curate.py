@@ -166,3 +166,26 @@ def test_what_was_set_apart_or_renamed_is_said(home, capfd):
         assert f"malformed, set apart: 1; why: {path}\n" in said
         assert path.exists()
         assert ("ids that were taken: 1,999, made unique" in said) == (pipeline == "steps")
+
+
+def test_a_report_of_decontamination_is_reviewed(home, curate, capfd):
+    question = "How many eggs do the ducks of Janet lay on a day and what are they sold for at"
+    reference = {
+        "eval_key": "ducks", "eval_instance_index": 0, "split": "test", "doc_id": 1,
+        "question": f"{question} the market of the farmers", "fingerprint": "0123456789abcdef",
+    }  # fmt: skip
+    (home / "references.jsonl").write_text(json.dumps(reference) + "\n")
+    row = {"id": "leak", "text": f"Before. {reference['question']} Behind it."}
+    with (home / "text.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    step = f"{{name: decontaminate, references: {home}/references.jsonl, report: {home}/found}}"
+    made = curate("pipeline=steps", f"pipeline.steps=[{step}]", "source=text.jsonl", "name=d")
+    assert made["steps"]["decontaminate"]["reasons"] == {"ducks:ducks": 1}
+    (one,) = curate(f"review={home}/found")["reviewed"]
+    assert (one["matches"], one["documents"], one["perfect"]) == (1, 1, 1)
+    assert main(["curate", f"review={home}/found"]) == 0
+    said = capfd.readouterr().out
+    assert "score 1.000" in said
+    assert "ducks of janet" in said.lower()
+    (home / "empty").mkdir()
+    assert "expected a report of decontamination" in curate(f"review={home}/empty", status=2)

@@ -11,19 +11,19 @@ def test_a_swarm_ends_in_a_comparison_with_the_prior(tmp_path, monkeypatch, capf
     small = {
         **{"model.vocab_size": 320, "model.d_model": 16, "model.n_heads": 2},
         **{"model.n_kv_heads": 1, "model.ffn_hidden_size": 32, "sequence_length": 64},
-        **{"max_tokens": 2048, "warmup": 1, "log_every": 1},
+        **{"max_tokens": 1024, "warmup": 1, "log_every": 1},
     }
     settings = ", ".join(f"{key}: {value}" for key, value in small.items())
     steps = "flow.steps"
     arguments = [
         *["flow", "flow=mixing_swarm", "output=json"],
         f"++{steps}.corpus.overrides={{pipeline: installed_text, pipeline.max_bytes: null, "
-        "pipeline.max_bytes_of.code: 1.5e5, pipeline.max_bytes_of.prose: 1e5, "
+        "pipeline.max_bytes_of.code: 4e4, pipeline.max_bytes_of.prose: 3e4, "
         "pipeline.heldout_fraction: 0.2, pipeline.docstrings_as: docstrings}",
         f"++{steps}.shards.overrides={{tokenizer.vocab_size: 320}}",
-        f"++{steps}.swarm.overrides={{rule: swarm, target_tokens: 2048, swarm.runs: 4}}",
+        f"++{steps}.swarm.overrides={{rule: swarm, target_tokens: 1024, swarm.runs: 4}}",
         f"++{steps}.proxies.overrides={{{settings}}}",
-        f"++{steps}.proposal.overrides={{rule: fitted, target_tokens: 2048, fit.starts: 5}}",
+        f"++{steps}.proposal.overrides={{rule: fitted, target_tokens: 1024, fit.starts: 5}}",
         f"++{steps}.models.overrides={{{settings}}}",
         f"{steps}.models.sweep={{init_seed: [1, 2]}}",
     ]

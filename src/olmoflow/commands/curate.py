@@ -9,13 +9,17 @@ from typing import Any
 
 from olmoflow.artifact import Input, claim, resolve
 from olmoflow.commands.curate_pipeline import (
-    describe,
     make_pipeline,
-    print_steps,
     run_steps,
     sources_of,
     steps_and_files,
     write_converted,
+)
+from olmoflow.commands.curate_questions import (
+    describe,
+    print_review,
+    print_steps,
+    review_report,
 )
 from olmoflow.commands.progress import progress_bar
 from olmoflow.environment import installed_packages
@@ -27,6 +31,8 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     name = config["pipeline"]["name"]
     if config["describe"] is not None:
         return describe(str(config["describe"]))
+    if config["review"] is not None:
+        return review_report(str(config["review"]))
     if config["convert"] is not None:
         return write_converted(config)
     if "steps" in config["pipeline"]:
@@ -57,7 +63,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     }
 
 
-_NOT_IN_KEY = ("runner", "convert", "datamap", "describe")
+_NOT_IN_KEY = ("runner", "convert", "datamap", "describe", "review")
 Work = Callable[[Path], dict[str, Any]]
 
 
@@ -73,6 +79,9 @@ def report(result: Mapping[str, Any]) -> None:
     """Say what was gathered, or what was asked for."""
     if "described" in result:
         print_steps(result["described"])
+        return
+    if "reviewed" in result:
+        print_review(result["reviewed"])
         return
     if "steps" in result and "path" in result and "corpus" not in result:
         print(f"{result['path']}: {result['steps']} steps")

@@ -102,30 +102,6 @@ def write_converted(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"path": str(path), "steps": len(nodes)}
 
 
-def describe(name: str) -> dict[str, Any]:
-    """What a step does and takes; of ``all`` each, in a line.
-
-    Raises:
-        UserError: There is no such step.
-    """
-    from olmoflow.curate.pipeline import reference
-
-    if name == "all":
-        return {"described": {n: reference.summary(n) for n in reference.names()}}
-    return {"described": reference.page(name)}
-
-
-def print_steps(described: Mapping[str, Any]) -> None:
-    """Print what `describe` found."""
-    if "arguments" not in described:
-        width = max(map(len, described))
-        print("\n".join(f"{name:<{width}}  {text}" for name, text in described.items()))
-        return
-    arguments = "".join(f", {k}: {json.dumps(v)}" for k, v in described["arguments"].items())
-    print(f"{{name: {described['name']}{arguments}}}".replace('"???"', "???"))
-    print(f"\n{described['kind']}\n\n{described['text']}")
-
-
 def make_pipeline(config: Mapping[str, Any], nodes: list[Any], locations: list[str]) -> Any:
     """The engine's pipeline, every step checked.
 

@@ -121,6 +121,12 @@ def test_units_depend_on_the_files_alone(tmp_path):
     assert [[f.name for f in u.files] for u in units] == [
         [f"{n}.jsonl" for n in range(start, min(start + 3, 10))] for start in range(0, 10, 3)
     ]
+    (sparse := tmp_path / "sparse").mkdir()
+    for number in range(10):
+        with (sparse / f"{number}.jsonl").open("wb") as file:
+            file.truncate(3 << 20)
+    # 30 MiB are work for several cores.
+    assert [len(u.files) for u in source_units([str(sparse)], Reading())] == [1] * 10
     with pytest.raises(UserError, match=r"expected files that end in \.warc"):
         source_units([str(tmp_path)], Reading(kind="warc"))
     with pytest.raises(UserError, match="no such file or folder"):

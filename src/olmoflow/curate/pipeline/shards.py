@@ -30,11 +30,6 @@ def read_batches(shard: Path) -> Iterator[pa.Table]:
             yield file.read_row_group(number, use_threads=False).combine_chunks()
 
 
-def rows_of(shard: Path) -> int:
-    """How many documents a shard has."""
-    return int(parquet.read_metadata(shard).num_rows)
-
-
 class ShardWriter:
     """Writes one shard, which appears whole or not at all.
 

@@ -1,8 +1,8 @@
 """Which file is read how, and the units of work that the files of a source are cut into.
 
-A *unit* is a run of files, in the order of their names, of about `UNIT_BYTES`; a large file is a
-unit by itself. Units depend on the files alone, so the shards that they become are the same
-whatever the number of workers.
+A *unit* is a run of files, in the order of their names; a large file is a unit by itself. Units
+depend on the files alone, so the shards that they become are the same whatever the number of
+workers. A small source falls into many units as well, or one core would do all of its work.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from olmoflow.errors import UserError
 Kind = Literal["auto", "documents", "text", "warc", "html", "pdf", "code"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
-UNIT_BYTES = 128 << 20
+# A unit is a 64th of its source, within these bounds; files count as they are stored.
+UNIT_BYTES = (4 << 20, 128 << 20)
+_UNITS = 64
 _WARC = (".warc", ".warc.gz", ".warc.zst")
 _HTML = (".html", ".htm", ".xhtml")
 
@@ -60,21 +62,29 @@ class SourceUnit:
 
     @property
     def bytes(self) -> int:
-        """Of its files as they are stored, or a unit's measure where a storage does not say."""
-        return sum(file.size or UNIT_BYTES for file in self.files)
+        """Of its files as they are stored, or the largest unit's where a storage does not say."""
+        return sum(file.size or UNIT_BYTES[1] for file in self.files)
 
 
 def source_units(
-    locations: Sequence[str], reading: Reading, unit_bytes: int = UNIT_BYTES
+    locations: Sequence[str], reading: Reading, unit_bytes: int | None = None
 ) -> list[SourceUnit]:
     """The units of work of a source.
+
+    Args:
+        locations: See `location`.
+        reading: How they are read.
+        unit_bytes: Of a unit, about; None: by the size of all.
 
     Raises:
         UserError: A location has no file that can be read.
     """
     units: list[SourceUnit] = []
-    for location in locations:
-        chosen = _chosen(location, files_at(location), reading)
+    found = [_chosen(location, files_at(location), reading) for location in locations]
+    if unit_bytes is None:
+        whole = sum(file.size for chosen in found for _, file in chosen)
+        unit_bytes = min(max(whole // _UNITS, UNIT_BYTES[0]), UNIT_BYTES[1])
+    for chosen in found:
         kind, size = "", 0
         files: list[SourceFile] = []
         for each, file in chosen:

@@ -103,7 +103,7 @@ def unspaced() -> NDArray[np.bool_]:
     one that only a dictionary tells. Katakana and Hangul are not among them.
     """
     table = properties()
-    return ((table & CLASS) == OTHER) & ((table & ALPHABETIC) > 0)
+    return np.asarray(((table & CLASS) == OTHER) & ((table & ALPHABETIC) > 0))
 
 
 @njit(cache=True, nogil=True)
