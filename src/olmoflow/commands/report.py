@@ -26,7 +26,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     from olmoflow.report import collect_runs, gather
     from olmoflow.report.write import REPORT, write_report
 
-    name, found, failures = _find(config["group"], config["runs"])
+    name, found, failures = find_runs(config["group"], config["runs"])
     runs = collect_runs(found)
     title = config["title"] or name
     made = gather(runs, failures, title=title, metrics=config["metrics"])
@@ -131,7 +131,7 @@ def _copy(report: Path, target: Path) -> None:
         raise UserError(f"target={target}: {error.strerror}; expected a folder") from error
 
 
-def _find(group: Any, runs: Any) -> tuple[str, list[Artifact], list[Failure]]:
+def find_runs(group: Any, runs: Any) -> tuple[str, list[Artifact], list[Failure]]:
     """What to report on: a title, the artifacts and the jobs that failed.
 
     Raises:
