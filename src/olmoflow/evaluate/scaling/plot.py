@@ -54,7 +54,7 @@ def short(value: float) -> str:
     for unit, letter in _UNITS:
         if value >= unit:
             return f"{value / unit:.3g}{letter}"
-    return f"{value:g}"
+    return f"{value:.3g}"
 
 
 def _draw_law(study: Study, metric: str, path: Path) -> Path:
@@ -75,9 +75,8 @@ def _draw_lines(axes: Any, study: Study, i: int) -> None:
     from matplotlib import colormaps
 
     lines = _Lines(study, i)
-    everything = [each.x for each in (*study.rungs, *study.forecasts)]
-    low, high = (f(x[i] for x in everything) for f in (min, max))
-    low, high = low / _MARGIN, high * _MARGIN
+    along = [x[i] for x in _settings(study)]
+    low, high = min(along) / _MARGIN, max(along) * _MARGIN
     places = np.linspace(0.0, 0.85, len(lines.values)) if len(lines.values) > 1 else [0.3]
     for value, place in zip(lines.values, places, strict=True):
         runs = [r for r in study.rungs if lines.of(r.x) == value]
@@ -114,8 +113,8 @@ class _Lines:
     def of(self, x: Sequence[float]) -> float:
         """The line of a setting; of settings that are alike the smallest among the runs."""
         wanted = self._setting(x)
-        alike = (v for r in self.study.rungs if 1 / _ALIKE < (v := self._setting(r.x)) / wanted)
-        return min((v for v in alike if v / wanted < _ALIKE), default=wanted)
+        known = [self._setting(run.x) for run in self.study.rungs]
+        return min((v for v in known if 1 / _ALIKE < v / wanted < _ALIKE), default=wanted)
 
     def label(self, value: float) -> str | None:
         """The line's name in the legend."""
@@ -135,8 +134,7 @@ class _Lines:
         return along, self.study.fit.law.predict(x)
 
     def _found(self) -> list[float]:
-        settings = [each.x for each in (*self.study.rungs, *self.study.forecasts)]
-        return sorted({self.of(x) for x in settings})
+        return sorted({self.of(x) for x in _settings(self.study)})
 
     def _setting(self, x: Sequence[float]) -> float:
         if self.other is None:
@@ -214,6 +212,10 @@ def _draw_predictions(study: Study, metric: str, path: Path) -> Path:
 
 
 _HOLLOW = {"markerfacecolor": "white", "markeredgecolor": _TARGET, "markeredgewidth": 1.4}
+
+
+def _settings(study: Study) -> list[tuple[float, ...]]:
+    return [run.x for run in study.rungs] + [each.x for each in study.forecasts]
 
 
 def _figure(panels: int, *, width: float) -> tuple[Any, Any]:

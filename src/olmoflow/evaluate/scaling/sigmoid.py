@@ -19,7 +19,7 @@ from olmoflow.errors import UserError
 
 Array = NDArray[np.float64]
 _PARAMETERS = 4
-_STARTS = 4
+_STARTS = 2
 # Steepest and flattest k, in units of 1 / (the range of x).
 _STEEPNESS = (0.1, 100.0)
 

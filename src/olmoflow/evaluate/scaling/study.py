@@ -27,7 +27,7 @@ _QUANTILES = (0.025, 0.975)
 # A bootstrap draws anew what determines no law; this often, and the ladder is too small for one.
 _REDRAWS = 20
 # Of each fit of the bootstrap: there are many.
-_STARTS = 4
+_STARTS = 2
 
 
 @dataclass(frozen=True)
