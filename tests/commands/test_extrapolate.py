@@ -85,6 +85,9 @@ def test_a_law_of_compute(tiny, table):
             "predict[0].tokens=no: expected a number above 0",
         ),
         (["metric=bpb", "runs=[a]"], "table: give one of group=, runs= and table="),
+        (["metric=bpb", "held_out=[no*]"], "held_out=no*: no finished checkpoint or evaluation"),
+        (["metric=bpb", "+fit.start=3"], "fit.start: Settings has no such argument; did you mean"),
+        (["metric=bpb", "fit.delta=small"], "fit.delta='small': input should be a valid number"),
         (["metric=bpb", "fit.starts=0"], "fit.starts=0: expected more than 0"),
         (["metric=run"], "table={table}: line 2, run=190000000.0x1: expected a number"),
     ],
@@ -103,7 +106,7 @@ def test_too_small_a_table(tiny, table):
 
 def test_runs_that_are_no_rungs(tiny):
     small = [*tiny.settings, "max_tokens=512"]
-    first = tiny("train", "shards=s", *small, "name=first")["checkpoint"]
+    first = tiny("train", "shards=s", *small, "name=first", "group=rungs")["checkpoint"]
     more = tiny("train", "shards=s", *small, f"checkpoint={first}", "name=more")["checkpoint"]
     loss = "metric=train/CE loss"
     assert "first has no such score; is it evaluated?" in tiny(
@@ -118,8 +121,13 @@ def test_runs_that_are_no_rungs(tiny):
     assert "held_out=first: is one of the fitted runs as well" in tiny(
         "extrapolate", "runs=[first]", "held_out=[first]", loss, status=2
     )
-    assert "runs of 1 different parameters and tokens for a law of 5" in tiny(
-        "extrapolate", "runs=[first]", loss, status=2
+    for _ in range(2):  # what reads a group does not become one of its jobs
+        assert "runs of 1 different parameters and tokens for a law of 5" in tiny(
+            "extrapolate", "group=rungs", loss, status=2
+        )
+    tiny("train", "shards=s", *small, "dtype=float8", "group=rungs", status=2)
+    assert "dtype=float8 failed (dtype=float8: expected" in tiny(
+        "extrapolate", "group=rungs", loss, status=2
     )
 
 

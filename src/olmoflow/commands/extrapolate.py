@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from olmoflow.artifact import Artifact, Claim, Input, claim, resolve
-from olmoflow.commands.report import find_runs
+from olmoflow.commands.build import build
+from olmoflow.commands.report import copy_report, find_runs
 from olmoflow.commands.rungs import check_variables, rungs_in, rungs_of, targets_of
 from olmoflow.errors import UserError
 
 if TYPE_CHECKING:
-    from olmoflow.evaluate.scaling import Rung, Study
+    from olmoflow.evaluate.scaling import Rung, Settings, Study
     from olmoflow.evaluate.scaling.study import Forecast, Measure
 
 REPORT, RUNS = "report.md", "runs.csv"
@@ -28,10 +28,10 @@ _LABELS = {
 
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Extrapolate; see ``conf/extrapolate.yaml`` for the settings."""
-    from olmoflow.evaluate.scaling import Settings, study_ladder
+    from olmoflow.evaluate.scaling import study_ladder
 
     variables = check_variables(config["variables"])
-    settings = Settings(**config["fit"])
+    settings: Settings = build(config["fit"], "fit")
     targets = targets_of(config["predict"], variables)
     title, rungs, inputs = _ladder(config, variables)
     held_out, held_inputs = _held_out(config, variables)
@@ -56,7 +56,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
             work.finish({"title": title, **figures(study), "plots": plots})
     assert work.finished is not None
     if config["target"] is not None:
-        _copy(work.path, Path(config["target"]))
+        copy_report(work.path, Path(config["target"]))
     return {
         "report": work.finished.name,
         "path": str(work.path),
@@ -133,7 +133,7 @@ def _held_out(
 ) -> tuple[list[Rung], list[Input]]:
     if config["held_out"] is None:
         return [], []
-    _, found, _ = find_runs(None, config["held_out"])
+    _, found, _ = find_runs(None, config["held_out"], "held_out")
     return _read(found, variables, (config["metric"], config["accuracy"]), "held_out")
 
 
@@ -172,21 +172,6 @@ def _write(
                 values = [each.loss, *([each.accuracy] if accuracy else [])]
                 writer.writerow([each.name, held, *(f"{v:.0f}" for v in each.x), *values])
     return [path.name for path in plots]
-
-
-def _copy(report: Path, target: Path) -> None:
-    """The report as a folder's README, with its plots and the runs.
-
-    Raises:
-        UserError: It cannot be written.
-    """
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(report / REPORT, target / "README.md")
-        for each in (report / RUNS, *sorted(report.glob("*.png"))):
-            shutil.copyfile(each, target / each.name)
-    except OSError as error:
-        raise UserError(f"target={target}: {error.strerror}; expected a folder") from error
 
 
 def _prediction(study: Study, forecast: Forecast) -> dict[str, Any]:
