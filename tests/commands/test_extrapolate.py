@@ -70,7 +70,7 @@ def test_a_law_of_compute(tiny, table):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "table={table}: has no column bits_per_byte; expected one beside run, parameters"),
+        ([], "table=TABLE: has no column bits_per_byte; expected one beside run, parameters"),
         (["metric=bpb", "accuracy=percent"], "expected shares between 0 and 1"),
         (
             ["metric=bpb", "variables=[tokens, parameters]"],
@@ -89,12 +89,12 @@ def test_a_law_of_compute(tiny, table):
         (["metric=bpb", "+fit.start=3"], "fit.start: Settings has no such argument; did you mean"),
         (["metric=bpb", "fit.delta=small"], "fit.delta='small': input should be a valid number"),
         (["metric=bpb", "fit.starts=0"], "fit.starts=0: expected more than 0"),
-        (["metric=run"], "table={table}: line 2, run=190000000.0x1: expected a number"),
+        (["metric=run"], "table=TABLE: line 2, run=190000000.0x1: expected a number"),
     ],
 )
 def test_mistakes_in_a_table(tiny, table, arguments, message):
     found = tiny("extrapolate", f"table={table}", *QUICK, *arguments, status=2)
-    assert message.format(table=table) in found
+    assert message.replace("TABLE", str(table)) in found
 
 
 def test_too_small_a_table(tiny, table):
@@ -146,9 +146,9 @@ def test_the_ladder_predicts_its_next_size_from_end_to_end(tmp_path, monkeypatch
         f"++{steps}.corpus.overrides={{pipeline: installed_text, pipeline.max_bytes: 2e5, "
         "pipeline.heldout_fraction: 0.2}",
         f"++{steps}.shards.overrides={{tokenizer.vocab_size: 320}}",
-        *(f"{steps}.{name}.overrides={rung}" for name in ("rungs", "again")),
-        f"{steps}.rungs.sweep={sizes}, init_seed: [1]}}",
-        f"{steps}.again.sweep={sizes}, init_seed: [2]}}",
+        *(f"++{steps}.{name}.overrides={rung}" for name in ("rungs", "again")),
+        f"++{steps}.rungs.sweep={sizes}, init_seed: [1]}}",
+        f"++{steps}.again.sweep={sizes}, init_seed: [2]}}",
         f"++{steps}.target.overrides={{model: ladder/197k, max_tokens: 4096, {rung[1:]}",
         f"++{steps}.prediction.overrides={{fit.resamples: 3, "
         "predict: [{parameters: 163632, tokens: 4096}]}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Extrapolate; see ``conf/extrapolate.yaml`` for the settings."""
     from olmoflow.evaluate.scaling import study_ladder
 
+    if find_spec("scipy") is None:
+        raise UserError("extrapolate: needs scipy; pip install 'olmoflow[evaluate]'")
     variables = check_variables(config["variables"])
     settings: Settings = build(config["fit"], "fit")
     targets = targets_of(config["predict"], variables)

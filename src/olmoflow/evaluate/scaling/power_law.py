@@ -162,7 +162,7 @@ def _polish(start: Array, logs: Array, losses: Array, delta: float) -> tuple[flo
         jac=True,
         # The logarithms are centred: at their mean no term is above the largest loss.
         bounds=[(low - _NOTHING, low), *[(low - _NOTHING, high + 1)] * k, *[_EXPONENTS] * k],
-        options={"maxiter": 3000, "maxfun": 6000, "ftol": 1e-15, "gtol": 1e-9},
+        options={"maxiter": 3000, "maxfun": 6000, "ftol": 1e-12, "gtol": 1e-9},
     )
     return float(found.fun), np.asarray(found.x)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,7 +163,7 @@ class Study:
     samples: Sequence[Fit]
     forecasts: Sequence[Forecast]
     left_out: Sequence[Forecast] = ()
-    refused: str | None = field(default=None)
+    refused: str | None = None
 
 
 def study_ladder(
