@@ -176,4 +176,6 @@ def _value(value: Any) -> str:
         return value
     if isinstance(value, list):
         return f"[{','.join(map(_value, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}:{_value(each)}' for key, each in value.items())}}}"
     return json.dumps(value)

@@ -22,6 +22,8 @@ from olmoflow.artifact import home, open_artifact
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
 
+# Commands whose group= is what they read, not what they belong to.
+READS_GROUPS = ("report", "extrapolate")
 _NOT_A_SETTING = ("output", "name", "group")
 
 

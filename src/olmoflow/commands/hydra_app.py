@@ -25,7 +25,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from olmoflow.commands.groups import file_under, group_name, record_job
+from olmoflow.commands.groups import READS_GROUPS, file_under, group_name, record_job
 from olmoflow.commands.ladder import ladder
 from olmoflow.commands.main import config_root, print_json
 from olmoflow.commands.slurm.submit import STAYS_HERE, Cell, look_ahead, submit
@@ -104,8 +104,7 @@ class _Jobs:
 
     def __call__(self, composed: DictConfig) -> None:
         overrides = list(HydraConfig.get().overrides.task)
-        # What a report is given as its group is what it reads.
-        given = composed.get("group") if self.command != "report" else None
+        given = None if self.command in READS_GROUPS else composed.get("group")
         try:
             choices = HydraConfig.get().runtime.choices
             self.group = group_name(self.command, given, choices.get("experiments"), self.sweep)
@@ -137,7 +136,7 @@ class _Jobs:
                     traceback.print_exception(error)
         else:
             self.results.append({"overrides": overrides, "status": "finished", "result": result})
-        if self.group is not None and self.command not in ("report", "flow"):
+        if self.group is not None and self.command not in (*READS_GROUPS, "flow"):
             record_job(self.group, self.command, self.results[-1])
 
 

@@ -35,6 +35,7 @@ HYDRA_COMMANDS = {
     "merge": "several checkpoints into their weighted mean",
     "export": "a checkpoint into a folder that Hugging Face transformers loads",
     "report": "runs or a sweep into a table with mean ± std over seeds, and plots",
+    "extrapolate": "runs of several sizes into a scaling law, and what it says of a larger one",
     "flow": "several commands in one file, each run once",
 }
 # Plain commands that only look.

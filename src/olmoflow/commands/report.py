@@ -26,7 +26,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     from olmoflow.report import collect_runs, gather
     from olmoflow.report.write import REPORT, write_report
 
-    name, found, failures = _find(config["group"], config["runs"])
+    name, found, failures = find_runs(config["group"], config["runs"])
     runs = collect_runs(found)
     title = config["title"] or name
     made = gather(runs, failures, title=title, metrics=config["metrics"])
@@ -75,7 +75,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
             )
     assert work.finished is not None
     if target is not None:
-        _copy(work.path, Path(target))
+        copy_report(work.path, Path(target))
     return {
         "report": work.finished.name,
         "path": str(work.path),
@@ -116,7 +116,7 @@ def _copy_plots(source: Path, folder: Path) -> None:
         shutil.copyfile(plot, folder / plot.name)
 
 
-def _copy(report: Path, target: Path) -> None:
+def copy_report(report: Path, target: Path) -> None:
     """The report as a folder's README, with its plots and the runs.
 
     Raises:
@@ -131,8 +131,15 @@ def _copy(report: Path, target: Path) -> None:
         raise UserError(f"target={target}: {error.strerror}; expected a folder") from error
 
 
-def _find(group: Any, runs: Any) -> tuple[str, list[Artifact], list[Failure]]:
+def find_runs(
+    group: Any, runs: Any, role: str = "runs"
+) -> tuple[str, list[Artifact], list[Failure]]:
     """What to report on: a title, the artifacts and the jobs that failed.
+
+    Args:
+        group: The name of a group, or None.
+        runs: References of runs, or None.
+        role: The config key that ``runs`` came from, for messages.
 
     Raises:
         UserError: Nothing or both are named, or nothing answers to a name.
@@ -141,9 +148,9 @@ def _find(group: Any, runs: Any) -> tuple[str, list[Artifact], list[Failure]]:
         raise UserError("group: give either group=NAME (or latest) or runs=[NAME,…]")
     if runs is not None:
         references = runs if isinstance(runs, list) else [runs]
-        found = [a for reference in references for a in _matching(str(reference))]
+        found = [a for reference in references for a in _matching(str(reference), role)]
         if not found:
-            raise UserError(f"runs={runs}: expected names, keys or patterns of finished runs")
+            raise UserError(f"{role}={runs}: expected names, keys or patterns of finished runs")
         return "Runs", found, []
     return _of_group(str(group))
 
@@ -171,7 +178,7 @@ def _of_group(name: str) -> tuple[str, list[Artifact], list[Failure]]:
     return name, found, failures
 
 
-def _matching(reference: str) -> Sequence[Artifact]:
+def _matching(reference: str, role: str) -> Sequence[Artifact]:
     """The finished runs of a name, a key or a pattern.
 
     Raises:
@@ -181,12 +188,12 @@ def _matching(reference: str) -> Sequence[Artifact]:
         matches = [a for kind in _KINDS for a in artifacts(kind) if fnmatchcase(a.name, reference)]
         if not matches:
             raise UserError(
-                f"runs={reference}: no finished checkpoint or evaluation has such a name"
+                f"{role}={reference}: no finished checkpoint or evaluation has such a name"
             )
         return matches
     found = find(reference)
     if found.kind not in _KINDS:
         raise UserError(
-            f"runs={reference}: is a {found.kind}; expected a checkpoint or an evaluation"
+            f"{role}={reference}: is a {found.kind}; expected a checkpoint or an evaluation"
         )
     return [found]
