@@ -68,7 +68,8 @@ def test_numbers_are_uniform_and_of_their_place_alone():
     places = np.arange(50_000)
     numbers = [uniforms(np.full(len(places), key), places) for key in keys]
     for series in numbers:
-        assert 0 <= series.min() and series.max() < 1
+        assert series.min() >= 0
+        assert series.max() < 1
         assert np.histogram(series, 10, (0, 1))[0] / len(series) == pytest.approx(0.1, abs=0.01)
         assert abs(np.corrcoef(series[:-1], series[1:])[0, 1]) < 0.02
     assert abs(np.corrcoef(numbers)[np.triu_indices(4, 1)]).max() < 0.02
