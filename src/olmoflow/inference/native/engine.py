@@ -78,10 +78,10 @@ class NativeEngine:
         smallest = row_bytes(config, min(SMALLEST, self._max_length), weights.dtype) * 8 // 7
         if cache_bytes < smallest:
             raise UserError(
-                f"cache_gib={cache_bytes / GIB:.3g}: one sequence of {SMALLEST} tokens needs "
-                f"{smallest / GIB:.3g}; expected at least that"
+                f"cache_gib={cache_bytes / GIB:.3g}: expected at least {smallest / GIB:.3g}, "
+                f"which one sequence of {SMALLEST} tokens needs"
             )
-        self._setting = Setting(
+        self._open: Setting | None = Setting(
             network=Network(weights, model.window_rope, model.full_rope),
             tokenizer=tokenizer,
             vocab_size=self._vocab_size,
@@ -92,7 +92,6 @@ class NativeEngine:
         )
         self._version = 0
         self._turns = Turns()
-        self._closed = False
 
     @property
     def max_length(self) -> int:
@@ -141,7 +140,7 @@ class NativeEngine:
                 time.sleep(0.001)
                 continue
             with self._turns.turn():
-                self._check_open()
+                self._require_open()
                 done = run.round(self._version)
             yield from done
 
@@ -155,27 +154,29 @@ class NativeEngine:
         passes = score_requests(requests, setting.network, setting.chunk, setting.vocab_size)
         for batch in passes:
             with self._turns.turn():
-                self._check_open()
+                self._require_open()
                 done = batch()
             yield from done
 
     def update_weights(self, version: int, weights: Mapping[str, Tensor]) -> None:
         """Use other weights from the next step on; see `Engine.update_weights`."""
         with self._turns.turn():
-            self._check_open()
             self._setting.network.weights.load(weights)
             self._version = version
 
     def close(self) -> None:
         """Free what the engine holds; it cannot be used any more."""
         with self._turns.turn():
-            self._closed = True
-            if hasattr(self, "_setting"):
-                del self._setting
+            self._open = None
 
-    def _check_open(self) -> None:
-        if self._closed:
+    @property
+    def _setting(self) -> Setting:
+        return self._require_open()
+
+    def _require_open(self) -> Setting:
+        if self._open is None:
             raise RuntimeError("the engine is closed")
+        return self._open
 
     def _check(self, request: GenerationRequest, number: int) -> None:
         where = f"request {number}"
