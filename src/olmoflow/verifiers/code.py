@@ -209,7 +209,7 @@ def _statement(test: Any) -> str:
         raise UserError(f"reference.tests: found {test!r:.80}, expected assertions as text")
     try:
         guarded(test)
-    except (SyntaxError, ValueError) as problem:
+    except (SyntaxError, ValueError, RecursionError) as problem:
         raise UserError(
             f"reference.tests: found {test!r:.80}, expected Python: {problem}"
         ) from None
