@@ -1,3 +1,5 @@
+"""Puzzles: reproducible, scored by reasoning-gym, with solved ones that are not asked."""
+
 import json
 import os
 import subprocess
