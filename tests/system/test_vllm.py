@@ -354,7 +354,7 @@ def test_new_weights_under_a_running_request(engine, server, models, monkeypatch
     started = threading.Event()
 
     def requests():
-        for number in range(8):
+        for number in range(4):
             yield GenerationRequest([number + 1], LENGTH - 2, GREEDY)
         started.set()
 
@@ -368,7 +368,7 @@ def test_new_weights_under_a_running_request(engine, server, models, monkeypatch
     thread.join()
 
     assert engine.version == 3
-    assert len(done) == 8
+    assert len(done) == 4
     swapped = [completion for completion in done if 3 in completion.versions]
     assert swapped, "every request had ended before the weights came"
     for completion in done:
@@ -395,12 +395,15 @@ def test_new_weights_under_a_running_request(engine, server, models, monkeypatch
         assert difference(torch.tensor(before[number].logprobs), again[number].logprobs) < 1e-5
 
 
-def test_bfloat16_and_the_end_of_a_server(environment, models, home):
+def test_bfloat16_and_the_end_of_a_server(environment, models, tokenizer):
     served = Served("bfloat16")
     children = descendants(served.process.pid)
     assert len(children) >= 3  # of the recipe: the server, its engine
     engine = VLLMEngine(served.url)
-    requests = [GenerationRequest(ids, 60, Sampling(t)) for t in (0, 1) for ids in prompts(6)]
+    # Text of its own kind: on anything else logits are large, and bfloat16's steps with them.
+    ids = tokenizer.encode(f"3. {TEXT * 3}")
+    lengths = range(3, len(ids), 7)
+    requests = [GenerationRequest(ids[:n], 40, Sampling(t)) for t in (0, 1) for n in lengths]
     apart = []
     runtime = {"accelerator": "cpu", "dtype": "bfloat16"}
     ours = load_model(find_checkpoint("m"), runtime).model
@@ -413,6 +416,7 @@ def test_bfloat16_and_the_end_of_a_server(environment, models, home):
     print(
         f"bfloat16: mean {errors.mean():.5f}, 99 % {errors.quantile(0.99):.5f}, {errors.max():.5f}"
     )
+    assert errors.mean() < 2e-3
     assert errors.quantile(0.99) < 2e-2
 
     engine.close()
