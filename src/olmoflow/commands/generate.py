@@ -58,7 +58,10 @@ def report_whole(result: Mapping[str, Any]) -> None:
 
 
 def _open(config: Mapping[str, Any]) -> tuple[NativeEngine, Tokenizer | None]:
-    loaded = load_model(find_checkpoint(config["checkpoint"]), config["runtime"])
+    # Packed piece by piece on its way: the whole model may be more than the device holds.
+    packed = config["quantize"] != "none"
+    found = find_checkpoint(config["checkpoint"])
+    loaded = load_model(found, config["runtime"], in_main_memory=packed)
     from olmoflow.inference.native import NativeEngine
     from olmoflow.tokens.tokenizer import load_tokenizer
 
@@ -67,7 +70,10 @@ def _open(config: Mapping[str, Any]) -> tuple[NativeEngine, Tokenizer | None]:
         raise UserError(
             f"prompt: checkpoint {config['checkpoint']} has no tokenizer; use prompt_ids=[…]"
         )
-    return NativeEngine(loaded.model, tokenizer=tokenizer), tokenizer
+    engine = NativeEngine(
+        loaded.model, tokenizer=tokenizer, device=loaded.device, quantize=config["quantize"]
+    )
+    return engine, tokenizer
 
 
 def _request(

@@ -295,7 +295,7 @@ def test_settings_out_of_range(model, settings, message):
 
 def test_a_request_that_memory_could_never_hold(model):
     engine = NativeEngine(model, cache_gib=row_bytes(model.config, 96, torch.float32) * 2**-30 * 2)
-    with pytest.raises(UserError, match="request 0: 320 tokens need .* more than cache_gib="):
+    with pytest.raises(UserError, match=r"request 0: 320 tokens need .* more than cache_gib="):
         list(engine.generate([GenerationRequest([1] * 300, 20)]))
 
 

@@ -5,6 +5,7 @@
 - prompts read chunk by chunk between decoding steps, and what they have in common read once
 - sampling that depends on the request alone, whatever runs beside it
 - other weights between two steps, without dropping what runs
+- weights in 8 or 4 bits, so that a large model speaks on a small device
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from olmoflow.inference.engine import Completion, GenerationRequest, Score, Scor
 from olmoflow.inference.native.generation import Generation, OnToken, Setting
 from olmoflow.inference.native.memory import SMALLEST, capacity_for, default_budget, row_bytes
 from olmoflow.inference.native.network import Network
+from olmoflow.inference.native.quantize import Quantization, packer
 from olmoflow.inference.native.scoring import score_requests
 from olmoflow.inference.native.seats import Prompt
 from olmoflow.inference.native.turns import Turns
@@ -45,9 +47,10 @@ class NativeEngine:
         prefill_chunk: Tokens of prompts that are read between two decoding steps, at most.
         vocab_size: Ids from here on only pad the embedding and are never chosen; None: the
             tokenizer's size, or without one the model's.
+        quantize: ``int8`` or ``int4`` rounds the weights of the blocks; needs torchao.
 
     Raises:
-        UserError: A setting is out of its range.
+        UserError: A setting is out of its range, or quantization is not possible here.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class NativeEngine:
         cache_gib: float | None = None,
         prefill_chunk: int = 2048,
         vocab_size: int | None = None,
+        quantize: Quantization = "none",
     ) -> None:
         config = model.config
         device = torch.device(device) if device else model.embeddings.weight.device
@@ -73,7 +77,7 @@ class NativeEngine:
             ("vocab_size", self._vocab_size, config.vocab_size),
         ):
             _check_range(name, value, most)
-        weights = Weights(model, device)
+        weights = Weights(model, device, packer(quantize, device, model.compute_dtype))
         cache_bytes = default_budget(device) if cache_gib is None else int(cache_gib * GIB)
         smallest = row_bytes(config, min(SMALLEST, self._max_length), weights.dtype) * 8 // 7
         if cache_bytes < smallest:
