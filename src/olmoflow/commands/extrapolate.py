@@ -73,10 +73,13 @@ def report(result: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from olmoflow.evaluate.scaling.page import plain
     from olmoflow.evaluate.scaling.plot import short
 
     law = result["law"]
-    print(f"{law['formula']}: " + ", ".join(f"{k} {v:.4g}" for k, v in law["values"].items()))
+    print(
+        f"{law['formula']}: " + ", ".join(f"{k} {plain(v):.4g}" for k, v in law["values"].items())
+    )
     left = result["left_out_error"]
     shown = "" if left is None else f", of the largest size by a law without it {left:.2%}"
     print(f"mean error of the {result['runs']} fitted runs {result['fit_error']:.2%}{shown}")
@@ -119,6 +122,8 @@ def _ladder(
     if config["table"] is not None:
         if config["group"] is not None or config["runs"] is not None:
             raise UserError("table: give one of group=, runs= and table=")
+        if not Path(str(config["table"])).expanduser().is_file():
+            raise UserError(f"table={config['table']}: no such file; expected a CSV file")
         table = resolve(str(config["table"]), "table", [])
         return table.path.stem, rungs_in(table.path, variables, *metrics), [table]
     name, found, failures = find_runs(config["group"], config["runs"])

@@ -7,7 +7,7 @@ import pytest
 
 from olmoflow.errors import UserError
 from olmoflow.evaluate.scaling import PowerLaw, Rung, Settings, Sigmoid, study_ladder
-from olmoflow.evaluate.scaling.page import fit_errors, noise, page
+from olmoflow.evaluate.scaling.page import by_setting, fit_errors, noise, page
 from olmoflow.evaluate.scaling.plot import draw_study, short
 from olmoflow.evaluate.scaling.study import leave_largest_out, resample
 
@@ -115,10 +115,10 @@ def test_some_accuracies_are_not_enough():
 
 
 def test_noise_is_pooled_over_settings():
-    rungs = [Rung("a", (1.0, 1.0), 0.99), Rung("b", (1.0, 1.0), 1.01), Rung("c", (2.0, 1.0), 5.0)]
-    assert noise(rungs) == pytest.approx(0.01 * 2**0.5)
-    assert noise(rungs[1:]) is None
-    assert noise(ladder()) == pytest.approx(NOISE, rel=0.5)
+    assert noise([[0.99, 1.01], [5.0]]) == pytest.approx(0.01 * 2**0.5)
+    assert noise([[1.01], [5.0]]) is None
+    losses = [[run.loss for run in runs] for runs in by_setting(ladder()).values()]
+    assert noise(losses) == pytest.approx(NOISE, rel=0.5)
 
 
 def test_the_page_says_what_was_predicted_and_how_far_off(study, tmp_path):
@@ -130,6 +130,7 @@ def test_the_page_says_what_was_predicted_and_how_far_off(study, tmp_path):
     (forecast,) = study.forecasts
     assert f"| 6.9B | 3.9T | {forecast.loss.predicted:.4f} |" in text
     assert f"{forecast.loss.mean:.4f} (n = 2) | {forecast.loss.error:+.2%} | 0.14% |" in text
+    assert " of 1 errors are within twice that" in text
     assert "L = E + A/N^α + B/D^β" in text
     assert f"Mean error of the fitted runs {statistics.fmean(fit_errors(study)):.2%}" in text
     assert all(f"]({p.name})" in text for p in plots)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from olmoflow.evaluate.scaling.plot import short
 from olmoflow.evaluate.scaling.power_law import PowerLaw
-from olmoflow.evaluate.scaling.study import Forecast, Measure, Rung, Study
+from olmoflow.evaluate.scaling.study import Measure, Rung, Study
 
 _LEGEND = (
     "Dots are the fitted runs, lines the law, dashed beyond the runs. Crosses are predictions with "
@@ -64,16 +64,25 @@ def fit_errors(study: Study) -> list[float]:
     return [abs(float(p) / run.loss - 1) for p, run in zip(predicted, study.rungs, strict=True)]
 
 
-def noise(rungs: Sequence[Rung]) -> float | None:
-    """Standard deviation between seeds as a share of the mean, pooled over the settings."""
-    groups: dict[tuple[float, ...], list[float]] = {}
-    for run in rungs:
-        groups.setdefault(run.x, []).append(run.loss)
-    several = [g for g in groups.values() if len(g) > 1]
+def noise(settings: Iterable[Sequence[float]]) -> float | None:
+    """Standard deviation between seeds as a share of the mean, pooled over settings.
+
+    Args:
+        settings: The losses of each; None comes back where all have one run.
+    """
+    several = [losses for losses in settings if len(losses) > 1]
     if not several:
         return None
-    squares = sum((v / statistics.fmean(g) - 1) ** 2 for g in several for v in g)
-    return float((squares / sum(len(g) - 1 for g in several)) ** 0.5)
+    squares = sum((v / statistics.fmean(losses) - 1) ** 2 for losses in several for v in losses)
+    return float((squares / sum(len(losses) - 1 for losses in several)) ** 0.5)
+
+
+def by_setting(rungs: Sequence[Rung]) -> dict[tuple[float, ...], list[Rung]]:
+    """The runs of each setting, smallest first."""
+    groups: dict[tuple[float, ...], list[Rung]] = {}
+    for run in sorted(rungs, key=lambda each: each.x):
+        groups.setdefault(run.x, []).append(run)
+    return groups
 
 
 def _forecasts(study: Study, metric: str, accuracy: str | None) -> list[str]:
@@ -81,8 +90,8 @@ def _forecasts(study: Study, metric: str, accuracy: str | None) -> list[str]:
     header = [*study.variables, *columns, "error without a law"]
     lines = [f"**{metric}**", "", *_header(header, 0)]
     for each in study.forecasts:
-        plain = "–" if each.nearest_error is None else f"{each.nearest_error:+.2%}"
-        lines.append(_row([*map(short, each.x), *_measure(each.loss), plain]))
+        nearest = "–" if each.nearest_error is None else f"{each.nearest_error:+.2%}"
+        lines.append(_row([*map(short, each.x), *_measure(each.loss), nearest]))
     if study.fit.sigmoid is not None:
         lines += ["", f"**{accuracy}**", "", *_header([*study.variables, *columns], 0)]
         for each in study.forecasts:
@@ -98,26 +107,26 @@ def _reading(study: Study) -> str:
         "run."
     )
     measured = [f for f in study.forecasts if f.loss.mean is not None]
-    if measured:
-        text += (
-            " No fit has seen the measured runs. *Error* is (predicted − measured) / measured, "
-            "*noise* the standard deviation between the measured runs as a share of their mean; "
-            "*without a law*, the prediction is the loss of the nearest runs of the largest "
-            "fitted size."
-        )
-    return " ".join([text, *map(_verdict, measured)])
+    if not measured:
+        return text
+    text += (
+        " No fit has seen the measured runs. *Error* is (predicted − measured) / measured, *noise* "
+        "the standard deviation between the measured runs as a share of their mean; *without a "
+        "law*, the prediction is the loss of the nearest runs of the largest fitted size."
+    )
+    pooled = noise([*_losses(study.rungs), *(f.loss.measured for f in measured)])
+    if pooled is None:
+        return f"{text} No setting has two runs, so the law's error cannot be told from noise."
+    errors = [abs(f.loss.error) for f in measured if f.loss.error is not None]
+    within = sum(error <= 2 * pooled for error in errors)
+    return (
+        f"{text} Pooled over all settings the noise is {pooled:.2%}; {within} of {len(errors)} "
+        "errors are within twice that, which noise alone may make."
+    )
 
 
-def _verdict(forecast: Forecast) -> str:
-    error, spread = forecast.loss.error, forecast.loss.noise
-    assert error is not None
-    where = f"At {' and '.join(map(short, forecast.x))}"
-    if spread is None:
-        return f"{where} one run cannot tell the law's error from noise."
-    limit = 2 * spread
-    if abs(error) <= limit:
-        return f"{where} the error is within twice the noise."
-    return f"{where} the error is {abs(error) / spread:.1f} times the noise: it is the law's."
+def _losses(rungs: Sequence[Rung]) -> list[list[float]]:
+    return [[run.loss for run in runs] for runs in by_setting(rungs).values()]
 
 
 def _measure(measure: Measure) -> list[str]:
@@ -148,19 +157,21 @@ def _law(study: Study, metric: str) -> list[str]:
 def _trust(study: Study) -> list[str]:
     errors = fit_errors(study)
     text = [f"Mean error of the fitted runs {statistics.fmean(errors):.2%}"]
-    spread = noise(study.rungs)
+    spread = noise(_losses(study.rungs))
     text.append(f"; noise between seeds {spread:.2%}." if spread is not None else ".")
+    if plain(study.fit.law.floor) == 0:
+        text.append(" E is at its bound, 0: these runs are too far from a floor to show one.")
     first = study.variables[0]
     if study.refused is not None:
         reason = study.refused.removeprefix("scaling: ")
         text.append(f" Without the largest {first} the runs determine no law: {reason}.")
     elif study.left_out:
         missed = [f.loss.error for f in study.left_out if f.loss.error is not None]
-        plain = [f.nearest_error for f in study.left_out if f.nearest_error is not None]
+        nearest = [f.nearest_error for f in study.left_out if f.nearest_error is not None]
         text.append(
             f" A law fitted without {first} = {short(study.left_out[0].x[0])} predicts those runs "
             f"with a mean error of {statistics.fmean(map(abs, missed)):.2%}; without a law it is "
-            f"{statistics.fmean(map(abs, plain)):.2%}."
+            f"{statistics.fmean(map(abs, nearest)):.2%}."
         )
     return ["".join(text)]
 
@@ -184,24 +195,21 @@ def _parameter(name: str, value: float, samples: Sequence[float]) -> str:
     interval = "–"
     if samples:
         low, high = np.quantile(samples, [0.025, 0.975])
-        interval = f"{_plain(low):.4g} … {_plain(high):.4g}"
-    return _row([name, f"{_plain(value):.4g}", interval])
+        interval = f"{plain(low):.4g} … {plain(high):.4g}"
+    return _row([name, f"{plain(value):.4g}", interval])
 
 
-def _plain(value: float) -> float:
+def plain(value: float) -> float:
     """A value at its bound is 0."""
     return 0.0 if abs(value) < _ZERO else value
 
 
 def _runs(study: Study, metric: str, accuracy: str | None) -> list[str]:
-    groups: dict[tuple[float, ...], list[Rung]] = {}
-    for run in sorted(study.rungs, key=lambda each: each.x):
-        groups.setdefault(run.x, []).append(run)
     columns = [*study.variables, "n", metric, "the law"]
     if study.fit.sigmoid is not None:
         columns.append(accuracy or "accuracy")
     lines = _header(columns, 0)
-    for x, runs in groups.items():
+    for x, runs in by_setting(study.rungs).items():
         losses = [run.loss for run in runs]
         shown = f"{statistics.fmean(losses):.4f}"
         if len(losses) > 1:
