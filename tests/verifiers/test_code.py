@@ -1,3 +1,5 @@
+"""Programs are scored by the tests that they pass."""
+
 import pytest
 
 from olmoflow.errors import UserError

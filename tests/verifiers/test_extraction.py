@@ -1,3 +1,5 @@
+"""Answers are found where models put them."""
+
 import pytest
 
 from olmoflow.errors import UserError
@@ -31,6 +33,8 @@ FOUND = [
     ("the_answer_is", "the final answer is (1, 2). Done.", "(1, 2)"),
     ("the_answer_is", "The answer is **18 dollars**.", "18 dollars"),
     ("hashes", "because\n#### 1,200", "1,200"),
+    ("answer_tag", "<answer>1</answer> or <answer> 2 </answer>", "2"),
+    ("answer_tag", "<answer>1", None),
     ("dollars", "we get $a$ and $b$", "b"),
     ("dollars", "we get $$c$$", "c"),
     ("dollars", "costs $5", None),

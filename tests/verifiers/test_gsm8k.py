@@ -1,3 +1,5 @@
+"""The last number counts."""
+
 import pytest
 
 from olmoflow.errors import UserError

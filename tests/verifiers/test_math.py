@@ -1,3 +1,5 @@
+"""Mathematical answers are judged as a mathematician would, and hostile ones end."""
+
 import threading
 
 import pytest

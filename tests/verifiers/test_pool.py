@@ -1,3 +1,5 @@
+"""A worker may hang, crash or overeat, and only its own answer suffers."""
+
 import os
 import signal
 import subprocess

@@ -9,6 +9,7 @@ answers the last one counts.
 - answer_line     ``Answer: X`` as a line (the prompt of Olmo 3's RL-Zero)
 - the_answer_is   ``the answer is X``, to the end of the line or sentence
 - hashes          ``#### X`` (GSM8K)
+- answer_tag      ``<answer>X</answer>``
 - dollars         ``$…$``
 - last_number     a number anywhere
 - whole           the text as it stands
@@ -96,6 +97,13 @@ def hashes(text: str) -> str | None:
     return _tidy(after.strip().partition("\n")[0]) if found else None
 
 
+def answer_tag(text: str) -> str | None:
+    """What the last answer tag holds."""
+    before, found, _ = text.rpartition("</answer>")
+    _, opened, answer = before.rpartition("<answer>")
+    return answer.strip() or None if found and opened else None
+
+
 def dollars(text: str) -> str | None:
     """The last formula between dollar signs."""
     end = text.rfind("$")
@@ -125,6 +133,7 @@ RULES: dict[str, Rule] = {
         answer_line,
         the_answer_is,
         hashes,
+        answer_tag,
         dollars,
         last_number,
         whole,

@@ -37,6 +37,8 @@ class JudgePool:
         workers: How many processes.
         deadline: Seconds for one answer.
         memory_mb: What a worker may take beyond what it has after `warm`, in MB.
+        confined: Workers may read the interpreter and its packages, and do nothing to anything
+            outside themselves (Landlock and seccomp): for judges that evaluate what they are given.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class JudgePool:
         workers: int,
         deadline: float,
         memory_mb: int,
+        confined: bool = False,
     ) -> None:
         for name, value in {
             "workers": workers,
@@ -60,6 +63,7 @@ class JudgePool:
         self._workers = workers
         self._deadline = deadline
         self._memory_mb = memory_mb
+        self._confined = confined
         self._pool: ProcessPool | None = None
         self._lock = threading.Lock()
 
@@ -94,7 +98,7 @@ class JudgePool:
                     max_workers=self._workers,
                     context=multiprocessing.get_context("forkserver"),
                     initializer=_prepare,
-                    initargs=[self._warm, self._memory_mb],
+                    initargs=[self._warm, self._memory_mb, self._confined],
                 )
             return self._pool
 
@@ -125,16 +129,28 @@ def _failed(detail: str) -> Verdict:
     return Verdict(0.0, "error", detail=" ".join(detail.split())[:300])
 
 
-def _prepare(warm: Callable[[], None], memory_mb: int) -> None:
-    """In a new worker: tie it to its owner, import, then limit the memory."""
+def _prepare(warm: Callable[[], None], memory_mb: int, confined: bool) -> None:
+    """In a new worker: tie it to its owner, import, confine it, then limit the memory."""
     import resource
 
     _die_with_owner()
     warm()
+    if confined:
+        _confine()
     limit = _address_space() + memory_mb * 10**6
     # macOS knows this limit but does not hold to it.
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _confine() -> None:
+    import sys
+
+    from olmoflow.verifiers.sandbox.confine import calls_only, files_only
+    from olmoflow.verifiers.sandbox.surroundings import readable
+
+    files_only([*readable(), *filter(os.path.isdir, sys.path)], [])
+    calls_only()
 
 
 def _die_with_owner() -> None:

@@ -17,6 +17,7 @@ from olmoflow.evaluate.metrics.answers import (
         ("cat cat", ["cat"], 0.0, 2 / 3, 1.0),  # words count as often as they are said
         ("bird", ["cat", "dog"], 0.0, 0.0, 0.0),
         ("", ["cat"], 0.0, 0.0, 0.0),
+        ("---", ["--"], 1.0, 1.0, 1.0),  # nothing is left of either
         ("He moved to New-York", ["new york", "newyork"], 0.0, 0.4, 0.0),  # 1 of 4, 1 of 1
     ],
 )

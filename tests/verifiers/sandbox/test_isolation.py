@@ -1,3 +1,5 @@
+"""What the machine gives is found by trying, and nothing runs without isolation unasked."""
+
 import time
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""The list of allowed system calls is what it says."""
+
 import platform
 import re
 from pathlib import Path

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 import string
-from collections import Counter
 from collections.abc import Sequence
 
 from olmoflow.verifiers.normalization import squad as squad_normal
+from olmoflow.verifiers.text_match import f1
 
 _PUNCTUATION = frozenset(string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -22,14 +22,15 @@ def squad_metrics(prediction: str, references: Sequence[str]) -> dict[str, float
     """Scores of a text against the best of its references.
 
     Returns:
-        ``exact_match`` after normalisation, ``f1`` of the words, and ``recall``: whether a
-        reference occurs in the text (open-instruct's; without normalisation but for case).
+        ``exact_match`` after normalisation, ``f1`` of the words (1 where neither text has any,
+        which SQuAD's script gives 0), and ``recall``: whether a reference occurs in the text
+        (open-instruct's; without normalisation but for case).
     """
     said = prediction.strip().lower()
     normal = squad_normal(prediction)
     return {
         "exact_match": max(float(squad_normal(ref) == normal) for ref in references),
-        "f1": max(_word_f1(normal.split(), squad_normal(ref).split()) for ref in references),
+        "f1": max(f1(prediction, ref) for ref in references),
         "recall": max(float(ref.strip().lower() in said) for ref in references),
     }
 
@@ -73,14 +74,6 @@ def _is_number(word: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _word_f1(prediction: Sequence[str], reference: Sequence[str]) -> float:
-    shared = (Counter(prediction) & Counter(reference)).total()
-    if shared == 0:
-        return 0.0
-    precision, recall = shared / len(prediction), shared / len(reference)
-    return 2 * precision * recall / (precision + recall)
 
 
 def _bag_f1(prediction: str, reference: str) -> float:

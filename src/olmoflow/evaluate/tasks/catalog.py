@@ -74,7 +74,7 @@ BASIC_SKILLS = {
 
 
 def _on_test(test: int, val: int) -> dict[str, int]:
-    """Reported on test; on validation three times over, the last of them under two names."""
+    """Reported on test; validation is there twice with shots, word for word, and once without."""
     forms = {"test_{}_5shot": test, "val_{}_5shot": val, "{}_5shot": val}
     both = {name.format(form): n for form in ("rc", "mc") for name, n in forms.items()}
     return {**both, "rc_0shot": val}
@@ -190,10 +190,8 @@ def _format(folder: str) -> FormatName:
 
 
 def _suffix(folder: str) -> str:
-    return "_".join(part for part in folder.split("_") if part not in _NOT_IN_SUFFIXES)
-
-
-_NOT_IN_SUFFIXES = ("rc", "mc", "gold", "bpb", "10way")
+    format_words = ("rc", "mc", "gold", "bpb", "10way")
+    return "_".join(part for part in folder.split("_") if part not in format_words)
 
 
 def _shots(folder: str) -> int:

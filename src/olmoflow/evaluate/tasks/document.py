@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from olmoflow.errors import UserError
 from olmoflow.evaluate.tasks.task import Instance, InstanceScore, Request, Response
 
 # OLMES's `random_subsample_seed`: a limit picks the same questions as its `limit` does.
@@ -117,10 +118,12 @@ class DocumentTask:
         """The questions in the order of the data; with a limit, OLMES's random choice of them.
 
         Raises:
-            UserError: The data are absent.
+            UserError: The data are absent, damaged or fewer than they should be.
         """
         chosen = subsample(self.documents.count, limit)
-        last = max(chosen, default=-1)
+        last, number = max(chosen, default=-1), -1
+        if last < 0:
+            return
         for number, document in enumerate(self.documents.read()):
             if number in chosen:
                 yield Instance(
@@ -130,8 +133,12 @@ class DocumentTask:
                     document.label,
                     self.format.requests(document),
                 )
-            if number >= last:
+            if number == last:
                 return
+        raise UserError(
+            f"task {self.name}: its data have {number + 1} questions; expected "
+            f"{self.documents.count}"
+        )
 
     def score(self, answered: Sequence[tuple[Instance, Sequence[Response]]]) -> list[InstanceScore]:
         """Score instances by the responses to their requests."""

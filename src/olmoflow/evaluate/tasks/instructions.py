@@ -66,11 +66,7 @@ def _file() -> Path:
 def _reference(row: Mapping[str, Any]) -> dict[str, Any]:
     """The constraints; arguments that a constraint does not have are null in the file."""
     given = [{k: v for k, v in kwargs.items() if v is not None} for kwargs in row["kwargs"]]
-    return {
-        "instruction_id_list": row["instruction_id_list"],
-        "kwargs": given,
-        "prompt": row["prompt"],
-    }
+    return {"instruction_id_list": row["instruction_id_list"], "kwargs": given}
 
 
 @dataclass(frozen=True)
@@ -113,7 +109,9 @@ def tasks() -> dict[str, Callable[..., VerifiedTask]]:
     """Both by name."""
     questions = IFBenchQuestions()
     made = (
-        InstructionTask("ifbench:chat", questions, Generation(CHAT_TOKENS, chat=True), "ifeval"),
-        InstructionTask("ifbench:gen", questions, Generation(BASE_TOKENS), "ifeval"),
+        InstructionTask(
+            "ifbench:chat", questions, Generation(CHAT_TOKENS, chat=True), "instructions"
+        ),
+        InstructionTask("ifbench:gen", questions, Generation(BASE_TOKENS), "instructions"),
     )
     return {task.name: task.sampled for task in made}

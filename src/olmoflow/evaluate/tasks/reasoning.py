@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -60,6 +60,8 @@ UNSOLVED = ("propositional_logic",)
 SHOTS = 3
 CHAT = Generation(CHAT_TOKENS, chat=True)
 GEN = Generation(512, ("\nQuestion:",))
+# Where a chat's answer may stand; a base model's is all that it says.
+CHAT_RULES = ("answer_tag", "boxed", "answer_line")
 TEMPLATE = "{question}\n\nThink step by step. Put your final answer between <answer> and </answer>."
 
 
@@ -111,8 +113,7 @@ class Puzzles:
                 prompt = f"{solved}Question: {entry['question'].strip()}\nAnswer:"
             else:
                 prompt = TEMPLATE.format(question=entry["question"].strip())
-            reference = {"dataset": self.name, "entry": entry}
-            yield Question(number, number, entry, prompt, reference)
+            yield Question(number, number, entry, prompt, entry)
 
 
 def _entries(name: str, size: int, seed: int) -> Iterator[dict[str, Any]]:
@@ -132,11 +133,6 @@ def _entries(name: str, size: int, seed: int) -> Iterator[dict[str, Any]]:
 
 def _solved(entry: Mapping[str, Any]) -> str:
     return f"Question: {entry['question'].strip()}\nAnswer: {entry['answer']}\n\n"
-
-
-def tagged(doc: Mapping[str, Any], text: str) -> str:
-    """A continuation as the answer that it is, whole."""
-    return f"<answer>{text.strip()}</answer>"
 
 
 def puzzle_task(
@@ -165,10 +161,12 @@ def puzzle_task(
     kind = "chat" if chat else "gen"
     questions = Puzzles(name, size, seed, 0 if chat else SHOTS)
     task = VerifiedTask(
-        f"reasoning_gym_{name}:{kind}", questions, CHAT if chat else GEN, "reasoning_gym"
+        f"reasoning_gym_{name}:{kind}",
+        questions,
+        CHAT if chat else GEN,
+        "reasoning_gym",
+        {"extract": list(CHAT_RULES) if chat else ["whole"]},
     )
-    if not chat:
-        task = replace(task, complete=tagged)
     return task.sampled(
         samples=samples, temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens
     )

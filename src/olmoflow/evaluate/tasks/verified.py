@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
@@ -36,14 +36,7 @@ CHAT_TOP_P = 0.95
 CHAT_TOKENS = 32_768
 _FRACTION = re.compile(r"\\frac\{(\d+)\}\{(\d+)\}")
 
-
-Complete = Callable[[Mapping[str, Any], str], str]
 Answered = Sequence[tuple[Instance, Sequence[Response]]]
-
-
-def unchanged(doc: Mapping[str, Any], text: str) -> str:
-    """The answer as it is."""
-    return text
 
 
 @dataclass(frozen=True)
@@ -156,7 +149,6 @@ class VerifiedTask:
         primary_metric: The mean over the samples: ``exact_match`` and ``pass_at_1`` of those with
             full score, ``score`` of the scores.
         majority: Whether answers can be counted against each other (maj@k).
-        complete: From document and answer to the text that is judged.
     """
 
     name: str
@@ -166,7 +158,6 @@ class VerifiedTask:
     verifier_settings: Mapping[str, Any] = field(default_factory=dict)
     primary_metric: str = "exact_match"
     majority: bool = False
-    complete: Complete = unchanged
     higher_is_better: bool = True
 
     @property
@@ -178,7 +169,6 @@ class VerifiedTask:
             **asdict(self.generation),
             "stop": list(self.generation.stop),
             "verifier": {"name": self.verifier, **self.verifier_settings},
-            "judged": self.complete.__name__,
         }
 
     def sampled(
@@ -255,7 +245,7 @@ class VerifiedTask:
         answers, sizes = [], []
         for instance, responses in answered:
             texts = generated(responses).continuations
-            answers += [Answer(self.complete(instance.doc, text), instance.label) for text in texts]
+            answers += [Answer(text, instance.label) for text in texts]
             sizes.append(len(texts))
         with closing(self._verifier(**settings)) as verifier:
             verdicts = iter(verifier.verify(answers))

@@ -30,16 +30,35 @@ def confine(settings: dict[str, Any]) -> None:
     isolation, scratch = settings["isolation"], settings["scratch"]
     if isolation != "none":
         _libc.prctl(PR_SET_PDEATHSIG, SIGKILL)
-        _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if isolation == "landlock":
-        landlock.restrict(settings["readable"], [scratch], DEVICES)
+        files_only(settings["readable"], [scratch])
     elif isolation == "namespaces":
+        _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         namespaces.restrict(settings["readable"], scratch, DEVICES, settings["scratch_size"])
     os.chdir(scratch)
     limit(settings)
     if isolation != "none":
-        drop_capabilities()
-        seccomp.install()
+        calls_only()
+
+
+def files_only(readable: list[str], writable: list[str]) -> None:
+    """Leave this process these files, by Landlock.
+
+    Raises:
+        OSError: The kernel has none.
+    """
+    _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    landlock.restrict(readable, writable, DEVICES)
+
+
+def calls_only() -> None:
+    """Leave this process the system calls of the filter, and no capabilities.
+
+    Raises:
+        OSError: The kernel does not take the filter.
+    """
+    drop_capabilities()
+    seccomp.install()
 
 
 def limit(settings: dict[str, Any]) -> None:
