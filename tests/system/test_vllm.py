@@ -182,6 +182,15 @@ def logprobs(model, ids):
     return of_tokens, table[:-1].argmax(-1)
 
 
+def distribution(logits, sampling):
+    """What is sampled from: temperature, then top-k, then the nucleus."""
+    ranked, order = (logits / sampling.temperature).sort(descending=True)
+    ranked[sampling.top_k or len(ranked) :] = -torch.inf
+    ranked = ranked.softmax(-1)
+    ranked[ranked.cumsum(-1) - ranked >= sampling.top_p] = 0
+    return torch.zeros_like(ranked).scatter(-1, order, ranked / ranked.sum())
+
+
 def difference(ours, theirs):
     assert len(ours) == len(theirs)
     return (ours - torch.tensor(theirs)).abs().max().item() if len(theirs) else 0.0
@@ -232,7 +241,7 @@ def test_sampling_follows_temperature_and_log_probabilities_do_not(engine, model
     for sampling in (Sampling(0.5), Sampling(1.0, top_k=3), Sampling(1.0, top_p=0.5)):
         request = GenerationRequest(ids, 1, sampling, n=400)
         drawn = list(engine.generate([request]))
-        expected = sampling.distribution(table[None])[0]
+        expected = distribution(table, sampling)
         allowed = set(expected.nonzero()[:, 0].tolist())
         assert {c.token_ids[0] for c in drawn} <= allowed
         best = int(expected.argmax())
@@ -345,7 +354,7 @@ def test_new_weights_under_a_running_request(engine, server, models, monkeypatch
     started = threading.Event()
 
     def requests():
-        for number in range(8):
+        for number in range(4):
             yield GenerationRequest([number + 1], LENGTH - 2, GREEDY)
         started.set()
 
@@ -359,7 +368,7 @@ def test_new_weights_under_a_running_request(engine, server, models, monkeypatch
     thread.join()
 
     assert engine.version == 3
-    assert len(done) == 8
+    assert len(done) == 4
     swapped = [completion for completion in done if 3 in completion.versions]
     assert swapped, "every request had ended before the weights came"
     for completion in done:
@@ -386,12 +395,15 @@ def test_new_weights_under_a_running_request(engine, server, models, monkeypatch
         assert difference(torch.tensor(before[number].logprobs), again[number].logprobs) < 1e-5
 
 
-def test_bfloat16_and_the_end_of_a_server(environment, models, home):
+def test_bfloat16_and_the_end_of_a_server(environment, models, tokenizer):
     served = Served("bfloat16")
     children = descendants(served.process.pid)
     assert len(children) >= 3  # of the recipe: the server, its engine
     engine = VLLMEngine(served.url)
-    requests = [GenerationRequest(ids, 60, Sampling(t)) for t in (0, 1) for ids in prompts(6)]
+    # Text of its own kind: on anything else logits are large, and bfloat16's steps with them.
+    ids = tokenizer.encode(f"3. {TEXT * 3}")
+    lengths = range(3, len(ids), 7)
+    requests = [GenerationRequest(ids[:n], 40, Sampling(t)) for t in (0, 1) for n in lengths]
     apart = []
     runtime = {"accelerator": "cpu", "dtype": "bfloat16"}
     ours = load_model(find_checkpoint("m"), runtime).model
@@ -404,6 +416,7 @@ def test_bfloat16_and_the_end_of_a_server(environment, models, home):
     print(
         f"bfloat16: mean {errors.mean():.5f}, 99 % {errors.quantile(0.99):.5f}, {errors.max():.5f}"
     )
+    assert errors.mean() < 2e-3
     assert errors.quantile(0.99) < 2e-2
 
     engine.close()
@@ -414,13 +427,9 @@ def test_bfloat16_and_the_end_of_a_server(environment, models, home):
         VLLMEngine(served.url)
 
 
-def test_what_is_no_checkpoint_is_said_at_once(home, environment):
-    for arguments, message in [
-        (["nn"], "vllm: checkpoint=nn: no checkpoint has this name"),
-        (["m", "port=x"], "vllm: port=x: expected a number"),
-        (["m", "dtype=int3"], "vllm: dtype=int3: expected bfloat16 or float32"),
-        (["m", "--no-such-thing"], "vllm: the server ended with status 2: "),
-    ]:
-        done = subprocess.run([ROOT / "just", "vllm", *arguments], capture_output=True, text=True)
-        assert done.returncode == 2
-        assert message in done.stderr
+def test_a_server_that_does_not_start_says_why(home, environment):
+    command = [str(ROOT / "just"), "vllm", "m", "--no-such-setting"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "vllm: the server ended with status 2: " in done.stderr
+    assert "unrecognized arguments: --no-such-setting" in done.stderr

@@ -7,6 +7,7 @@ with this process, however that dies.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -113,6 +114,7 @@ def serving(
     command += ["--served-model-name", *model.names, "--host", host, "--port", str(port)]
     # Sampling is what requests say, not what a folder's generation_config.json does.
     command += ["--dtype", dtype, "--enable-scale-out", "--generation-config", "vllm"]
+    command += ["--disable-uvicorn-access-log"]
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
     environment |= _ENVIRONMENT
     environment.setdefault("VLLM_CPU_KVCACHE_SPACE", _KV_CACHE_GIB)
@@ -182,17 +184,26 @@ def _reachable(host: str) -> str:
 
 
 def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines()
-    # `(EngineCore pid=7) INFO 11-28 07:31:21 [module.py:1] what it does`
-    shown = [line.partition("] ")[2] for line in lines if " INFO " in line or " WARNING " in line]
-    return next((line.strip() for line in reversed(shown) if line.strip()), "starting Python")
+    """What the server said last, without where it says it."""
+    for line in reversed(log.read_text(errors="replace").splitlines()):
+        kind, said = _parts(line)
+        if kind in ("INFO", "WARNING") and said:
+            return said
+    return "starting Python"
 
 
 def _reason(log: Path) -> str:
-    """The innermost error of a log: the first line that looks like an exception's."""
-    for line in log.read_text(errors="replace").splitlines():
-        text = line.rpartition("] ")[2] if line.startswith("(") else line
-        name, colon, said = text.partition(": ")
-        if colon and said and name.rpartition(".")[2].endswith(("Error", "error")):
-            return text[:300]
+    """The first exception of a log: the engine's own, before those that follow from it."""
+    lines = [_parts(line)[1] for line in log.read_text(errors="replace").splitlines()]
+    for number, line in enumerate(lines):
+        if re.match(r"[\w.]*(Error|Exception): .|\S+: error: .", line):
+            # Pydantic names the value on the next line.
+            more = lines[number + 1 : number + 2] if "validation error" in line else []
+            return " ".join([line, *more])[:400]
     return "no reason given"
+
+
+def _parts(line: str) -> tuple[str, str]:
+    """Kind and text of a line such as ``(Worker pid=7) INFO 11-28 07:31:21 [core.py:1] text``."""
+    found = re.fullmatch(r"(?:\(.*? pid=\d+\) )?(?:([A-Z]+) [\d-]+ [\d:]+ \[.*?\] ?)?(.*)", line)
+    return (found[1] or "", found[2].strip()) if found else ("", "")

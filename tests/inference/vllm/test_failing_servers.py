@@ -182,6 +182,21 @@ def test_a_server_that_breaks_down(server, opened, answer, message):
         list(engine.score([ScoreRequest([1], [2, 3])]))
 
 
+def test_a_connection_that_breaks_is_tried_once_more(server, opened):
+    """As servers close connections that were idle for a while, just when one is used again."""
+    engine = opened()
+    asked = []
+
+    def answer(_):
+        asked.append(1)
+        return (200, None) if len(asked) == 1 else (500, b"here again")
+
+    server.answers["/inference/v1/generate"] = answer
+    with pytest.raises(UserError, match="status 500: here again"):
+        first(engine)
+    assert len(asked) == 2
+
+
 def test_a_server_that_does_not_answer(server, opened):
     engine = opened(timeout=0.3)
     server.answers["/inference/v1/generate"] = lambda _: time.sleep(2) or (200, {})

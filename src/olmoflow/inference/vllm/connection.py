@@ -90,8 +90,10 @@ class Connection:
 
     async def _open(self) -> aiohttp.ClientSession:
         timeout = aiohttp.ClientTimeout(total=self.timeout, sock_connect=_CONNECT_SECONDS)
-        # How many requests are open at once is the callers' business.
-        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout)
+        # How many requests are open at once is the callers' business. uvicorn closes connections
+        # that were idle for 5 seconds.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)
+        return aiohttp.ClientSession(connector=connector, timeout=timeout)
 
     async def _end(self) -> None:
         running = asyncio.all_tasks() - {asyncio.current_task()}
@@ -100,28 +102,31 @@ class Connection:
         await asyncio.gather(*running, return_exceptions=True)
         await self._session.close()
 
+    async def _exchange(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
+        """Status and content; once more where a connection broke.
+
+        The server may close an idle connection at the moment when it is taken for the next
+        request. Asking again is safe: every request says all that its answer depends on.
+        """
+        try:
+            return await self._exchange_once(method, path, body)
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as broken:
+            try:
+                return await self._exchange_once(method, path, body)
+            except aiohttp.ClientConnectorError:
+                raise broken from None
+
+    async def _exchange_once(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
+        async with self._session.request(method, self.url + path, json=body) as response:
+            return response.status, await response.read()
+
     async def _request(self, method: str, path: str, answer: type[AnswerT], body: Any) -> AnswerT:
         try:
-            async with self._session.request(method, self.url + path, json=body) as response:
-                content, status = await response.read(), response.status
-        except aiohttp.ClientConnectorError as error:
-            raise UserError(
-                f"engine.url={self.url}: no server answers ({error.os_error.strerror or error}); "
-                "`./just vllm NAME` starts one"
-            ) from None
-        except aiohttp.ConnectionTimeoutError:
-            raise UserError(
-                f"engine.url={self.url}: no server answers within {_CONNECT_SECONDS:g} s"
-            ) from None
-        except TimeoutError:
-            raise UserError(
-                f"{self.url}{path}: no answer within engine.timeout={self.timeout:g} s"
-            ) from None
-        except aiohttp.ClientError as error:
-            reason = str(error) or type(error).__name__
-            raise UserError(
-                f"{self.url}{path}: the server went away ({reason}); its log says why"
-            ) from None
+            status, content = await self._exchange(method, path, body)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._failure(path, error) from None
         where = f"{self.url}{path}"
         if status != 200:
             raise _refusal(where, status, content)
@@ -133,6 +138,21 @@ class Connection:
             raise UserError(
                 f"{where}: not the answer of a vLLM 0.32 server: {at}: {first['msg']}"
             ) from None
+
+    def _failure(self, path: str, error: Exception) -> UserError:
+        """What came instead of an answer, in one line."""
+        absent = f"engine.url={self.url}: no server answers"
+        if isinstance(error, aiohttp.ClientConnectorError):
+            why = error.os_error.strerror or str(error)
+            return UserError(f"{absent} ({why}); `./just vllm NAME` starts one")
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return UserError(f"{absent} within {_CONNECT_SECONDS:g} s")
+        if isinstance(error, TimeoutError):
+            return UserError(
+                f"{self.url}{path}: no answer within engine.timeout={self.timeout:g} s"
+            )
+        why = str(error) or type(error).__name__
+        return UserError(f"{self.url}{path}: the server went away ({why}); its log says why")
 
 
 def _refusal(where: str, status: int, content: bytes) -> UserError:

@@ -163,7 +163,7 @@ class VLLMEngine:
         return list(scores(reading, answer))
 
     async def _generate(self, prompt: Sequence[int], parameters: Mapping[str, Any]) -> Generated:
-        body = {"token_ids": list(prompt), "sampling_params": parameters}
+        body = {"token_ids": [int(token) for token in prompt], "sampling_params": parameters}
         # Keys and values that other weights computed must not be found in the prefix cache.
         return await self._server.post(GENERATE, Generated, {**body, "cache_salt": self._label})
 
@@ -188,7 +188,7 @@ class VLLMEngine:
             raise UserError(f"request {number}: stop_texts: '' found, which would end everything")
 
     def _check_ids(self, number: int, what: str, ids: Sequence[int]) -> None:
-        if not ids:
+        if len(ids) == 0:
             raise UserError(f"request {number}: the {what} has no tokens; expected at least one")
         if min(ids) < 0 or max(ids) >= self.vocab_size:
             wrong = next(i for i in ids if not 0 <= i < self.vocab_size)
