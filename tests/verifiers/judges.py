@@ -10,6 +10,10 @@ def warm():
     pass
 
 
+def warm_without_package():
+    import no_such_package  # noqa: F401
+
+
 def misbehave(text, reference):
     if text == "hang":
         while True:

@@ -27,7 +27,7 @@ def score(verifier, text, reference):
     [
         (["assert add(1, 2) == 3"], 1),
         (["assert add(1, 2) == 3", "assert add(1, 2) == 4"], 0.5),
-        ({"tests": ["assert add(x, 2) == 3"], "setup": "x = 1"}, 1),
+        ({"tests": ["assert x == 3"], "setup": "x = add(1, 2)"}, 1),
         ({"check": CHECK, "entry_point": "add"}, 1),
         ({"check": CHECK.replace("3", "4"), "entry_point": "add"}, 0),
         ({"check": CHECK, "entry_point": "subtract"}, 0),

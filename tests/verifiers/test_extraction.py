@@ -43,6 +43,9 @@ FOUND = [
     ("last_number", "-$12", "-12"),
     ("last_number", "1, 2,345", "2345"),
     ("last_number", "items 10,20", "20"),
+    ("last_number", "So the answer is - 10.", "-10"),
+    ("last_number", "5 - 10", "10"),
+    ("last_number", "x = - 10", "-10"),
     ("last_number", "none", None),
     ("whole", "  all of it ", "all of it"),
 ]

@@ -100,6 +100,15 @@ def test_workers_die_with_a_process_that_is_killed(tmp_path):
     pytest.fail("the worker lives on")
 
 
+def test_workers_that_cannot_start_are_told_and_not_waited_for():
+    pool = JudgePool(
+        judges.misbehave, warm=judges.warm_without_package, workers=1, deadline=5.0, memory_mb=500
+    )
+    with pytest.raises(UserError, match=r"no_such_package.*olmoflow\[verifiers\]"):
+        pool.judge([Answer("a", "a")])
+    pool.close()
+
+
 @pytest.mark.parametrize("name", ["workers", "deadline", "memory_mb"])
 def test_limits_must_be_positive(name):
     settings = {"workers": 1, "deadline": 1.0, "memory_mb": 1, name: 0}

@@ -3,7 +3,7 @@
 A reference is one of
 
 - a list of statements, such as ``["assert f(1) == 2"]`` (MBPP), or a mapping with ``tests`` and,
-  where needed, ``setup``, which runs before the program
+  where needed, ``setup``, which runs after the program and before each test
 - a mapping with ``check``, a text that defines ``check(candidate)``, and ``entry_point``, the name
   of the function to be checked (HumanEval)
 - a mapping with ``stdio``, a list of pairs of standard input and expected output, or of mappings
@@ -180,7 +180,7 @@ def understood(reference: Any) -> Tests:
         reference = {kind: reference}
     if not isinstance(reference, Mapping):
         raise UserError(f"reference: found {reference!r:.80}, {EXPECTED}")
-    before = "".join(_text(reference, key) for key in ("setup", "prefix"))
+    before = _text(reference, "prefix")
     if "stdio" in reference:
         return Tests(stdio=_each(reference["stdio"], _pair, "stdio"), before=before)
     if "check" in reference:
@@ -191,7 +191,11 @@ def understood(reference: Any) -> Tests:
             )
         check = f"{_text(reference, 'check')}\n\ncheck({name})\n"
         return Tests(statements=(_statement(check),), before=before)
-    return Tests(statements=_each(reference.get("tests"), _statement, "tests"), before=before)
+    setup = _text(reference, "setup")
+    tests = _each(reference.get("tests"), _statement, "tests")
+    if setup:
+        tests = tuple(_statement(f"{setup}\n{test}") for test in tests)
+    return Tests(statements=tests, before=before)
 
 
 def _each(tests: Any, read: Callable[[Any], Any], name: str) -> tuple[Any, ...]:
@@ -205,7 +209,7 @@ def _statement(test: Any) -> str:
         raise UserError(f"reference.tests: found {test!r:.80}, expected assertions as text")
     try:
         guarded(test)
-    except (SyntaxError, ValueError) as problem:
+    except (SyntaxError, ValueError, RecursionError) as problem:
         raise UserError(
             f"reference.tests: found {test!r:.80}, expected Python: {problem}"
         ) from None
@@ -226,7 +230,7 @@ def _text(reference: Mapping[str, Any], key: str) -> str:
     text = reference.get(key) or ""
     if not isinstance(text, str):
         raise UserError(f"reference.{key}: found {text!r:.80}, expected text")
-    return text + "\n" if key == "setup" and text else text
+    return text
 
 
 def _one_of(key: str, value: str, expected: Sequence[str]) -> None:

@@ -24,8 +24,10 @@ from olmoflow.errors import UserError
 
 Rule = Callable[[str], str | None]
 
-NUMBER = re.compile(r"-?\$?(?:\d{1,3}(?:,\d{3})+(?![\d])|\d+)(?:\.\d+)?|-?\$?\.\d+")
-"""A number in running text: sign, dollar sign, commas at the thousands, decimals."""
+_SIGN = r"(?:-|(?<=[a-z]{2} )- |(?<== )- )?"
+NUMBER = re.compile(rf"{_SIGN}\$?(?:\d{{1,3}}(?:,\d{{3}})+(?!\d)|\d+)(?:\.\d+)?|{_SIGN}\$?\.\d+")
+"""A number in running text: sign, dollar sign, commas at the thousands, decimals. A minus may stand
+apart (``is - 10``) where there is nothing to subtract from."""
 
 LONGEST_BOX = 10_000
 """Characters of an answer in a box; one longer than that is not taken for an answer."""
@@ -117,7 +119,7 @@ def dollars(text: str) -> str | None:
 def last_number(text: str) -> str | None:
     """The last number in the text, without commas and dollar sign."""
     found = _last(NUMBER, text, group=0)
-    return found.replace(",", "").replace("$", "") if found else None
+    return re.sub(r"[,$ ]", "", found) if found else None
 
 
 def whole(text: str) -> str | None:

@@ -25,7 +25,7 @@ _FRAC_HALF = re.compile(r"\\frac\s*(\d)\s*\{([^{}]*)\}|\\frac\s*\{([^{}]*)\}\s*(
 _SQRT_BARE = re.compile(r"\\sqrt\s*(\w)")
 _RATIONAL = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?|\d+/\d*[1-9]\d*)", re.A)
 _PLAIN_FRACTION = re.compile(r"^(-?)(\d+)/(\d+)$")
-_THOUSANDS = re.compile(r"(?<=\d)(?:,|\{,\}|\\,|\\!)(?=\d{3}(?!\d))")
+_THOUSANDS = re.compile(r"(?<=\d)(?:,\\!|,|\{,\}|\\,|\\!)(?=\d{3}(?!\d))")
 _UNITS = [
     *("degrees?", "dollars?", "cents?", "euros?", "pounds?", "percent", "units?", "points?"),
     *("inch(?:es)?", "feet", "foot", "ft", "yards?", "miles?", "mph", "cm", "mm", "km", "kg"),

@@ -68,12 +68,18 @@ class JudgePool:
         self._lock = threading.Lock()
 
     def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
-        """One verdict for each answer, in their order."""
+        """One verdict for each answer, in their order.
+
+        Raises:
+            UserError: Workers cannot start, for want of a package.
+        """
         if not answers:
             return []
         pool = self._started()
         futures = [
-            pool.schedule(self._judge, args=[answer.text, answer.reference], timeout=self._deadline)
+            pool.schedule(
+                _run, args=[self._judge, answer.text, answer.reference], timeout=self._deadline
+            )
             for answer in answers
         ]
         return [self._verdict(future) for future in futures]
@@ -89,7 +95,10 @@ class JudgePool:
     def _started(self) -> ProcessPool:
         import multiprocessing
 
-        from pebble import ProcessPool
+        try:
+            from pebble import ProcessPool
+        except ImportError as error:
+            raise UserError(f"verifier: {error}; pip install 'olmoflow[verifiers]'") from error
 
         with self._lock:
             if self._pool is None:
@@ -112,10 +121,18 @@ class JudgePool:
             return Verdict(0.0, "timeout", detail=f"no verdict within {self._deadline:g} s")
         except MemoryError:
             return _failed(f"out of memory: a verdict may take {self._memory_mb} MB")
+        except WorkerError as problem:
+            raise UserError(
+                f"verifier: its workers cannot start: {problem}; pip install 'olmoflow[verifiers]'"
+            ) from None
         except ProcessExpired as died:
             return _failed(f"the worker died with exit code {died.exitcode}")
         except Exception as problem:
             return _failed(f"{type(problem).__name__}: {problem}")
+
+
+class WorkerError(Exception):
+    """A worker could not be prepared."""
 
 
 def default_workers() -> int:
@@ -129,14 +146,33 @@ def _failed(detail: str) -> Verdict:
     return Verdict(0.0, "error", detail=" ".join(detail.split())[:300])
 
 
+_problem: str | None = None
+"""In a worker: why it could not be prepared. One that failed here would be replaced for ever."""
+
+
+def _run(judge: Judge, text: str, reference: Any) -> Verdict:
+    """In a worker: judge one answer."""
+    if _problem is not None:
+        raise WorkerError(_problem)
+    return judge(text, reference)
+
+
 def _prepare(warm: Callable[[], None], memory_mb: int, confined: bool) -> None:
-    """In a new worker: tie it to its owner, import, confine it, then limit the memory."""
+    """In a new worker: tie it to its owner, import, then limit and confine it."""
+    global _problem
+    try:
+        _die_with_owner()
+        warm()
+        _limit_memory(memory_mb)
+        if confined:
+            _confine()
+    except Exception as problem:
+        _problem = f"{type(problem).__name__}: {problem}"
+
+
+def _limit_memory(memory_mb: int) -> None:
     import resource
 
-    _die_with_owner()
-    warm()
-    if confined:
-        _confine()
     limit = _address_space() + memory_mb * 10**6
     # macOS knows this limit but does not hold to it.
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -1,3 +1,5 @@
+"""IFBench: its prompts, and every constraint judged both ways."""
+
 import json
 
 import pytest

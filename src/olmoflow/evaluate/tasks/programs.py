@@ -57,17 +57,16 @@ def humaneval_after_head(doc: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def humaneval_of_its_own(doc: Mapping[str, Any]) -> dict[str, Any]:
-    """The tests of a whole program; the head runs before it.
+    """The tests of a whole program; the head, a function without a body, stands before it.
 
     A chat may leave out the head's imports and the functions that help there.
     """
-    return {"check": doc["test"], "entry_point": doc["entry_point"], "setup": doc["prompt"]}
+    return {**humaneval_after_head(doc), "prefix": f"{doc['prompt']}\n"}
 
 
 def mbpp_tests(doc: Mapping[str, Any]) -> dict[str, Any]:
-    """The three assertions, each after what it needs, which may need the program in turn."""
-    before = doc["test_setup_code"].replace("\r\n", "\n")
-    return {"tests": [f"{before}\n{test}" if before else test for test in doc["test_list"]]}
+    """The three assertions, and what they need, which may need the program in turn."""
+    return {"setup": doc["test_setup_code"], "tests": list(doc["test_list"])}
 
 
 def mbpp_fields(doc: Mapping[str, Any]) -> dict[str, str]:

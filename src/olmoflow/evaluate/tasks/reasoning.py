@@ -58,6 +58,9 @@ CHOSEN = (
 # Has no answer of its own, only a way to check one: it cannot be a solved puzzle in a prompt.
 UNSOLVED = ("propositional_logic",)
 SHOTS = 3
+# reasoning-gym makes puzzle number i of seed s from the random state s + i, so the next seed gives
+# nearly the same puzzles again. So far behind those that are asked are those that are shown solved.
+SOLVED_FROM = 1_000_000
 CHAT = Generation(CHAT_TOKENS, chat=True)
 GEN = Generation(512, ("\nQuestion:",))
 # Where a chat's answer may stand; a base model's is all that it says.
@@ -72,7 +75,7 @@ class Puzzles:
     Attributes:
         name: reasoning-gym's.
         size: How many.
-        seed: Of the puzzles; those of the next seed are the solved ones.
+        seed: Of the puzzles. Seeds nearer to each other than `size` share puzzles.
         shots: Solved puzzles before each; none: the prompt for a chat.
     """
 
@@ -82,8 +85,8 @@ class Puzzles:
     shots: int = 0
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise UserError(f"size={self.size}: expected at least 1 puzzle")
+        if not 1 <= self.size <= SOLVED_FROM:
+            raise UserError(f"size={self.size}: expected 1 to {SOLVED_FROM:,} puzzles")
 
     @property
     def count(self) -> int:
@@ -107,7 +110,7 @@ class Puzzles:
         Raises:
             UserError: reasoning-gym is not installed.
         """
-        solved = "".join(map(_solved, _entries(self.name, self.shots, self.seed + 1)))
+        solved = "".join(map(_solved, _entries(self.name, self.shots, self.seed + SOLVED_FROM)))
         for number, entry in enumerate(_entries(self.name, self.size, self.seed)):
             if self.shots:
                 prompt = f"{solved}Question: {entry['question'].strip()}\nAnswer:"

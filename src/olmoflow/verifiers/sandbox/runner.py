@@ -56,7 +56,7 @@ class Sandbox:
             SandboxError: The sandbox could not be put up.
         """
         with self._started(streams=True) as running:
-            running.channel.send({"kind": "script", "code": code})
+            running.load("script", code)
             return running.watch(stdin.encode(errors="surrogateescape"))
 
     def test(self, code: str, tests: Sequence[str], stop: bool = False) -> Tested:
@@ -72,7 +72,7 @@ class Sandbox:
             SyntaxError: A test is not Python.
         """
         with self._started(streams=False) as running:
-            running.channel.send({"kind": "tests", "code": code})
+            running.load("tests", code)
             return running.ask(tests, stop)
 
     @contextlib.contextmanager
@@ -107,6 +107,10 @@ class _Running:
                 env=environment(scratch),
                 start_new_session=True,
             )
+        except OSError:
+            os.close(ours_in)
+            os.close(ours_out)
+            raise
         finally:
             os.close(theirs_in)
             os.close(theirs_out)
@@ -136,6 +140,17 @@ class _Running:
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
+
+    def load(self, kind: str, code: str) -> None:
+        """Hand over the program.
+
+        Raises:
+            SandboxError: It was not taken.
+        """
+        try:
+            self.channel.send({"kind": kind, "code": code})
+        except (ChannelClosedError, DeadlineError) as problem:
+            raise SandboxError(f"the program was not taken ({type(problem).__name__})") from None
 
     def watch(self, stdin: bytes) -> Ended:
         """Feed and drain the streams until the program ends or passes a limit."""
@@ -204,23 +219,35 @@ class _Running:
         """Whether the process has ended, waiting so long for it."""
         until, pause = time.monotonic() + seconds, 0.0005
         while self.process.returncode is None:
-            if os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                self._reap()
-            elif time.monotonic() > until:
-                return False
-            else:
+            if not self._reaped():
+                if time.monotonic() > until:
+                    return False
                 time.sleep(pause)
                 pause = min(2 * pause, 0.02)
         return True
 
-    def _reap(self) -> None:
-        """Take note of the end of a process that has ended, and end its children."""
-        if self._own_group:  # first, since after it the group's number may be another's
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.process.pid, SIGKILL)
-        _, status, usage = os.wait4(self.process.pid, 0)
-        self.process.returncode = os.waitstatus_to_exitcode(status)
-        self._computed = usage.ru_utime + usage.ru_stime
+    def _reaped(self) -> bool:
+        """Whether the process has ended; then its end is noted, and that of its children made."""
+        try:
+            if self._own_group and self._ended():
+                # Before its number is free, and the group's may be another's.
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self.process.pid, SIGKILL)
+            pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
+        except ChildProcessError:
+            self.process.returncode = -SIGKILL
+            raise SandboxError("this process ignores SIGCHLD: exit statuses are lost") from None
+        if pid:
+            self.process.returncode = os.waitstatus_to_exitcode(status)
+            self._computed = usage.ru_utime + usage.ru_stime
+        return bool(pid)
+
+    def _ended(self) -> bool:
+        """Whether the process has ended, leaving that to be noted."""
+        if not hasattr(os, "waitid"):  # macOS
+            return False
+        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.process.pid, how) is not None
 
     def _scratch_full(self) -> bool:
         return folder_size(self._scratch) > self._limits.scratch_mb * 10**6

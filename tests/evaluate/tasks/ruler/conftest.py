@@ -1,3 +1,5 @@
+"""A real tokenizer that counts."""
+
 import importlib.util
 from functools import lru_cache
 from pathlib import Path

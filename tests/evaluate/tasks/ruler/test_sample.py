@@ -1,3 +1,5 @@
+"""The size of a sample that fits a length."""
+
 from random import Random
 
 import pytest

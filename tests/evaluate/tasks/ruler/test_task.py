@@ -1,3 +1,5 @@
+"""RULER's prompts: their length, wording and answers; scores."""
+
 import re
 
 import pytest
