@@ -11,9 +11,10 @@ QUIET = ["runtime.progress=false", "runtime.accelerator=cpu", "limit=6"]
 
 @pytest.fixture
 def evaluated(tiny):
-    """Evaluations ``first`` and ``last`` of two steps of ``series``."""
+    """Evaluations ``first`` and ``last`` of two steps of ``series``; ``blank`` has none."""
     if not (tiny.home / "evaluation" / "last").exists():
         tiny("train", "shards=s", *tiny.settings, "name=series", "save.every_steps=1")
+        tiny("train", "shards=s", *tiny.settings, "name=blank", "init_seed=4")
         tiny("evaluate", "checkpoint=series@1", TASKS, *QUIET, "name=first")
         tiny("evaluate", "checkpoint=series@4", TASKS, *QUIET, "name=last")
     return tiny
@@ -144,9 +145,10 @@ def test_runs_tell_what_a_benchmark_is_worth(runs):
         (["a=first", "b=last", "runs=[series]"], "give either a=NAME b=NAME or runs=[NAME,…]"),
         (["a=first", "b=nothing"], "b=nothing: no evaluation or checkpoint has this name"),
         (["a=first", "b=last", "metric=bits_per_bite_corr"], "has no such metric; did you mean"),
-        (["runs=[series]"], "series has no scores; expected runs with evaluation"),
+        (["runs=[blank]"], "blank has no scores; expected runs with evaluation"),
+        (["runs=[blank,blank]"], "runs: blank is named twice"),
         (["runs=[series]", "last=1"], "last=1: expected a number of checkpoints, at least 2"),
-        (["runs=[series]", "target=[series,series]"], "series has no scores"),
+        (["runs=[series]", "target=[series,blank]"], "target: 2 runs found; expected 1"),
         (["a=first", "b=last", "target=[series]"], "target: goes with runs=[NAME,…]"),
     ],
 )

@@ -163,7 +163,11 @@ def _runs(references: Any, role: str) -> dict[str, Input]:
     if not isinstance(references, list):
         raise UserError(f"{role}={references}: expected a list of runs, such as [run1,run2]")
     found = [resolve(str(r), f"{role}[{n}]", ["checkpoint"]) for n, r in enumerate(references)]
-    return {each.name: each for each in found}
+    runs = {each.name: each for each in found}
+    if len(runs) < len(found):
+        twice = next(e.name for e in found if sum(o.name == e.name for o in found) > 1)
+        raise UserError(f"{role}: {twice} is named twice; expected different runs")
+    return runs
 
 
 def _common(curves: Mapping[str, Mapping[str, list[float]]]) -> list[str]:
