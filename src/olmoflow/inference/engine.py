@@ -97,22 +97,22 @@ class Score:
 
 @runtime_checkable
 class Engine(Protocol):
-    """A model that speaks.
-
-    Attributes:
-        max_length: Tokens of a prompt and its continuation together, at most.
-        vocab_size: Ids of tokens are below it.
-        version: Of the weights in use; 0 at the start.
-    """
+    """A model that speaks."""
 
     @property
-    def max_length(self) -> int: ...
+    def max_length(self) -> int:
+        """Tokens of a prompt and its continuation together, at most."""
+        ...
 
     @property
-    def vocab_size(self) -> int: ...
+    def vocab_size(self) -> int:
+        """Ids of tokens are below it."""
+        ...
 
     @property
-    def version(self) -> int: ...
+    def version(self) -> int:
+        """Of the weights in use; 0 at the start."""
+        ...
 
     def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Completion]:
         """Continue prompts, many at a time.
