@@ -421,7 +421,7 @@ def test_bfloat16_and_the_end_of_a_server(environment, models, tokenizer):
 
     engine.close()
     assert served.interrupt() == 130
-    assert "vllm: ended" in served.said[-1]
+    assert "vllm: ended\n" in served.said
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
     with pytest.raises(UserError, match="no server answers"):
         VLLMEngine(served.url)
