@@ -60,12 +60,15 @@ def tokenizer_folder(found: Input) -> Path | None:
     return found.path if (found.path / "tokenizer.json").is_file() else None
 
 
-def load_model(found: Input, runtime: Mapping[str, Any]) -> LoadedModel:
+def load_model(
+    found: Input, runtime: Mapping[str, Any], *, in_main_memory: bool = False
+) -> LoadedModel:
     """Load a model for inference.
 
     Args:
         found: From `find_checkpoint`.
         runtime: ``accelerator`` (auto, cpu, cuda, mps) and ``dtype`` (auto, float32, bfloat16).
+        in_main_memory: Leave the weights there, whichever device is to use them.
     """
     import torch
 
@@ -73,13 +76,14 @@ def load_model(found: Input, runtime: Mapping[str, Any]) -> LoadedModel:
 
     device = device_of(runtime["accelerator"])
     dtype = dtype_of(runtime["dtype"], device)
+    place = torch.device("cpu") if in_main_memory else device
     if (found.path / "config.json").is_file() and found.kind == "external":
         from olmoflow.model.hf import import_hf
 
         imported = import_hf(str(found.path))
         with torch.device("meta"):
             model = Olmo3(imported.config, compute_dtype=dtype)
-        model.to_empty(device=device).to(dtype)
+        model.to_empty(device=place).to(dtype)
         parameters = dict(model.named_parameters())
         with torch.no_grad():
             for name, tensor in imported.tensors:  # one at a time: the model fits, twice it may not
@@ -88,7 +92,7 @@ def load_model(found: Input, runtime: Mapping[str, Any]) -> LoadedModel:
         checkpoint = open_checkpoint(found)
         with torch.device("meta"):
             model = Olmo3(checkpoint.config, compute_dtype=dtype)
-        model.to_empty(device=device)
+        model.to_empty(device=place)
         checkpoint.load_model(model)
     model.to(dtype).eval().requires_grad_(False)
     return LoadedModel(model, device, tokenizer_folder(found))

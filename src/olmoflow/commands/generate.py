@@ -3,88 +3,164 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from olmoflow.commands.checkpoints import find_checkpoint, load_model
 from olmoflow.errors import UserError
+
+if TYPE_CHECKING:
+    from olmoflow.inference.engine import GenerationRequest
+    from olmoflow.inference.native import NativeEngine
+    from olmoflow.tokens.tokenizer import Tokenizer
+
+_CUT_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 
 
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Generate; see ``conf/generate.yaml`` for the settings."""
     if (config["prompt"] is None) == (config["prompt_ids"] is None):
         raise UserError("prompt: expected either prompt=… (or prompt_file=…) or prompt_ids=[…]")
-    loaded = load_model(find_checkpoint(config["checkpoint"]), config["runtime"])
-    from olmoflow.inference import Sampling, generate
-    from olmoflow.tokens.tokenizer import load_tokenizer
-
-    tokenizer = load_tokenizer(loaded.tokenizer) if loaded.tokenizer else None
-    if config["prompt"] is not None:
-        if tokenizer is None:
-            raise UserError(
-                f"prompt: checkpoint {config['checkpoint']} has no tokenizer; use prompt_ids=[…]"
-            )
-        prompt_ids = tokenizer.encode(str(config["prompt"]))
-    else:
-        prompt_ids = _token_ids(config["prompt_ids"])
-    stream = _Stream(tokenizer, prompt_ids) if config["output"] == "text" else None
-    generation = generate(
-        loaded.model,
-        prompt_ids,
-        max_new_tokens=config["max_new_tokens"],
-        sampling=Sampling(config["temperature"], config["top_p"], config["top_k"]),
-        seed=config["seed"],
-        stop_ids=[tokenizer.eos_id] if tokenizer and config["stop_at_eos"] else [],
-        vocab_size=tokenizer.vocab_size if tokenizer else None,
-        on_token=stream,
-    )
-    new = generation.token_ids
-    return {
-        "prompt_ids": prompt_ids,
-        "token_ids": new,
-        "text": tokenizer.decode(new, skip_special_tokens=True) if tokenizer else None,
-        "logprobs": generation.logprobs,
-        "finish_reason": generation.finish_reason,
-    }
+    stops = _texts(config["stop"])
+    engine, tokenizer = _open(config)
+    request = _request(config, tokenizer, stops)
+    streams = config["output"] == "text" and request.n == 1
+    stream = _Stream(tokenizer, request.prompt_ids, stops) if streams else None
+    samples = sorted(engine.generate([request], on_token=stream), key=lambda each: each.sample)
+    if stream:
+        stream.finish()
+    shown = [
+        {
+            "token_ids": each.token_ids,
+            "text": each.text,
+            "logprobs": each.logprobs,
+            "finish_reason": each.finish_reason,
+        }
+        for each in samples
+    ]
+    return {"prompt_ids": list(request.prompt_ids), **shown[0], "samples": shown}
 
 
 def report(result: Mapping[str, Any]) -> None:
-    """End the streamed line; the text itself has been printed token by token."""
-    print(flush=True)
+    """End the streamed line, whose text has been printed token by token; or show all samples."""
+    if len(result["samples"]) > 1:
+        report_whole(result)
+    else:
+        print(flush=True)
 
 
 def report_whole(result: Mapping[str, Any]) -> None:
-    """Show a text that another process sampled, as in a flow."""
-    print(result["text"])
+    """Show texts that another process sampled, as in a flow."""
+    for number, sample in enumerate(result["samples"]):
+        text = sample["text"]
+        text = " ".join(map(str, sample["token_ids"])) if text is None else text
+        print(f"[{number}] {text}" if len(result["samples"]) > 1 else text)
+
+
+def _open(config: Mapping[str, Any]) -> tuple[NativeEngine, Tokenizer | None]:
+    # Packed piece by piece on its way: the whole model may be more than the device holds.
+    packed = config["quantize"] != "none"
+    found = find_checkpoint(config["checkpoint"])
+    loaded = load_model(found, config["runtime"], in_main_memory=packed)
+    from olmoflow.inference.native import NativeEngine
+    from olmoflow.tokens.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer(loaded.tokenizer) if loaded.tokenizer else None
+    if config["prompt"] is not None and tokenizer is None:
+        raise UserError(
+            f"prompt: checkpoint {config['checkpoint']} has no tokenizer; use prompt_ids=[…]"
+        )
+    engine = NativeEngine(
+        loaded.model, tokenizer=tokenizer, device=loaded.device, quantize=config["quantize"]
+    )
+    return engine, tokenizer
+
+
+def _request(
+    config: Mapping[str, Any], tokenizer: Tokenizer | None, stops: tuple[str, ...]
+) -> GenerationRequest:
+    from olmoflow.inference import Sampling
+    from olmoflow.inference.engine import GenerationRequest
+
+    if tokenizer is not None and config["prompt"] is not None:
+        prompt_ids = tokenizer.encode(str(config["prompt"]))
+    else:
+        prompt_ids = _token_ids(config["prompt_ids"])
+    ends = [tokenizer.eos_id] if tokenizer and config["stop_at_eos"] else []
+    return GenerationRequest(
+        prompt_ids,
+        config["max_new_tokens"],
+        Sampling(config["temperature"], config["top_p"], config["top_k"]),
+        n=config["n"],
+        seed=config["seed"],
+        stop_ids=frozenset(ends),
+        stop_texts=stops,
+    )
 
 
 class _Stream:
-    """Prints the prompt, then what each token adds, holding back incomplete UTF-8 characters."""
+    """Prints the prompt, then what each token adds.
 
-    def __init__(self, tokenizer: Any, prompt_ids: list[int]) -> None:
-        self.tokenizer = tokenizer
+    Held back until more is known: incomplete UTF-8 characters, and what may become a stop text.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer | None, prompt_ids: Sequence[int], stops: Sequence[str]
+    ) -> None:
+        self.tokenizer, self.stops = tokenizer, stops
         self.ids: list[int] = list(prompt_ids)
         self.printed = 0
-        self._print(self.ids)
+        self.prompt: int | None = None  # characters of the prompt, once they are known
+        self._print(hold_back=False)
+        self.prompt = self.printed
 
-    def __call__(self, token_id: int, *_: Any) -> None:
+    def __call__(self, request: int, sample: int, token_id: int) -> None:
         self.ids.append(token_id)
-        self._print(self.ids)
+        self._print(hold_back=True)
 
-    def _print(self, ids: list[int]) -> None:
+    def finish(self) -> None:
+        """Nothing comes any more: print what was held back, up to a stop text."""
+        self._print(hold_back=False)
+
+    def _print(self, *, hold_back: bool) -> None:
         if self.tokenizer is None:
-            sys.stdout.write(" ".join(map(str, ids[self.printed :])) + " ")
-            self.printed = len(ids)
+            sys.stdout.write("".join(f"{token} " for token in self.ids[self.printed :]))
+            self.printed = len(self.ids)
         else:
-            text = self.tokenizer.decode(ids)
-            if text.endswith("\N{REPLACEMENT CHARACTER}"):
+            text = self.tokenizer.decode(self.ids)
+            if hold_back and text.endswith(_CUT_CHARACTER):
                 return
-            sys.stdout.write(text[self.printed :])
-            self.printed = len(text)
+            end = self._end(text, hold_back)
+            sys.stdout.write(text[self.printed : end])
+            self.printed = max(end, self.printed)
         sys.stdout.flush()
+
+    def _end(self, text: str, hold_back: bool) -> int:
+        """Up to where the text may be shown."""
+        if self.prompt is None:  # a stop text in the prompt stops nothing
+            return len(text)
+        places = [text.find(stop, self.prompt) for stop in self.stops]
+        if any(place >= 0 for place in places):
+            return min(place for place in places if place >= 0)
+        if not hold_back:
+            return len(text)
+        begun = (
+            length
+            for stop in self.stops
+            for length in range(len(stop) - 1, 0, -1)
+            if text.endswith(stop[:length])
+        )
+        return len(text) - max(begun, default=0)
 
 
 def _token_ids(value: Any) -> list[int]:
     if isinstance(value, list) and value and all(type(v) is int for v in value):
         return value
     raise UserError(f"prompt_ids={value}: expected a list of token ids, such as [1,2,3]")
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    values = [value] if isinstance(value, str) else value
+    if isinstance(values, list) and all(isinstance(v, str) and v for v in values):
+        return tuple(values)
+    raise UserError(f'stop={value}: expected texts, such as ["Question:"]')

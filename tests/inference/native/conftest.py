@@ -3,11 +3,16 @@
 from dataclasses import replace
 
 import pytest
+import tokenizers
 import torch
 
 from olmoflow.model import Olmo3, Olmo3Config, YaRN, initialise
 from olmoflow.model.hf.config import to_hf_config
 from olmoflow.model.hf.names import NAMES
+from olmoflow.tokens.tokenizer import Tokenizer
+
+# Of the byte-level alphabet: printable ASCII, the space and the newline.
+LETTERS = [*map(chr, range(33, 127)), "Ġ", "Ċ"][-94:]
 
 CONFIG = Olmo3Config(
     vocab_size=96,
@@ -59,5 +64,17 @@ def transformers_model(config):
 def prompts():
     """Shorter and longer than the window and than the smallest row of the cache."""
     generator = torch.Generator().manual_seed(0)
-    lengths = [1, 2, 5, 23, 24, 25, 40, 90, 127, 128, 129, 200, 3, 60, 11, 24]
+    lengths = [1, 2, 23, 24, 25, 90, 63, 64, 65, 140, 3]
     return [torch.randint(96, (length,), generator=generator).tolist() for length in lengths]
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """Bytes, and two special tokens: every text can be said, every id but those is one byte."""
+    backend = tokenizers.Tokenizer(
+        tokenizers.models.BPE(vocab={c: i for i, c in enumerate(LETTERS)}, merges=[])
+    )
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = tokenizers.decoders.ByteLevel()
+    backend.add_special_tokens(["<|endoftext|>", "<|im_end|>"])
+    return Tokenizer(backend, {"eos_token": "<|endoftext|>"})

@@ -6,6 +6,7 @@
 - reading, prefixes    prompts in chunks, what they have in common once
 - scoring      log-probabilities of continuations, as trees behind their contexts
 - network, attention, weights    the model over tokens of many sequences
+- quantize     weights in 8 or 4 bits
 - uniform, stopping, turns    random numbers, stop texts, other weights between two steps
 """
 

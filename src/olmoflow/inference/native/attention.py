@@ -22,9 +22,6 @@ from olmoflow.model.attention import prepare
 
 Ints = NDArray[np.int64]
 
-STEP = 32
-"""Keys in a decoding step are rounded up to a multiple: kernels are made for each number once."""
-
 
 @dataclass(frozen=True)
 class SlabRows:
@@ -41,16 +38,13 @@ class DecodeAttention:
     Args:
         config: The model's.
         parts: The slabs that the batch's tokens belong to, in its order.
-        lengths: [N] on the host: tokens that each sequence has read before.
-        positions: The same on the device.
+        positions: [N]: tokens that each sequence has read before.
     """
 
-    def __init__(
-        self, config: Olmo3Config, parts: Sequence[SlabRows], lengths: Ints, positions: Tensor
-    ) -> None:
+    def __init__(self, config: Olmo3Config, parts: Sequence[SlabRows], positions: Tensor) -> None:
         self.scale = config.head_width**-0.5
         self.heads = config.n_kv_heads
-        self.parts = [_DecodePart(part, lengths, positions, self.heads) for part in parts]
+        self.parts = [_DecodePart(part, positions) for part in parts]
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """[N, H, D], [N, H_kv, D], [N, H_kv, D] -> [N, H, D]."""
@@ -60,33 +54,31 @@ class DecodeAttention:
 
     def _attend(self, part: _DecodePart, layer: int, q: Tensor, new: Tensor) -> Tensor:
         part.slab.write(layer, part.rows, part.positions, new)
-        stored, bias = part.seen[part.slab.slots[layer]]
-        # [2, rows, H_kv, slots, D] -> [count * H_kv, stored, D], a view
-        keys, values = (kv[: len(q), :, :stored].flatten(0, 1) for kv in part.slab.layers[layer])
+        # All slots, empty ones too: batched products of half precision copy what has gaps.
+        keys, values = (kv[: len(q)].flatten(0, 1) for kv in part.slab.layers[layer])
         queries = q.reshape(len(q) * self.heads, -1, q.shape[-1])  # [count * H_kv, H / H_kv, D]
-        scores = torch.baddbmm(bias, queries, keys.transpose(1, 2), alpha=self.scale)
-        return torch.bmm(scores.softmax(-1), values).view_as(q)
+        scores = torch.bmm(queries, keys.transpose(1, 2)).view(len(q), q.shape[1], -1)
+        bias = part.biases[part.slab.slots[layer]]
+        # The sum is fp32, and so is the softmax.
+        weights = torch.add(bias, scores, alpha=self.scale).softmax(-1).to(q.dtype)
+        seen = torch.bmm(weights.view(len(keys), -1, keys.shape[1]), values)
+        return seen.view(q.shape)
 
 
 class _DecodePart:
-    """What all layers share: rows, positions, and for each number of slots the keys seen."""
+    """What all layers share: rows, positions, and for each number of slots a bias."""
 
-    def __init__(self, part: SlabRows, lengths: Ints, positions: Tensor, heads: int) -> None:
+    def __init__(self, part: SlabRows, positions: Tensor) -> None:
         self.slab = part.slab
         self.where = slice(part.first, part.first + part.count)
         self.positions = positions[self.where]
         self.rows = torch.arange(part.count, device=positions.device)
-        longest = int(lengths[self.where].max()) + 1
-        dtype = part.slab.layers[0].dtype
-        self.seen: dict[int, tuple[int, Tensor]] = {}
+        self.biases: dict[int, Tensor] = {}  # [count, 1, slots], fp32
         for slots in set(part.slab.slots):
-            stored = min(-(-longest // STEP) * STEP, slots)
             # A slot beyond the newest token's is empty until the ring has gone round.
-            empty = torch.arange(stored, device=positions.device) > self.positions[:, None]
-            bias = torch.zeros(empty.shape, dtype=dtype, device=positions.device)
-            bias = bias.masked_fill_(empty, -torch.inf)
-            bias = bias[:, None].expand(-1, heads, -1).reshape(-1, 1, stored)
-            self.seen[slots] = stored, bias
+            empty = torch.arange(slots, device=positions.device) > self.positions[:, None]
+            bias = torch.zeros(empty.shape, device=positions.device)
+            self.biases[slots] = bias.masked_fill_(empty, -torch.inf)[:, None]
 
 
 class ChunkAttention:

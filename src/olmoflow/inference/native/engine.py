@@ -5,6 +5,7 @@
 - prompts read chunk by chunk between decoding steps, and what they have in common read once
 - sampling that depends on the request alone, whatever runs beside it
 - other weights between two steps, without dropping what runs
+- weights in 8 or 4 bits, so that a large model speaks on a small device
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from olmoflow.inference.engine import Completion, GenerationRequest, Score, Scor
 from olmoflow.inference.native.generation import Generation, OnToken, Setting
 from olmoflow.inference.native.memory import SMALLEST, capacity_for, default_budget, row_bytes
 from olmoflow.inference.native.network import Network
+from olmoflow.inference.native.quantize import Quantization, packer
 from olmoflow.inference.native.scoring import score_requests
 from olmoflow.inference.native.seats import Prompt
 from olmoflow.inference.native.turns import Turns
@@ -45,9 +47,10 @@ class NativeEngine:
         prefill_chunk: Tokens of prompts that are read between two decoding steps, at most.
         vocab_size: Ids from here on only pad the embedding and are never chosen; None: the
             tokenizer's size, or without one the model's.
+        quantize: ``int8`` or ``int4`` rounds the weights of the blocks; needs torchao.
 
     Raises:
-        UserError: A setting is out of its range.
+        UserError: A setting is out of its range, or quantization is not possible here.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class NativeEngine:
         cache_gib: float | None = None,
         prefill_chunk: int = 2048,
         vocab_size: int | None = None,
+        quantize: Quantization = "none",
     ) -> None:
         config = model.config
         device = torch.device(device) if device else model.embeddings.weight.device
@@ -73,15 +77,15 @@ class NativeEngine:
             ("vocab_size", self._vocab_size, config.vocab_size),
         ):
             _check_range(name, value, most)
-        weights = Weights(model, device)
+        weights = Weights(model, device, packer(quantize, device, model.compute_dtype))
         cache_bytes = default_budget(device) if cache_gib is None else int(cache_gib * GIB)
         smallest = row_bytes(config, min(SMALLEST, self._max_length), weights.dtype) * 8 // 7
         if cache_bytes < smallest:
             raise UserError(
-                f"cache_gib={cache_bytes / GIB:.3g}: one sequence of {SMALLEST} tokens needs "
-                f"{smallest / GIB:.3g}; expected at least that"
+                f"cache_gib={cache_bytes / GIB:.3g}: expected at least {smallest / GIB:.3g}, "
+                f"which one sequence of {SMALLEST} tokens needs"
             )
-        self._setting = Setting(
+        self._open: Setting | None = Setting(
             network=Network(weights, model.window_rope, model.full_rope),
             tokenizer=tokenizer,
             vocab_size=self._vocab_size,
@@ -92,7 +96,6 @@ class NativeEngine:
         )
         self._version = 0
         self._turns = Turns()
-        self._closed = False
 
     @property
     def max_length(self) -> int:
@@ -141,7 +144,7 @@ class NativeEngine:
                 time.sleep(0.001)
                 continue
             with self._turns.turn():
-                self._check_open()
+                self._require_open()
                 done = run.round(self._version)
             yield from done
 
@@ -155,27 +158,29 @@ class NativeEngine:
         passes = score_requests(requests, setting.network, setting.chunk, setting.vocab_size)
         for batch in passes:
             with self._turns.turn():
-                self._check_open()
+                self._require_open()
                 done = batch()
             yield from done
 
     def update_weights(self, version: int, weights: Mapping[str, Tensor]) -> None:
         """Use other weights from the next step on; see `Engine.update_weights`."""
         with self._turns.turn():
-            self._check_open()
             self._setting.network.weights.load(weights)
             self._version = version
 
     def close(self) -> None:
         """Free what the engine holds; it cannot be used any more."""
         with self._turns.turn():
-            self._closed = True
-            if hasattr(self, "_setting"):
-                del self._setting
+            self._open = None
 
-    def _check_open(self) -> None:
-        if self._closed:
+    @property
+    def _setting(self) -> Setting:
+        return self._require_open()
+
+    def _require_open(self) -> Setting:
+        if self._open is None:
             raise RuntimeError("the engine is closed")
+        return self._open
 
     def _check(self, request: GenerationRequest, number: int) -> None:
         where = f"request {number}"

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from olmoflow.inference.engine import Completion, FinishReason
 from olmoflow.inference.native.attention import DecodeAttention, SlabRows
-from olmoflow.inference.native.memory import CacheMemory
+from olmoflow.inference.native.memory import SMALLEST, CacheMemory
 from olmoflow.inference.native.network import Network
 from olmoflow.inference.native.placement import Placement
 from olmoflow.inference.native.prefixes import Snapshots
@@ -126,7 +126,8 @@ class Generation:
     def _first_length(self, seat: int) -> int:
         """Tokens that a sequence gets room for at first: it may end early."""
         known = int(self.seats.total[seat])
-        return known + min(int(self.seats.limit[seat] - self.seats.count[seat]), 64 + known // 2)
+        left = int(self.seats.limit[seat] - self.seats.count[seat])
+        return known + min(left, max(SMALLEST // 2, known // 4))
 
     def _enlarge(self) -> None:
         """Move sequences whose rows are full."""
@@ -164,7 +165,7 @@ class Generation:
         read = self.seats.read[seats]
         positions = self.network.tensor(read)
         ids = self.network.tensor(self.seats.tokens[seats, read])
-        attention = DecodeAttention(self.network.config, batch.parts, read, positions)
+        attention = DecodeAttention(self.network.config, batch.parts, positions)
         hidden = self.network.hidden_states(ids, positions, attention)
         logits = self.network.logits(hidden, self.setting.vocab_size)
         drawn = torch.from_numpy(uniforms(batch.keys, self.seats.count[seats])).to(device)
@@ -247,6 +248,8 @@ class _Batch:
             temperature=rows(seats.temperature[chosen], 0.0),
             top_p=rows(seats.top_p[chosen], 1.0),
             top_k=rows(seats.top_k[chosen], seats.vocab_size),
+            some_greedy=bool((seats.temperature[chosen] == 0).any()),
+            all_at_one=bool((seats.temperature[chosen] == 1).all()),
         )
         self.with_stop_texts = [
             place

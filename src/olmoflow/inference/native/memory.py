@@ -1,8 +1,8 @@
 """The memory for keys and values: slabs of rows of growing capacity, within a budget.
 
-A sequence begins in the smallest slab that fits it and moves to one of twice the capacity when it
+A sequence begins in a slab that little more than fits it and moves to the next larger when it
 outgrows it, so that a short one never pays for a long one beside it, and none holds more than about
-twice what it needs.
+one and a half times what it needs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from olmoflow.inference.native.slab import Slab
 from olmoflow.model import Olmo3Config
 
-SMALLEST = 128
+SMALLEST = 64
 """Tokens of the smallest rows."""
 
 
@@ -89,7 +89,9 @@ def capacity_for(length: int, max_length: int) -> int:
     """Capacity of the smallest rows that hold so many tokens, of at most `max_length`."""
     capacity = SMALLEST
     while capacity < length:
-        capacity *= 2
+        # 64, 96, 128, 192, …: a decoding step looks at all slots, so none should be mostly empty.
+        power = 1 << (capacity.bit_length() - 1)
+        capacity = power * 2 if capacity > power else power * 3 // 2
     return min(capacity, max_length)
 
 

@@ -111,7 +111,7 @@ class Network:
         both = torch.cat((q, k), dim=-1).view(len(x), -1, width).float()  # [N, H + H_kv, D]
         cos, sin = rotation
         turned = torch.addcmul(both * cos, both.roll(width // 2, -1), sin).to(x.dtype)
-        q, k = torch.split(turned, self.heads[:2], dim=1)
+        q, k = torch.split(turned, list(self.heads[:2]), dim=1)
         return q, k, v.view(len(x), -1, width)
 
     def _norm(self, x: Tensor, weight: Tensor) -> Tensor:

@@ -101,13 +101,11 @@ class Reading:
         seats = self.seats.taken()
         unread = self.seats.stop_at[seats] > self.seats.read[seats]
         seats = seats[unread & (self.seats.leader[seats] == NOBODY)]
-        if not len(seats):
-            return seats
         begins = self.seats.read[seats] == 0
-        alike = (self.seats.capacity[seats] == self.seats.capacity[seats[0]]) & (
-            begins == begins[0]
-        )
-        return seats[alike]
+        first = slice(0, 1)
+        alike = self.seats.capacity[seats] == self.seats.capacity[seats[first]]
+        found: Ints = seats[alike & (begins == begins[first])]
+        return found
 
     def _forward(self, seats: Ints, starts: Ints, lengths: Ints) -> None:
         spans = [

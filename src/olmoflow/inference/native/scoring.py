@@ -30,7 +30,7 @@ _COPIES = 32
 """Keys that a pass copies, as a multiple of its tokens at most."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Tree:
     """A context and continuations of it.
 
@@ -72,9 +72,9 @@ def grow_trees(requests: Sequence[ScoreRequest], most: int) -> list[Tree]:
         by_context.setdefault(context, {}).setdefault(continuation, []).append(number)
     trees = list[Tree]()
     for context, continuations in by_context.items():
-        tree = Tree(np.frombuffer(context, dtype=np.int64))
+        tree = Tree(np.frombuffer(context, dtype=np.int64).copy())
         for continuation, numbers in continuations.items():
-            branch = np.frombuffer(continuation, dtype=np.int64)
+            branch = np.frombuffer(continuation, dtype=np.int64).copy()
             if tree.branches and tree.new_tokens + len(branch) - 1 > most:
                 trees.append(tree)
                 tree = Tree(tree.context)

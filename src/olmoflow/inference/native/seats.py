@@ -88,6 +88,7 @@ class Seats:
         self.capacity, self.row, self.total, self.read = _integers(4, number)
         self.count, self.limit, self.stop_at, self.since = _integers(4, number)
         self.leader, self.stop_set, self.top_k = _integers(3, number)
+        self.leader[:] = NOBODY
         self.kept: NDArray[np.bool_] = np.zeros(number, dtype=np.bool_)
         self.key: NDArray[np.uint64] = np.zeros(number, dtype=np.uint64)
         self.temperature: NDArray[np.float32] = np.zeros(number, dtype=np.float32)
@@ -131,7 +132,7 @@ class Seats:
         sample.token_ids = self.tokens[seat, total - said : total].tolist()
         sample.logprobs = self.logprobs[seat, :said].tolist()
         sample.versions = self.versions[seat, :said].tolist()
-        self.samples[seat] = None
+        self.samples[seat], self.leader[seat] = None, NOBODY
         self.leader[self.leader == seat] = NOBODY  # who waited for it reads by itself
         self.free.append(seat)
         return sample
