@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from olmoflow.verifiers.sandbox.isolation import probe
 from olmoflow.verifiers.sandbox.outcome import Limits
 from olmoflow.verifiers.sandbox.runner import Sandbox
 
@@ -15,7 +16,14 @@ LIMITS = Limits(cpu_seconds=2, wall_seconds=100.0, memory_mb=300, output_mb=1, s
 HURRIED = Limits(cpu_seconds=60, wall_seconds=2.0)
 
 
-@pytest.fixture(scope="module", params=["landlock", "namespaces"])
+HELD = [kind for kind in ("landlock", "namespaces") if probe(kind) is None]
+
+
+def test_this_machine_has_an_isolation():
+    assert HELD, {kind: probe(kind) for kind in ("landlock", "namespaces")}
+
+
+@pytest.fixture(scope="module", params=HELD)
 def sandbox(request):
     return Sandbox(request.param, LIMITS)
 

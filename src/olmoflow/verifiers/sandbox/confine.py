@@ -1,12 +1,17 @@
 """This process, confined: its limits, the files that it sees, the system calls that it makes."""
 
+from __future__ import annotations
+
 import ctypes
 import os
 import resource
 import struct
-from typing import Any
 
 from . import landlock, namespaces, seccomp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 SIGKILL = 9

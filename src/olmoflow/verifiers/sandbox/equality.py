@@ -6,8 +6,13 @@ equal to (`compare`, inside the sandbox). An object that equals both has decided
 and the test fails.
 """
 
+from __future__ import annotations
+
 from itertools import islice
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 NAME = "__equal__"
 DEPTH = 4

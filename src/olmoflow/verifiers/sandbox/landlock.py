@@ -5,12 +5,17 @@ some changes of attributes by path (mode, owner, times, `truncate` before its ve
 system calls that the seccomp filter refuses.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 import struct
-from collections.abc import Iterable
 
 from .syscalls import number
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1, 2, 4, 8
 MAKE_CHAR, MAKE_SOCK, MAKE_BLOCK = 1 << 6, 1 << 9, 1 << 11

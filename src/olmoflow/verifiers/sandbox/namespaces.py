@@ -5,11 +5,16 @@ in which the readable folders are mounted read-only and the scratch folder is me
 size. Everything else, and every network interface, does not exist there.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
-from collections.abc import Iterable
 
 from .landlock import call
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWNET = 0x20000, 0x8000000, 0x10000000, 0x40000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32

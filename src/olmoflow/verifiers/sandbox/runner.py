@@ -28,8 +28,8 @@ END_SECONDS = 5.0
 STDERR_BYTES = 100_000
 SIGXCPU, SIGKILL = 24, 9
 
-# Without the user's settings and site packages' hooks, and writing no bytecode.
-INTERPRETER = (sys.executable, "-I", "-S", "-B", "-X", "utf8", "-c")
+# Without the user's settings and site packages' hooks.
+INTERPRETER = (sys.executable, "-I", "-S", "-X", "utf8", "-c")
 
 _BOOT = (
     "import sys; sys.path.append({folder!r}); from sandbox import inside; sys.path.pop(); "
