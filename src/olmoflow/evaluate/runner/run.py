@@ -67,17 +67,15 @@ def bind(leaves: Iterable[Leaf], tokenizer: Tokenizer, limit: int | None) -> lis
         tokenizer: The model's; some tasks' questions depend on it.
         limit: Questions of each task in place of the suite's own limit; None: the suite's.
     """
-    return [
-        replace(
-            leaf,
-            limit=leaf.limit if limit is None else limit,
-            task=leaf.task.with_tokenizer(lambda text: count_tokens(tokenizer, text), name)
-            if isinstance(leaf.task, TokenizedTask)
-            else leaf.task,
-        )
-        for name in [hash_of({"tokenizer": tokenizer.backend.to_str()})]
-        for leaf in leaves
-    ]
+    name = hash_of({"tokenizer": tokenizer.backend.to_str()})
+    count = partial(count_tokens, tokenizer)
+    bound = []
+    for leaf in leaves:
+        task = leaf.task
+        if isinstance(task, TokenizedTask):
+            task = task.with_tokenizer(count, name)
+        bound.append(replace(leaf, task=task, limit=leaf.limit if limit is None else limit))
+    return bound
 
 
 def run_tasks(
