@@ -102,6 +102,9 @@ def test_stored_answers_are_scored_without_the_model(tiny, trained, monkeypatch)
     again = evaluate(tiny, "checkpoint=r", TASKS, "recompute=answers", "limit=3")
     assert again["path"] != made["path"]
     assert again["tasks"] == made["tasks"]
+    tiny("train", "shards=s", *tiny.settings, "name=stranger", "init_seed=6")
+    error = evaluate(tiny, "checkpoint=stranger", TASKS, "recompute=answers", status=2)
+    assert "recompute=answers: holds answers of r@4; expected those of checkpoint=str" in error
     error = evaluate(tiny, "checkpoint=r", "tasks=[piqa:rc]", "recompute=answers", status=2)
     assert "recompute: piqa:rc has no stored answers; there are: arc_easy:bpb:0shot" in error
 

@@ -180,6 +180,7 @@ UNSTATED = {
     "hydra",
     "experiments",
     "logger",
+    "evaluation",  # what is looked at on the way
     "cluster",
 }
 CHOSEN = {"_target_", "_partial_", "name", "sources", "mix"}  # by the defaults list

@@ -23,9 +23,9 @@ def open_engine(config: Mapping[str, Any], checkpoint: Input, runtime: Mapping[s
     """Make an engine speak for a checkpoint.
 
     The engine's class says by its arguments what it needs: ``model``, the checkpoint loaded into
-    this process, and its ``tokenizer``; ``folder``, its Hugging Face files, with the ``device`` and
-    ``dtype`` to load it to; or ``serves``, the name under which a server has to have
-    it, so that no other model is taken for this one.
+    this process, and its ``tokenizer``; ``folder``, its Hugging Face files; the ``device`` and
+    ``dtype`` to run in; or ``serves``, the name under which a server has to have it, so that no
+    other model is taken for this one.
 
     Args:
         config: The command's ``engine`` node: a ``_target_`` and its settings.
@@ -42,13 +42,17 @@ def open_engine(config: Mapping[str, Any], checkpoint: Input, runtime: Mapping[s
     check(config, "engine", wanted)  # before a model is loaded in vain
     given: dict[str, Any] = {}
     if "model" in wanted:
-        given["model"] = load_model(checkpoint, runtime).model
+        # Packed piece by piece on its way: the whole model may be more than the device holds.
+        packed = config.get("quantize") not in (None, "none")
+        given["model"] = load_model(checkpoint, runtime, in_main_memory=packed).model
     if "tokenizer" in wanted:
         given["tokenizer"] = _tokenizer(checkpoint)
     if "folder" in wanted:
-        device = device_of(runtime["accelerator"])
-        given |= {"folder": _hf_folder(checkpoint), "device": device}
-        given["dtype"] = dtype_of(runtime["dtype"], device)
+        given["folder"] = _hf_folder(checkpoint)
+    if "device" in wanted:
+        given["device"] = device_of(runtime["accelerator"])
+    if "dtype" in wanted:
+        given["dtype"] = dtype_of(runtime["dtype"], device_of(runtime["accelerator"]))
     if "serves" in wanted:
         given["serves"] = served_name(checkpoint)
     engine: Engine = build(config, "engine", **given)

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from olmoflow.artifact import Claim, Input, claim, resolve
+from olmoflow.artifact import Claim, Input, claim, open_artifact, resolve
 from olmoflow.commands.checkpoints import find_checkpoint, tokenizer_folder
 from olmoflow.commands.engines import open_engine
 from olmoflow.commands.progress import progress_bar
@@ -34,9 +34,7 @@ def evaluate_tasks(config: Mapping[str, Any], overrides: list[str]) -> dict[str,
     limit = check_limit(config["limit"])
     checkpoint = find_checkpoint(config["checkpoint"])
     tokenizer = find_tokenizer(checkpoint)
-    stored = None
-    if config["recompute"] is not None:
-        stored = resolve(config["recompute"], "recompute", ["evaluation"])
+    stored = find_answers(config["recompute"], checkpoint)
     into = _training_run(config, checkpoint)
     leaves = bind(suite.tasks().values(), tokenizer, limit)
     identity = {
@@ -109,6 +107,26 @@ def find_tokenizer(checkpoint: Input) -> Tokenizer:
             f"tokenizer.json in {checkpoint.path}"
         )
     return load_tokenizer(folder)
+
+
+def find_answers(reference: str | None, checkpoint: Input) -> Input | None:
+    """The evaluation whose stored answers are scored again.
+
+    Raises:
+        UserError: There is none, or it asked another checkpoint.
+    """
+    if reference is None:
+        return None
+    found = resolve(reference, "recompute", ["evaluation"])
+    artifact = open_artifact(found.path)
+    asked = [i for i in artifact.inputs if i.role == "checkpoint"] if artifact else []
+    if [(i.key, i.step) for i in asked] != [(checkpoint.key, checkpoint.step)]:
+        names = ", ".join(f"{i.name}@{i.step}" for i in asked) or "none"
+        raise UserError(
+            f"recompute={reference}: holds answers of {names}; expected those of "
+            f"checkpoint={checkpoint.name}@{checkpoint.step}"
+        )
+    return found
 
 
 def check_limit(limit: Any) -> int | None:

@@ -15,11 +15,18 @@ from typing import Any
 
 from olmoflow.errors import UserError
 from olmoflow.evaluate.runner.answers import Answered, Answerer, cost
+from olmoflow.evaluate.runner.chat import render_chat
 from olmoflow.evaluate.runner.encoding import count_tokens
 from olmoflow.evaluate.runner.outputs import METRICS, read_answered, read_summary, write_task
 from olmoflow.evaluate.runner.summary import TaskSummary, failed, hash_of, summarise
 from olmoflow.evaluate.suites import Leaf
-from olmoflow.evaluate.tasks.task import InstanceScore, Task, TokenizedTask
+from olmoflow.evaluate.tasks.task import (
+    GenerateRequest,
+    Instance,
+    InstanceScore,
+    Task,
+    TokenizedTask,
+)
 from olmoflow.tokens.tokenizer import Tokenizer
 
 Progress = Callable[[int, int], None]
@@ -60,17 +67,15 @@ def bind(leaves: Iterable[Leaf], tokenizer: Tokenizer, limit: int | None) -> lis
         tokenizer: The model's; some tasks' questions depend on it.
         limit: Questions of each task in place of the suite's own limit; None: the suite's.
     """
-    return [
-        replace(
-            leaf,
-            limit=leaf.limit if limit is None else limit,
-            task=leaf.task.with_tokenizer(lambda text: count_tokens(tokenizer, text), name)
-            if isinstance(leaf.task, TokenizedTask)
-            else leaf.task,
-        )
-        for name in [hash_of({"tokenizer": tokenizer.backend.to_str()})]
-        for leaf in leaves
-    ]
+    name = hash_of({"tokenizer": tokenizer.backend.to_str()})
+    count = partial(count_tokens, tokenizer)
+    bound = []
+    for leaf in leaves:
+        task = leaf.task
+        if isinstance(task, TokenizedTask):
+            task = task.with_tokenizer(count, name)
+        bound.append(replace(leaf, task=task, limit=leaf.limit if limit is None else limit))
+    return bound
 
 
 def run_tasks(
@@ -158,6 +163,8 @@ def _run_waiting(
         n: [] if too_short[n] else list(leaf.task.instances(leaf.limit))
         for n, leaf in leaves.items()
     }
+    if any(_in_chat(each) for each in instances.values()):
+        render_chat(answerer.tokenizer, "")  # a model without a template is told of here
     total = sum(cost(r) for each in instances.values() for i in each for r in i.requests)
     meter = _Meter(total, progress)
     for number, leaf in leaves.items():
@@ -194,6 +201,12 @@ def _run_task(
     }
     write_task(plan.folder_of(number), leaf.task, summary, rows, about)
     return summary
+
+
+def _in_chat(instances: Sequence[Instance]) -> bool:
+    """Whether a task asks in chat format; if one question does, all do."""
+    asked = (request for each in instances[:1] for request in each.requests)
+    return any(isinstance(request, GenerateRequest) and request.chat for request in asked)
 
 
 def _too_short(task: Task, max_length: int) -> str | None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from olmoflow.inference.engine import FinishReason, GenerationRequest
+from olmoflow.inference.native.stopping import ends_at_text, text_before
+from olmoflow.inference.native.uniform import stream_key, uniforms
+from olmoflow.inference.sampling import SamplingRows, choose
 from olmoflow.tokens.tokenizer import Tokenizer
 
 
@@ -21,14 +24,14 @@ class Row:
 
     Attributes:
         request: Of which it is one.
-        generator: Its own randomness: what runs beside it changes nothing.
+        key: Of its random numbers: what runs beside it changes none.
         token_ids: Said so far.
         logprobs: Of these.
         finish_reason: None: it goes on.
     """
 
     request: GenerationRequest
-    generator: torch.Generator
+    key: int
     token_ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     finish_reason: FinishReason | None = None
@@ -52,7 +55,7 @@ class GenerationBatch:
         samples: Sequence[int],
     ) -> None:
         self.model, self.tokenizer, self.device = model, tokenizer, model.device
-        self.rows = [Row(r, _generator(r.seed, s)) for r, s in zip(requests, samples, strict=True)]
+        self.rows = [Row(r, stream_key(r.seed, s)) for r, s in zip(requests, samples, strict=True)]
         longest = max(len(r.prompt_ids) for r in requests)
         self._new = torch.zeros(len(requests), longest, dtype=torch.int64)
         self._mask = torch.zeros_like(self._new)
@@ -68,7 +71,9 @@ class GenerationBatch:
         self._takes_positions = "position_ids" in parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
         # What only pads the embedding is never said.
-        self._vocab_size = tokenizer.vocab_size if tokenizer else None
+        rows = model.config.get_text_config().vocab_size
+        self._vocab_size: int = tokenizer.vocab_size if tokenizer else rows
+        self._sampling = _sampling(requests, self._vocab_size, self.device)
 
     @property
     def done(self) -> bool:
@@ -90,9 +95,7 @@ class GenerationBatch:
         """What a sample says, up to a stop text."""
         if self.tokenizer is None:
             return None
-        text = self.tokenizer.decode(row.token_ids, skip_special_tokens=True)
-        places = [place for s in row.request.stop_texts if (place := text.find(s)) >= 0]
-        return text[: min(places)] if places else text
+        return text_before(self.tokenizer, row.token_ids, row.request.stop_texts)
 
     def _next_logits(self) -> Tensor:
         """[B, V] fp32."""
@@ -107,29 +110,35 @@ class GenerationBatch:
         return logits.float()
 
     def _choose(self, logits: Tensor) -> tuple[list[int], list[float]]:
-        logprobs = logits.log_softmax(-1)
-        tokens = logits.argmax(-1)
-        if any(row.request.sampling.temperature > 0 for row in self.rows):
-            on_cpu = logits.cpu()
-            for index, row in enumerate(self.rows):
-                if row.request.sampling.temperature > 0:
-                    choose = row.request.sampling.choose
-                    tokens[index] = choose(on_cpu[index : index + 1], row.generator)[0]
-        return tokens.tolist(), logprobs.gather(1, tokens[:, None])[:, 0].tolist()
+        keys = np.array([row.key for row in self.rows], dtype=np.uint64)
+        places = np.array([len(row.token_ids) for row in self.rows], dtype=np.int64)
+        drawn = torch.from_numpy(uniforms(keys, places)).to(self.device)
+        tokens, logprobs = choose(logits, self._sampling, drawn)
+        return tokens.tolist(), logprobs.tolist()
 
     def _finished(self, row: Row) -> FinishReason | None:
         request = row.request
         if row.token_ids[-1] in request.stop_ids:
             return "stop"
-        if request.stop_texts and self.tokenizer is not None:
-            # A character is at most four tokens of a byte-level tokenizer.
-            reach = 4 * max(map(len, request.stop_texts)) + 1
-            tail = self.tokenizer.decode(row.token_ids[-reach:], skip_special_tokens=True)
-            if any(stop in tail for stop in request.stop_texts):
-                return "stop"
+        stops, tokenizer = request.stop_texts, self.tokenizer
+        if stops and tokenizer is not None and ends_at_text(tokenizer, row.token_ids, stops):
+            return "stop"
         return "length" if len(row.token_ids) >= request.max_new_tokens else None
 
 
-def _generator(seed: int, sample: int) -> torch.Generator:
-    digest = hashlib.sha256(f"{seed}/{sample}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+def _sampling(
+    requests: Sequence[GenerationRequest], vocab_size: int, device: torch.device
+) -> SamplingRows:
+    """The settings of a batch."""
+    settings = [request.sampling for request in requests]
+    temperatures = [each.temperature for each in settings]
+    if not any(temperatures):
+        return SamplingRows()
+    top_p = [each.top_p for each in settings]
+    top_k = [each.top_k or vocab_size for each in settings]
+    return SamplingRows(
+        temperature=torch.tensor(temperatures, device=device),
+        top_p=torch.tensor(top_p, device=device) if min(top_p) < 1 else None,
+        top_k=torch.tensor(top_k, device=device) if min(top_k) < vocab_size else None,
+        some_greedy=not all(temperatures),
+    )

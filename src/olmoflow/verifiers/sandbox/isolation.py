@@ -67,9 +67,12 @@ def probe(isolation: Isolation) -> str | None:
     if sys.platform != "linux" or os.uname().machine not in ("x86_64", "aarch64"):
         return f"{sys.platform} on {os.uname().machine}"
     sandbox = Sandbox(isolation, Limits())
-    with tempfile.NamedTemporaryFile(prefix="olmoflow-outside-") as outside:
+    with tempfile.TemporaryDirectory(prefix="olmoflow-outside-") as folder:
+        outside = os.path.join(folder, "file")
+        with open(outside, "w"):
+            pass
         try:
-            ended = sandbox.run(f"OUTSIDE = {outside.name!r}\n{_SELF_CHECK}")
+            ended = sandbox.run(f"OUTSIDE = {outside!r}\n{_SELF_CHECK}")
         except SandboxError as problem:
             return str(problem)
     held = ended.stdout.decode(errors="replace").strip()
