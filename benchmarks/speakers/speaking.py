@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "trainers"))
-from task import SHAPE  # noqa: E402
+from task import SHAPE
 
 PROMPTS, PROMPT, ANSWER = 64, 64, 128
 SKEWED_REQUESTS, SHORTEST, LONGEST, MEAN = 192, 8, 512, 96

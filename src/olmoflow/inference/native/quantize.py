@@ -8,6 +8,7 @@ LM head and norms stay, since rounding them costs most and saves least.
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import Any, Literal, get_args
 
 import torch
@@ -71,6 +72,8 @@ def _int4(device: torch.device, dtype: torch.dtype) -> Any:
 
 
 def _torchao(module: str) -> Any:
+    # Its import tells everybody that torch 2.14 no longer needs one of its registrations.
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
     try:
         return importlib.import_module(f"torchao.{module}")
     except ImportError as error:
