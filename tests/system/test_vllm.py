@@ -149,6 +149,14 @@ def server(environment, models):
     served.interrupt()
 
 
+@pytest.fixture
+def in_bfloat16(environment, models):
+    served = Served("bfloat16")
+    yield served
+    if served.process.poll() is None:
+        served.interrupt()
+
+
 @pytest.fixture(scope="module")
 def engine(server):
     node = {"_target_": "olmoflow.inference.vllm.VLLMEngine", "url": server.url}
@@ -395,8 +403,8 @@ def test_new_weights_under_a_running_request(engine, server, models, monkeypatch
         assert difference(torch.tensor(before[number].logprobs), again[number].logprobs) < 1e-5
 
 
-def test_bfloat16_and_the_end_of_a_server(environment, models, tokenizer):
-    served = Served("bfloat16")
+def test_bfloat16_and_the_end_of_a_server(in_bfloat16, models, tokenizer):
+    served = in_bfloat16
     children = descendants(served.process.pid)
     assert len(children) >= 3  # of the recipe: the server, its engine
     engine = VLLMEngine(served.url)
@@ -421,7 +429,7 @@ def test_bfloat16_and_the_end_of_a_server(environment, models, tokenizer):
 
     engine.close()
     assert served.interrupt() == 130
-    assert "vllm: ended" in served.said[-1]
+    assert "vllm: ended\n" in served.said
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
     with pytest.raises(UserError, match="no server answers"):
         VLLMEngine(served.url)
