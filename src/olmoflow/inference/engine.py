@@ -106,13 +106,19 @@ class Engine(Protocol):
     """
 
     @property
-    def max_length(self) -> int: ...
+    def max_length(self) -> int:
+        """Tokens of a prompt and its continuation together, at most."""
+        ...
 
     @property
-    def vocab_size(self) -> int: ...
+    def vocab_size(self) -> int:
+        """Ids of tokens are below it."""
+        ...
 
     @property
-    def version(self) -> int: ...
+    def version(self) -> int:
+        """Of the weights in use; 0 at the start."""
+        ...
 
     def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Completion]:
         """Continue prompts, many at a time.

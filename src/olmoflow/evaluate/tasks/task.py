@@ -175,9 +175,7 @@ class Task(Protocol):
         """
         ...
 
-    def score(
-        self, answered: Sequence[tuple[Instance, Sequence[Response]]]
-    ) -> list[InstanceScore]:
+    def score(self, answered: Sequence[tuple[Instance, Sequence[Response]]]) -> list[InstanceScore]:
         """Score instances by the responses to their requests, in the order of the requests.
 
         It takes many at once since verifiers work in parallel.
