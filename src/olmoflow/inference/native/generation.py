@@ -101,7 +101,7 @@ class Generation:
     def round(self, version: int) -> list[Completion]:
         """Seat, read a chunk, decode a token; returns what has ended."""
         if self.waiting and self.seats.free and not self.crowded:
-            self._seat_waiting(version)
+            self._seat_waiting()
         if self.reading.read():
             self._batch = None
         self._enlarge()
@@ -109,18 +109,18 @@ class Generation:
             self._batch = self._arrange()
         return self._decode(self._batch, version) if len(self._batch.seats) else []
 
-    def _seat_waiting(self, version: int) -> None:
-        new = list[int]()
+    def _seat_waiting(self) -> None:
+        new, state = list[int](), self.network.weights.changes
         while self.waiting and self.seats.free:
             sample = self.waiting[0]
-            seat = self.seats.seat(sample, version)
+            seat = self.seats.seat(sample, state)
             if not self.placement.place(seat, self._first_length(seat)):
                 self.seats.leave(seat)
                 break
             self.waiting.popleft()
             new.append(seat)
         if new:
-            self.reading.plan(new, version, {sample.prompt.number for sample in self.waiting})
+            self.reading.plan(new, state, {sample.prompt.number for sample in self.waiting})
             self._batch = None
 
     def _first_length(self, seat: int) -> int:
@@ -135,6 +135,7 @@ class Generation:
         full = seats[self.seats.read[seats] >= self.seats.capacity[seats]]
         for capacity in np.unique(self.seats.capacity[full]).tolist():
             group: list[int] = full[self.seats.capacity[full] == capacity].tolist()
+            group = [seat for seat in group if self.seats.samples[seat] is not None]
             while group and not self.placement.enlarge(group):
                 gone = self._send_back()
                 group = [seat for seat in group if seat != gone]
@@ -144,7 +145,7 @@ class Generation:
     def _send_back(self) -> int:
         """Memory lacks: the youngest sequence waits again, with what it has said so far."""
         samples = {seat: self._sample(seat) for seat in self.seats.taken().tolist()}
-        youngest = max(samples, key=lambda seat: samples[seat].age)
+        youngest: int = max(samples, key=lambda seat: samples[seat].age)
         self.placement.release([youngest])
         self.waiting.appendleft(self.seats.leave(youngest))
         self.crowded = len(samples) > 1
@@ -154,7 +155,8 @@ class Generation:
         """Seats whose next decoding step can come."""
         seats = self.seats.taken()
         read = self.seats.read[seats] == self.seats.total[seats] - 1
-        return seats[read & (self.seats.leader[seats] == NOBODY)]
+        ready: Ints = seats[read & (self.seats.leader[seats] == NOBODY)]
+        return ready
 
     def _arrange(self) -> _Batch:
         parts, seats = self.placement.arrange(self._ready())

@@ -66,12 +66,12 @@ class Snapshot:
     Attributes:
         tokens: All of them.
         slab: One row with their keys and values.
-        version: Of the weights that made them.
+        state: Of the weights that made them: how often those had changed.
     """
 
     tokens: Ints
     slab: Slab
-    version: int
+    state: int
 
 
 class Snapshots:
@@ -87,9 +87,9 @@ class Snapshots:
         while self._kept and sum(_size(each) for each in self._kept.values()) > self.budget:
             self._kept.popitem(last=False)
 
-    def best(self, tokens: Ints, version: int, window: int) -> tuple[int, Snapshot | None]:
+    def best(self, tokens: Ints, state: int, window: int) -> tuple[int, Snapshot | None]:
         """The one that spares most of reading the tokens, and how many it spares."""
-        for key in [k for k, each in self._kept.items() if each.version != version]:
+        for key in [k for k, each in self._kept.items() if each.state != state]:
             del self._kept[key]
         best, found = 0, None
         for key, each in self._kept.items():

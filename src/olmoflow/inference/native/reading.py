@@ -52,12 +52,12 @@ class Reading:
         self.chunk, self.vocab_size = chunk, vocab_size
         self.window = network.config.sliding_window
 
-    def plan(self, new: Sequence[int], version: int, later: set[int]) -> None:
+    def plan(self, new: Sequence[int], state: int, later: set[int]) -> None:
         """Find what newly seated sequences can take over, from others or from each other.
 
         Args:
             new: Their seats.
-            version: Of the weights.
+            state: Of the weights: how often they have changed.
             later: Numbers of the requests of which samples still wait.
         """
         others = [seat for seat in self.seats.taken().tolist() if seat not in set(new)]
@@ -67,7 +67,7 @@ class Reading:
             followers = self._followers(leader, left)
             spared = 0
             if not self._sample(leader).prompt.lacks_logprobs:
-                spared = self._take_over(leader, others, version)
+                spared = self._take_over(leader, others, state)
             length, members = followers
             if length <= spared:
                 continue
@@ -170,13 +170,13 @@ class Reading:
         length, members = shared_by(self._to_read(leader), [self._to_read(seat) for seat in fit])
         return length, [fit[member] for member in members]
 
-    def _take_over(self, seat: int, others: Sequence[int], version: int) -> int:
+    def _take_over(self, seat: int, others: Sequence[int], state: int) -> int:
         """Copy the longest beginning that is there already; returns its length."""
         tokens = self._to_read(seat)
-        length, snapshot = self.snapshots.best(tokens, version, self.window)
+        length, snapshot = self.snapshots.best(tokens, state, self.window)
         source = None if snapshot is None else (snapshot.slab, 0)
         for other in others:
-            if self.seats.since[other] != version:
+            if self.seats.since[other] != state:
                 continue
             read = int(self.seats.read[other])
             common = common_length(tokens, self.seats.tokens[other, :read])

@@ -77,7 +77,7 @@ class Seats:
         limit: [seats] new tokens at most.
         stop_at: [seats] it reads up to here before others take over what it has read.
         leader: [seats] whose reading it waits for, or NOBODY.
-        since: [seats] version of the weights when it began to read.
+        since: [seats] state of the weights (how often they had changed) when it began to read.
         kept: [seats] whether what it reads up to `stop_at` is kept for others that come later.
         tokens: [seats, room], prompt and new tokens.
     """
@@ -105,7 +105,7 @@ class Seats:
         seats = [seat for seat, sample in enumerate(self.samples) if sample is not None]
         return np.array(seats, dtype=np.int64)
 
-    def seat(self, sample: Sample, version: int) -> int:
+    def seat(self, sample: Sample, state: int) -> int:
         """Give a sample a free seat; where its row is is the caller's to say."""
         seat, request, known = self.free.pop(), sample.prompt.request, sample.known
         said = len(sample.token_ids)
@@ -113,7 +113,7 @@ class Seats:
         self.samples[seat] = sample
         self.total[seat], self.read[seat], self.count[seat] = len(known), 0, said
         self.limit[seat], self.stop_at[seat] = request.max_new_tokens, len(known) - 1
-        self.leader[seat], self.since[seat], self.kept[seat] = NOBODY, version, False
+        self.leader[seat], self.since[seat], self.kept[seat] = NOBODY, state, False
         sample.prompt_logprobs.clear()
         self.stop_set[seat] = self._stop_set(request.stop_ids)
         self.key[seat] = stream_key(request.seed, sample.number)
