@@ -1,6 +1,7 @@
 """Shards of 320 tokens and a model of a few thousand parameters, for commands from end to end."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -54,7 +55,7 @@ def _records(path):
 
 
 @pytest.fixture(scope="session")
-def _tiny_home(tmp_path_factory):
+def _shards(tmp_path_factory):
     folder = tmp_path_factory.mktemp("commands")
     rows = [json.dumps({"text": f"{number}. {TEXT * 8}"}) for number in range(60)]
     (folder / "text.jsonl").write_text("\n".join(rows) + "\n")
@@ -65,6 +66,12 @@ def _tiny_home(tmp_path_factory):
         assert main(["curate", *split, source, "name=c"]) == 0
         assert main(["tokenize", "corpus=c", "tokenizer.vocab_size=320", "name=s"]) == 0
     return folder
+
+
+@pytest.fixture(scope="module")
+def _tiny_home(_shards, tmp_path_factory):
+    """Of each module its own: a run that another has finished under another name is reused."""
+    return shutil.copytree(_shards, tmp_path_factory.mktemp("commands"), dirs_exist_ok=True)
 
 
 @pytest.fixture
