@@ -3,6 +3,9 @@
 - engine      what every engine understands: requests, completions, scores
 - sampling    from logits to a token
 - native/     the engine of this package: continuous batching in plain PyTorch
+- vllm/       the engine whose model is on a vLLM server
+- hf/         the engine over any model that transformers loads
+- scoring     continuations scored by plain forward passes, for `hf` and for models in training
 """
 
 from olmoflow.inference.sampling import Sampling
