@@ -51,3 +51,32 @@ def pytest_runtest_setup(item):
 
         if not torch.cuda.is_available():
             pytest.skip("no CUDA device")
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    """A client of an S3 of this test's own, which is where ``s3://`` leads."""
+    import boto3
+    from fsspec import AbstractFileSystem
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    for key, value in {
+        "AWS_ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port()),
+        "AWS_ACCESS_KEY_ID": "someone",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(key, value)
+    # fsspec keeps its file systems, and with them the address of the last test's server.
+    _forget_file_systems(AbstractFileSystem)
+    yield boto3.client("s3")
+    server.stop()
+    _forget_file_systems(AbstractFileSystem)
+
+
+def _forget_file_systems(kind):
+    kind.clear_instance_cache()
+    for below in kind.__subclasses__():
+        _forget_file_systems(below)

@@ -72,6 +72,7 @@ STEP = '''
 """A step that kills its worker once."""
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from olmoflow.curate.operations.operation import Outcome
 
@@ -80,7 +81,8 @@ class Dies:
         self.file = file
 
     def __call__(self, documents):
-        if Path(self.file).exists():
+        # Several workers can be here at once: the one that takes the file away is the one to die.
+        with suppress(FileNotFoundError):
             Path(self.file).unlink()
             os.kill(os.getpid(), 9)
             time.sleep(60)

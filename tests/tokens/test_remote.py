@@ -126,32 +126,14 @@ def test_workers_read_the_same_from_a_small_cache(room, served, tmp_path):
     assert cached_bytes(cache / "shards") <= bound + FOLDERS
 
 
-def test_s3_gives_the_tokens_of_the_folder(room, tmp_path, monkeypatch):
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    try:
-        port = server.get_host_and_port()[1]
-        for key, value in {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-            "AWS_ACCESS_KEY_ID": "someone",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }.items():
-            monkeypatch.setenv(key, value)
-        import boto3
-
-        s3 = boto3.client("s3")
-        s3.create_bucket(Bucket="lab")
-        for file in room.shards.iterdir():
-            s3.upload_file(str(file), "lab", f"corpus/train/{file.name}")
-        shards = TokenShards.open("s3://lab/corpus/train", cache_dir=tmp_path)
-        np.testing.assert_array_equal(all_tokens(shards), all_tokens(TokenShards.open(room.shards)))
-        with pytest.raises(UserError, match=r"s3://lab/nowhere/digests\.json: missing"):
-            TokenShards.open("s3://lab/nowhere", cache_dir=tmp_path)
-    finally:
-        server.stop()
+def test_s3_gives_the_tokens_of_the_folder(room, tmp_path, s3):
+    s3.create_bucket(Bucket="lab")
+    for file in room.shards.iterdir():
+        s3.upload_file(str(file), "lab", f"corpus/train/{file.name}")
+    shards = TokenShards.open("s3://lab/corpus/train", cache_dir=tmp_path)
+    np.testing.assert_array_equal(all_tokens(shards), all_tokens(TokenShards.open(room.shards)))
+    with pytest.raises(UserError, match=r"s3://lab/nowhere/digests\.json: missing"):
+        TokenShards.open("s3://lab/nowhere", cache_dir=tmp_path)
 
 
 def test_the_cache_stays_below_its_bound(room, served, tmp_path):

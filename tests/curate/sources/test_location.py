@@ -146,40 +146,21 @@ def test_a_published_dataset_is_read_from_the_hub(serve, tmp_path):
     assert none.startswith("source=hf:allenai/none: the Hub did not answer (")
 
 
-def test_s3_gives_documents(tmp_path, monkeypatch):
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    try:
-        for key, value in {
-            "AWS_ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port()),
-            "AWS_ACCESS_KEY_ID": "someone",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }.items():
-            monkeypatch.setenv(key, value)
-        import boto3
-
-        s3 = boto3.client("s3")
-        s3.create_bucket(Bucket="lab")
-        for name, data in FILES.items():
-            s3.put_object(Bucket="lab", Key=f"crawl/{name}", Body=data)
-        s3.put_object(Bucket="lab", Key="crawl2/other.jsonl", Body=lines("of another folder"))
-        assert read("s3://lab/crawl", tmp_path) == ALL
-        before = marks(files_at("s3://lab/crawl"))
-        s3.put_object(Bucket="lab", Key=f"crawl/{next(iter(FILES))}", Body=gzip.compress(b""))
-        assert marks(files_at("s3://lab/crawl")) != before
-        (one,) = files_at("s3://lab/crawl2/other.jsonl")
-        assert (one.name, one.size) == ("other.jsonl", len(lines("of another folder")))
-        with pytest.raises(UserError, match="source=s3://lab/none: no file there"):
-            files_at("s3://lab/none")
-        with pytest.raises(
-            UserError, match=r"source=s3://no-bucket/x: cannot be listed \(The spec"
-        ):
-            files_at("s3://no-bucket/x")
-    finally:
-        server.stop()
+def test_s3_gives_documents(tmp_path, s3):
+    s3.create_bucket(Bucket="lab")
+    for name, data in FILES.items():
+        s3.put_object(Bucket="lab", Key=f"crawl/{name}", Body=data)
+    s3.put_object(Bucket="lab", Key="crawl2/other.jsonl", Body=lines("of another folder"))
+    assert read("s3://lab/crawl", tmp_path) == ALL
+    before = marks(files_at("s3://lab/crawl"))
+    s3.put_object(Bucket="lab", Key=f"crawl/{next(iter(FILES))}", Body=gzip.compress(b""))
+    assert marks(files_at("s3://lab/crawl")) != before
+    (one,) = files_at("s3://lab/crawl2/other.jsonl")
+    assert (one.name, one.size) == ("other.jsonl", len(lines("of another folder")))
+    with pytest.raises(UserError, match="source=s3://lab/none: no file there"):
+        files_at("s3://lab/none")
+    with pytest.raises(UserError, match=r"source=s3://no-bucket/x: cannot be listed \(The spec"):
+        files_at("s3://no-bucket/x")
 
 
 def test_google_cloud_storage_gives_documents(serve, tmp_path, monkeypatch):
