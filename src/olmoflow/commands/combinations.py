@@ -1,7 +1,7 @@
 """What stage, method and variant ask of each other: which recipe, which data, what cannot be.
 
-``conf/train.yaml`` calls the first two as ``${recipe_of:…}`` and ``${data_of:…}`` in its defaults
-list, so a sweep over models, stages and methods picks the published values of each by itself.
+``conf/train.yaml`` calls ``${recipe_of:…}`` and its like in its defaults list, so a sweep over
+models, stages and methods picks the published values of each by itself.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ def recipe_of(model: str, stage: str, variant: str, method: str) -> str:
 def data_of(method: str) -> str:
     """The file of ``conf/data`` that reads ``shards=NAME``: tokens, or pairs of answers."""
     return "local_pairs" if method == "dpo" else "local"
+
+
+def optimizer_of(method: str) -> str:
+    """The file of ``conf/optimizer``: Ai2's DPO ran in another trainer, with torch's own AdamW."""
+    return "adamw" if method == "dpo" else "skip_step_adamw"
 
 
 def why_no_recipe(recipe: str) -> str:

@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from olmoflow.commands.budget import budget_steps
-from olmoflow.commands.combinations import data_of, recipe_of, why_no_recipe
+from olmoflow.commands.combinations import data_of, optimizer_of, recipe_of, why_no_recipe
 from olmoflow.commands.groups import READS_GROUPS, file_under, group_name, record_job
 from olmoflow.commands.ladder import ladder
 from olmoflow.commands.main import config_root, print_json
@@ -61,6 +61,7 @@ def prepare() -> None:
     OmegaConf.register_new_resolver("budget", budget_steps, replace=True)
     OmegaConf.register_new_resolver("recipe_of", recipe_of, replace=True)
     OmegaConf.register_new_resolver("data_of", data_of, replace=True)
+    OmegaConf.register_new_resolver("optimizer_of", optimizer_of, replace=True)
     OmegaConf.register_new_resolver("share", share_of_steps, replace=True)
     OmegaConf.register_new_resolver("ladder", ladder, replace=True)
     OmegaConf.register_new_resolver("product", lambda a, b: a * b, replace=True)
