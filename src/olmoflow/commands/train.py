@@ -98,7 +98,8 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
 
 def report(result: Mapping[str, Any]) -> None:
     """Say what came out."""
-    loss = result["final"].get("train/CE loss")
+    final = result["final"]
+    loss = final.get("train/CE loss", final.get("train/preference loss"))
     shown = "" if loss is None else f", training loss {loss:.3f}"
     print(
         f"checkpoint {result['checkpoint']}: {result['steps']:,} steps, "

@@ -145,7 +145,7 @@ class OlmoModule(pl.LightningModule):
             group["lr"] = group["initial_lr"] * self.schedule.factor(step)
         share = sum(self.objective.count(batch) for batch in micro_batches)
         micro_batches = [self._own_part(batch) for batch in micro_batches]
-        targets = self._global_count(micro_batches)
+        targets, tokens = self._global_counts(micro_batches)
         scale = self._scale(targets, share)
         sums: dict[str, Tensor] = {}
         for number, batch in enumerate(micro_batches):
@@ -157,10 +157,10 @@ class OlmoModule(pl.LightningModule):
         totals = self._global_sums(sums)
         norm = self._clip()
         if isinstance(raw := optimizer.optimizer, SkipStepAdamW):
-            raw.observe(totals["CE loss"] / targets, norm)
+            raw.observe(totals[self.objective.watched] / targets, norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        self._account(micro_batches, totals, targets, norm, raw)
+        self._account(totals, targets, tokens, norm, raw)
 
     def _own_part(self, batch: Batch) -> Batch:
         """The tokens that are this rank's where ranks share sequences; documents stay whole."""
@@ -170,12 +170,16 @@ class OlmoModule(pl.LightningModule):
         whole = {"document_ids"}
         return {k: v if k in whole else context.own_part(v) for k, v in batch.items()}
 
-    def _global_count(self, micro_batches: list[Batch]) -> int:
-        local = torch.tensor(sum(self.objective.count(b) for b in micro_batches))
+    def _global_counts(self, micro_batches: list[Batch]) -> tuple[int, int]:
+        """Targets and tokens of the step, over all ranks."""
+        local = torch.tensor(
+            [(self.objective.count(b), b["input_ids"].numel()) for b in micro_batches]
+        ).sum(0)
         if self.trainer.world_size > 1:
             local = local.to(self.device)
             dist.all_reduce(local)
-        return max(1, int(local))
+        targets, tokens = local.tolist()
+        return max(1, targets), tokens
 
     def _scale(self, targets: int, share: int) -> float:
         """What a sum of losses is multiplied by, given that the ranks' gradients are averaged.
@@ -207,19 +211,19 @@ class OlmoModule(pl.LightningModule):
 
     def _account(
         self,
-        micro_batches: list[Batch],
         totals: dict[str, Tensor],
         targets: int,
+        tokens: int,
         norm: Tensor,
         optimizer: torch.optim.Optimizer,
     ) -> None:
         """Enter the step into the averages that the next log line shows."""
-        tokens = sum(b["input_ids"].numel() for b in micro_batches) * self.trainer.world_size
         self.tokens += tokens
         self.global_targets = targets
         for name, total in totals.items():
             self._average(f"train/{name}").update(total / targets, weight=targets)
-        self._average("train/masked labels (%)").update(100 * (1 - targets / tokens))
+        if self.objective.counts == "tokens":
+            self._average("train/masked labels (%)").update(100 * (1 - targets / tokens))
         self._average("optim/total grad norm").update(norm)
         if isinstance(optimizer, SkipStepAdamW):
             self._average("optim/step skipped").update(optimizer.step_skipped)
