@@ -56,7 +56,7 @@ def test_two_epochs_see_every_sequence_twice(shards, packing):
     assert found["max_steps"] == -(-2 * sequences // 2)
     assert found["schedule"]["horizon"] == found["data"]["max_steps"] == found["max_steps"]
     assert found["warmup"] == max(1, round(0.03 * found["max_steps"]))
-    which, windows = data.mixture.locate(0, 2 * sequences)
+    _, windows = data.mixture.locate(0, 2 * sequences)
     assert np.bincount(windows).tolist() == [2] * sequences
     half = config(*SFT, "shards=talks", "epochs=0.5", *sizes)["max_steps"]
     assert half == -(-sequences // 4)
