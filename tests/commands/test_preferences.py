@@ -1,7 +1,8 @@
-"""Preferences from rows to a trained model: `tokenize preferences=…`, `score`, `train method=dpo`."""
+"""Preferences from rows to a tuned model: `tokenize preferences=…`, `score`, `train method=dpo`."""
 
 import csv
 import json
+import shutil
 from itertools import pairwise
 
 import numpy as np
@@ -135,3 +136,15 @@ def test_shards_that_hold_no_pairs_are_named(pairs):
     assert "holds documents; method=dpo expects pairs" in told
     told = pairs("score", "checkpoint=base", "shards=s", "runtime.progress=false", status=2)
     assert "holds plain documents; expected conversations or pairs" in told
+
+
+@pytest.mark.distributed
+def test_several_ranks_score_alike(pairs):
+    score = ["score", "checkpoint=base", "shards=p", "dtype=float32", "runtime.progress=false"]
+    found = []
+    for ranks in ([], ["parallel=fsdp", "parallel.ranks=2"]):
+        made = pairs(*score, *ranks, "runtime.accelerator=cpu")
+        table = parquet.read_table(pairs.home / "logprobs" / made["logprobs"] / "logprobs.parquet")
+        found.append(table["logprob"].to_numpy())
+        shutil.rmtree(pairs.home / "logprobs")  # the same key: it would be reused
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
