@@ -8,7 +8,6 @@ output depends on the number of workers unless it gives up order; the format is 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import threading
 from collections import deque
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from olmoflow.digests import file_digest
 from olmoflow.documents import Document, Intake, document_files, read_documents
+from olmoflow.environment import usable_cores
 from olmoflow.errors import UserError
 from olmoflow.tokens.encoder import BatchEncoder, Encoded
 from olmoflow.tokens.format import (
@@ -100,7 +100,7 @@ def write_shards(
     chosen = (d for d in read_documents(source, intake) if source_name in (None, d.source))
     with built_folder(output, intake) as partial:
         writer = ShardWriter(partial, opened.vocab_size, chunk_tokens)
-        new, workers = _new_encoder(opened), num_workers or os.cpu_count() or 1
+        new, workers = _new_encoder(opened), num_workers or usable_cores()
         for documents, encoded in worked_in_order(_batches(chosen), new, workers):
             writer.add(documents, _with_ends(encoded, opened.eos_id), encoded.sizes)
             if progress:
