@@ -192,7 +192,7 @@ class ReportedSteps(Dataset[list[MicroBatch] | UserError]):
     to the user as a traceback.
     """
 
-    def __init__(self, steps: StepDataset) -> None:
+    def __init__(self, steps: Dataset[list[MicroBatch]]) -> None:
         self._steps = steps
 
     def __getitem__(self, step: int) -> list[MicroBatch] | UserError:
