@@ -20,7 +20,7 @@ from olmoflow.artifact import Claim, Input, claim, resolve
 from olmoflow.commands.checkpoints import TOKENIZER, find_checkpoint
 from olmoflow.commands.launch import OutOfTime, launch
 from olmoflow.commands.mixtures import find_mixture
-from olmoflow.commands.start import check_start, take_over
+from olmoflow.commands.start import check_adapter, check_start, take_over
 from olmoflow.digests import write_json
 from olmoflow.environment import git_diff, installed_packages, slurm_record
 from olmoflow.errors import UserError
@@ -51,6 +51,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     sources = find_sources(config)
     start = find_checkpoint(config["checkpoint"]) if config["checkpoint"] else None
     check_start(config, start)
+    check_adapter(config, start, mesh)
     inputs = [*sources, *([start] if start else []), *(mixture.inputs if mixture else [])]
     with claim(
         "checkpoint",
@@ -129,6 +130,8 @@ def pinned(config: Mapping[str, Any], sources: list[Input], start: Input | None)
     fixed["checkpoint"] = f"{start.key}@{start.step}" if start else None
     # What it says stands in the sources; the reference itself is an input.
     fixed.pop("mixture", None)
+    if fixed["adapter"]["name"] == "none":
+        fixed.pop("adapter")
     return fixed
 
 

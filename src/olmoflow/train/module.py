@@ -62,7 +62,7 @@ class Adapters:
     name: str = ""
 
     def record(self) -> dict[str, Any]:
-        """What a checkpoint of the adapters says of them; the digest stands for the base's files."""
+        """What a checkpoint of the adapters says of them; the digest is that of the base's list."""
         digest = file_digest(self.base.path / DIGESTS)
         base = {"name": self.name, "path": str(self.base.path), "digest": digest}
         return {"settings": asdict(self.settings), "base": base}

@@ -120,7 +120,8 @@ class Checkpoint:
     def load_model(self, model: nn.Module) -> None:
         """Overwrite the parameters of `model` in place, sharded (DTensor) or not.
 
-        Of a step that holds adapters only those that are trained. With several ranks every rank calls it. The parameters keep their dtype and device.
+        Of a step that holds adapters only those that are trained. With several ranks every rank
+        calls it. The parameters keep their dtype and device.
 
         Raises:
             UserError: a tensor is missing, unexpected, of another shape, or damaged.
