@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -146,13 +146,9 @@ def documents_of_file(
         everything: Keep all that the file says of a document, in its ``metadata``; else that stays
             empty, and Parquet's other columns are not read.
     """
-    read = _READERS.get(file.suffix)
-    if read is _parquet_rows:
-        rows = _parquet_rows(file, intake, everything)
-    else:
-        rows = (read or _json_rows)(file, intake)
     limit = intake.max_document_bytes
-    for number, row in rows:
+    wanted = None if everything else ("text", "id", "source", "path", "url", "license")
+    for number, row in rows_of_file(file, intake, "text", wanted):
         text = row.get("text")
         reason = fault(text, limit)
         if reason:
@@ -160,6 +156,25 @@ def documents_of_file(
         else:
             intake.documents += 1
             yield _document(row, str(text), name, number, everything)
+
+
+def rows_of_file(
+    file: Path, intake: Intake, required: str, wanted: Collection[str] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of one file, whatever they say, and the line or row that each stands in.
+
+    Args:
+        file: JSON lines, Parquet or text.
+        intake: Keeps what is no row; well-formed rows are counted by who reads them.
+        required: A column without which a Parquet file is a mistake.
+        wanted: The columns to read of a Parquet file; None: all.
+
+    Raises:
+        UserError: The file cannot be read, or lacks the required column.
+    """
+    if file.suffix == ".parquet":
+        return _parquet_rows(file, intake, required, wanted)
+    return (_text_rows if file.suffix in TEXT_SUFFIXES else _json_rows)(file, intake)
 
 
 def fault(text: object, limit: int | None = None) -> str | None:
@@ -325,20 +340,19 @@ _DECOMPRESSORS: dict[str, Callable[[], Any]] = {
 
 
 def _parquet_rows(
-    file: Path, intake: Intake, everything: bool = False
+    file: Path, intake: Intake, required: str, wanted: Collection[str] | None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     import pyarrow
     import pyarrow.parquet as parquet
 
     number = 0
-    wanted = ("text", "id", "source", "path", "url", "license")
     try:
         table = parquet.ParquetFile(file)
         names = table.schema_arrow.names
-        columns = names if everything else [name for name in wanted if name in names]
-        if "text" not in columns:
+        columns = names if wanted is None else [name for name in wanted if name in names]
+        if required not in columns:
             found = ", ".join(names)
-            raise UserError(f"{file}: no column text; expected one, found {found}")
+            raise UserError(f"{file}: no column {required}; expected one, found {found}")
         for batch in table.iter_batches(batch_size=256, columns=columns):
             for row in _undecoded(batch).to_pylist():
                 number += 1
@@ -351,19 +365,36 @@ def _parquet_rows(
 
 def _undecoded(batch: Any) -> Any:
     """A batch with its strings as bytes: Parquet does not check them, and one spoils them all."""
-    import pyarrow
-    from pyarrow import types
-
     for place, column in enumerate(batch.columns):
-        kind = column.type
-        if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
-            column = column.cast(pyarrow.large_binary())
-            batch = batch.set_column(place, batch.schema.names[place], column)
+        kind = _bytes_for_strings(column.type)
+        if kind != column.type:
+            batch = batch.set_column(place, batch.schema.names[place], column.cast(kind))
     return batch
 
 
+def _bytes_for_strings(kind: Any) -> Any:
+    """A type with binary in place of strings, in lists and structs too."""
+    import pyarrow
+    from pyarrow import types
+
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return pyarrow.large_binary()
+    if types.is_list(kind) or types.is_large_list(kind):
+        make = pyarrow.list_ if types.is_list(kind) else pyarrow.large_list
+        return make(kind.value_field.with_type(_bytes_for_strings(kind.value_type)))
+    if types.is_struct(kind):
+        return pyarrow.struct([f.with_type(_bytes_for_strings(f.type)) for f in kind])
+    return kind
+
+
 def _decoded(value: object) -> object:
-    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else value
+    if isinstance(value, bytes):
+        return value.decode(errors="surrogateescape")
+    if isinstance(value, list):
+        return [_decoded(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _decoded(each) for key, each in value.items()}
+    return value
 
 
 def _text_rows(file: Path, intake: Intake) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -379,6 +410,3 @@ def _text_rows(file: Path, intake: Intake) -> Iterator[tuple[int, dict[str, Any]
         intake.reject(file, line, f"invalid UTF-8 at byte {error.start} of the file")
     else:
         yield 1, {"text": text, "path": str(file)}
-
-
-_READERS = {".parquet": _parquet_rows, **dict.fromkeys(TEXT_SUFFIXES, _text_rows)}

@@ -106,7 +106,7 @@ def _make(
     if settings["kind"] == "cl100k":
         from olmoflow.tokens.dolma2 import dolma2_tokenizer
 
-        return dolma2_tokenizer(inputs[0].path)
+        return dolma2_tokenizer(inputs[0].path, functions=bool(settings.get("functions")))
     return load_tokenizer(inputs[0].path if inputs else settings["source"])
 
 

@@ -2,6 +2,7 @@
 
 The tokenizer has the form of Olmo 3's: cl100k's pre-tokenization, no normalization, no
 begin-of-sequence token, special tokens after the merges. So it runs in the same compiled encoder.
+It has the tokens of the chat templates from the start, so every model can be post-trained.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from tokenizers import Tokenizer as Backend
 
 from olmoflow.errors import UserError
 from olmoflow.tokens.encoder import CL100K_PATTERN
-from olmoflow.tokens.tokenizer import EOS, PAD, Tokenizer
+from olmoflow.tokens.tokenizer import EOS, FUNCTIONS, PAD, TURNS, Tokenizer
 
-_SPECIALS = (EOS, PAD)
+# What a model says of functions is text to who reads it, so decoding does not skip those.
+_SPECIALS = {**dict.fromkeys(TURNS, True), **dict.fromkeys(FUNCTIONS, False), EOS: True, PAD: True}
 _SMALLEST = 256 + len(_SPECIALS)
 
 
@@ -30,7 +32,8 @@ def train_bpe(
 
     Args:
         texts: The corpus.
-        vocab_size: Tokens in all: 256 bytes, merges, ``<|endoftext|>`` and ``<|pad|>``.
+        vocab_size: Tokens in all: 256 bytes, merges, and eight tokens of which the last two are
+            ``<|endoftext|>`` and ``<|pad|>``.
         max_bytes: Stop reading after this much UTF-8; None reads all.
         progress: Called with the bytes read so far.
 
@@ -52,7 +55,9 @@ def train_bpe(
             f"vocab_size={vocab_size}: the corpus has pairs for only {found} tokens; "
             "take a smaller vocabulary or a larger corpus"
         )
-    backend.add_special_tokens([AddedToken(s, special=True, normalized=False) for s in _SPECIALS])
+    backend.add_tokens(
+        [AddedToken(text, special=special, normalized=False) for text, special in _SPECIALS.items()]
+    )
     return Tokenizer(backend, special_config(), name=f"BPE of {vocab_size} tokens")
 
 

@@ -32,7 +32,7 @@ from tokenizers import AddedToken, models
 from olmoflow.errors import UserError
 from olmoflow.tokens.bpe import byte_level, special_config
 from olmoflow.tokens.encoder import byte_characters
-from olmoflow.tokens.tokenizer import EOS, PAD, Tokenizer
+from olmoflow.tokens.tokenizer import EOS, FUNCTIONS, PAD, TURNS, Tokenizer
 
 RANKS_SHA256 = "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7"
 _FIRST_ADDED = 100256
@@ -48,19 +48,19 @@ _ADDED = (
     ("|||PHONE_NUMBER|||", False),
     ("|||EMAIL_ADDRESS|||", False),
     ("|||IP_ADDRESS|||", False),
-    ("<|im_start|>", True),
-    ("<|im_end|>", True),
+    *((token, True) for token in TURNS),
     *((f"<|extra_id_{i}|>", False) for i in range(1, 11)),
     ("<|endofprompt|>", True),
     (PAD, True),
 )
 
 
-def dolma2_tokenizer(ranks: Path) -> Tokenizer:
+def dolma2_tokenizer(ranks: Path, *, functions: bool = False) -> Tokenizer:
     """Build Olmo 3's tokenizer.
 
     Args:
         ranks: The file ``cl100k_base.tiktoken``: a token in base64 and its rank on each line.
+        functions: With the tokens around functions and their calls, as Olmo 3 Instruct has them.
 
     Raises:
         UserError: The file is missing or is another one.
@@ -78,11 +78,23 @@ def dolma2_tokenizer(ranks: Path) -> Tokenizer:
         models.BPE(vocab={written[t]: rank for t, rank in by_token.items()}, merges=merges)
     )
     backend.add_tokens(
-        [AddedToken(content, special=special, normalized=False) for content, special in _ADDED]
+        [
+            AddedToken(content, special=special, normalized=False)
+            for content, special in (_with_functions() if functions else _ADDED)
+        ]
     )
     tokenizer = Tokenizer(backend, special_config(_MAX_LENGTH), name=str(ranks))
     assert (tokenizer.eos_id, tokenizer.pad_id) == (_FIRST_ADDED + 1, 100277)
     return tokenizer
+
+
+def _with_functions() -> list[tuple[str, bool]]:
+    """The added tokens of Instruct: four more, before which the spare ones give way."""
+    spare = [pair for pair in _ADDED if pair[0].startswith("<|extra_id_")]
+    kept = [pair for pair in _ADDED if pair not in spare[-len(FUNCTIONS) :]]
+    at = [content for content, _ in kept].index(TURNS[-1]) + 1
+    # Calls are text to who reads an answer: decoding does not skip them.
+    return [*kept[:at], *((token, False) for token in FUNCTIONS), *kept[at:]]
 
 
 def read_ranks(path: Path) -> dict[bytes, int]:

@@ -24,6 +24,8 @@ from olmoflow.tokens.encoder import BatchEncoder, Encoded, byte_characters
 
 EOS = "<|endoftext|>"
 PAD = "<|pad|>"
+TURNS = ("<|im_start|>", "<|im_end|>")
+FUNCTIONS = ("<functions>", "</functions>", "<function_calls>", "</function_calls>")
 TOKENIZER = "tokenizer.json"
 CONFIG = "tokenizer_config.json"
 _CHAT_TEMPLATE = "chat_template.jinja"
