@@ -15,7 +15,6 @@ from olmoflow.commands.build import build
 from olmoflow.commands.checkpoints import adapters_only
 from olmoflow.commands.combinations import POST_TRAIN
 from olmoflow.errors import UserError
-from olmoflow.mesh import Mesh
 from olmoflow.model import Olmo3Config
 
 # A stage may stretch the positions, and initial weights are not used: the tensors stay the same.
@@ -59,30 +58,6 @@ def check_start(config: Mapping[str, Any], start: Input | None) -> None:
                 f"model.{key}={here[key]}: checkpoint={start.name} has {there}; expected a "
                 "checkpoint of the same architecture (only yarn and max_sequence_length may differ)"
             )
-
-
-def check_adapter(config: Mapping[str, Any], start: Input | None, mesh: Mesh) -> None:
-    """See that adapters have a model to stand beside, on one GPU.
-
-    Raises:
-        UserError: There is none, there are more ranks, or a setting is impossible.
-    """
-    node = {key: value for key, value in config["adapter"].items() if key != "name"}
-    if not node:
-        return
-    name = config["adapter"]["name"]
-    if start is None:
-        raise UserError(
-            f"adapter={name}: stands beside a trained model; give checkpoint=NAME or adapter=none"
-        )
-    if mesh.ranks > 1:
-        raise UserError(
-            f"adapter={name}: {mesh.ranks} ranks found; expected one (parallel=single), for the "
-            "frozen weights are not sharded"
-        )
-    for key in ("carry_optimizer", "carry_trainer"):
-        if config[key]:
-            raise UserError(f"{key}=true: adapters begin anew; expected {key}=false")
 
 
 def take_over(start: Input, run_dir: Path) -> None:

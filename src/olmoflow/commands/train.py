@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from olmoflow.artifact import Artifact, Claim, Input, claim, resolve
+from olmoflow.commands.adapters import check_adapter
 from olmoflow.commands.checkpoints import TOKENIZER, find_checkpoint
 from olmoflow.commands.combinations import (
     check_batch,
@@ -27,7 +28,7 @@ from olmoflow.commands.combinations import (
 )
 from olmoflow.commands.launch import OutOfTime, launch
 from olmoflow.commands.mixtures import find_mixture
-from olmoflow.commands.start import check_adapter, check_start, take_over
+from olmoflow.commands.start import check_start, take_over
 from olmoflow.digests import write_json
 from olmoflow.environment import git_diff, installed_packages, slurm_record
 from olmoflow.errors import UserError

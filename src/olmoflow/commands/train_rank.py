@@ -16,6 +16,7 @@ import yaml
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from olmoflow.artifact import Input
+from olmoflow.commands.adapters import build_adapter
 from olmoflow.commands.build import build
 from olmoflow.commands.checkpoints import TOKENIZER, open_checkpoint
 from olmoflow.commands.combinations import shard_nodes
@@ -115,12 +116,6 @@ def build_module(config: Mapping[str, Any], start: Input | None = None) -> Any:
         adapters=build_adapters(config, start),
         seed=config["init_seed"],
     )
-
-
-def build_adapter(config: Mapping[str, Any]) -> Any:
-    """The settings of the adapters of a resolved config, a `LoRA`; None where there are none."""
-    node = {key: value for key, value in config["adapter"].items() if key != "name"}
-    return build(node, "adapter") if node else None
 
 
 def build_adapters(config: Mapping[str, Any], start: Input | None) -> Any:

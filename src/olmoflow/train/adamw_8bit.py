@@ -6,8 +6,8 @@ of a dynamic exponent. Between two steps only the bytes and a magnitude per bloc
 makes them numbers again, one parameter at a time.
 
 torchao's optimizer of the same kind cannot be used here: it compiles its step, knows no skipped
-steps, and keeps its state in tensors of its own class, which our checkpoints would have to unpickle.
-Its levels are ours.
+steps, and keeps its state in tensors of its own class, which our checkpoints would have to
+unpickle. Its levels are ours.
 """
 
 from __future__ import annotations

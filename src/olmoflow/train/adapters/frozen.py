@@ -44,12 +44,12 @@ class FrozenMatrix(nn.Module):
         kept = tuple(self.parameters())
         if not self.quantized and not self.offload:
             return linear(x, kept[0].to(x.dtype))
-        out: Tensor = _MadeAgain.apply(x, *kept)
+        out: Tensor = _MadeAgain.apply(x, self.offload, *kept)
         return out
 
     def dense(self, dtype: torch.dtype) -> Tensor:
         """The matrix itself, where it is kept."""
-        return _dense(tuple(self.parameters()), dtype, next(self.parameters()).device)
+        return _dense(tuple(self.parameters()), dtype)
 
     def place(self, device: torch.device) -> None:
         """Allocate it: on the device, or in main memory if it is to stay there."""
@@ -70,17 +70,22 @@ class _MadeAgain(torch.autograd.Function):
     """x W^T that keeps what W is made of, and not W."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, *kept: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, fetched: bool, *kept: Tensor) -> Tensor:
         ctx.save_for_backward(*kept)
-        return linear(x, _dense(kept, x.dtype, x.device))
+        ctx.fetched = fetched
+        here = _fetch(kept, x.device) if fetched else kept
+        return linear(x, _dense(here, x.dtype))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        kept = ctx.saved_tensors
-        grad = grads[0]
-        return grad @ _dense(kept, grad.dtype, grad.device), *(None for _ in kept)
+        (grad,), kept = grads, ctx.saved_tensors
+        here = _fetch(kept, grad.device) if ctx.fetched else kept
+        return grad @ _dense(here, grad.dtype), None, *(None for _ in kept)
 
 
-def _dense(kept: tuple[Tensor, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    there = [tensor.to(device, non_blocking=True) for tensor in kept]
-    return there[0].to(dtype) if len(there) == 1 else dequantize(there[0], there[1], dtype)
+def _fetch(kept: tuple[Tensor, ...], device: torch.device) -> tuple[Tensor, ...]:
+    return tuple(tensor.to(device, non_blocking=True, copy=True) for tensor in kept)
+
+
+def _dense(kept: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
+    return kept[0].to(dtype) if len(kept) == 1 else dequantize(kept[0], kept[1], dtype)
