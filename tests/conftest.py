@@ -110,7 +110,7 @@ class ChatServer:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_POST(handler):  # noqa: N802, N805
+            def do_POST(handler):  # noqa: N805
                 body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
                 self.asked.append(body)
                 self.headers.append(dict(handler.headers))

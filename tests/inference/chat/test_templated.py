@@ -37,9 +37,7 @@ def test_the_answer_is_the_models_continuation_of_the_rendered_conversation(engi
     request = GenerationRequest(tokenizer.encode(text), 12, GREEDY, stop_ids=stops)
     (direct,) = engine.generate([request])
     said = [id_ for id_ in direct.token_ids if id_ not in stops]
-    assert answer == Answer(
-        tokenizer.decode(said), len(direct.token_ids), direct.finish_reason
-    )
+    assert answer == Answer(tokenizer.decode(said), len(direct.token_ids), direct.finish_reason)
 
 
 def test_a_thought_begun_by_the_template_is_part_of_the_answer(engine, tokenizer):
