@@ -4,6 +4,8 @@ import csv
 
 import pytest
 
+from olmoflow.commands.main import main
+
 TASKS = "evaluation.tasks=[arc_easy:rc:0shot,lambada:bpb]"
 RUN = ["evaluation.every_steps=2", "evaluation.limit=3", "evaluation.max_share=null"]
 METRICS = [
@@ -82,10 +84,16 @@ def test_a_sharded_model_has_the_scores_of_a_whole_one(watched):
         assert untimed(two) == untimed(list(csv.DictReader(rows)))
 
 
+def test_a_finished_run_that_was_not_scored_says_so(tiny, capfd):
+    settings = ["train", "shards=s", *tiny.settings, "init_seed=11"]
+    assert main(settings) == 0
+    capfd.readouterr()
+    assert main([*settings, TASKS, "evaluation.every_steps=2"]) == 0
+    assert "was not evaluated while it trained; to score it: olm" in capfd.readouterr().err
+
+
 def test_what_costs_more_than_its_share_is_left_out(watched, capfd):
     small = ["evaluation.max_share=1e-6", "evaluation.every_steps=1", "evaluation.limit=3"]
-    from olmoflow.commands.main import main
-
     arguments = ["train", "shards=s", *watched.settings, TASKS, *small, "name=thrifty"]
     assert main([*arguments, "init_seed=8"]) == 0
     errors = capfd.readouterr().err

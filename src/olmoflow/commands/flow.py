@@ -23,6 +23,7 @@ from typing import Any
 
 from olmoflow.commands.flow_steps import Result, Step, parse_steps
 from olmoflow.commands.mixtures import member_names
+from olmoflow.environment import usable_cores
 from olmoflow.errors import UserError
 
 
@@ -136,7 +137,7 @@ class _Runner:
         environment = {**os.environ}
         beside = self.jobs > 1
         if beside:
-            threads = max(1, (os.cpu_count() or 1) // self.jobs)
+            threads = max(1, usable_cores() // self.jobs)
             environment.setdefault("OMP_NUM_THREADS", str(threads))
         # Alone, a step has the terminal, and with it a progress bar.
         errors = subprocess.PIPE if beside else None

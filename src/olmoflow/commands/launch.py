@@ -23,6 +23,7 @@ from typing import Any
 
 from olmoflow.artifact import home
 from olmoflow.commands.slurm.script import JobPlace, container_arguments, rank_python
+from olmoflow.environment import usable_cores
 
 OUTCOME = "outcome.json"
 _PR_SET_PDEATHSIG = 1
@@ -90,7 +91,7 @@ def _torchrun(logs: Path, processes: int) -> tuple[list[str], dict[str, str]]:
     command += [f"--nproc-per-node={processes}", f"--shutdown-timeout={_SHUTDOWN_SECONDS}"]
     environment = {**os.environ}
     # Without this torchrun gives each rank one thread, whatever the machine has.
-    threads = max(1, (os.cpu_count() or 1) // processes)
+    threads = max(1, usable_cores() // processes)
     environment.setdefault("OMP_NUM_THREADS", str(threads))
     return [*command, f"--log-dir={logs}"], environment
 

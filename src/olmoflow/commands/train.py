@@ -10,13 +10,14 @@ from __future__ import annotations
 import copy
 import hashlib
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from olmoflow.artifact import Claim, Input, claim, resolve
+from olmoflow.artifact import Artifact, Claim, Input, claim, resolve
 from olmoflow.commands.checkpoints import TOKENIZER, find_checkpoint
 from olmoflow.commands.launch import OutOfTime, launch
 from olmoflow.commands.mixtures import find_mixture
@@ -78,6 +79,8 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
                     **outcome["final"],
                 }
             )
+        else:
+            _say_what_was_not_scored(config, work.finished)
     assert work.finished is not None
     figures = dict(work.finished.figures)
     return {
@@ -97,6 +100,18 @@ def report(result: Mapping[str, Any]) -> None:
         f"checkpoint {result['checkpoint']}: {result['steps']:,} steps, "
         f"{result['tokens']:,} tokens{shown}"
     )
+
+
+def _say_what_was_not_scored(config: Mapping[str, Any], finished: Artifact) -> None:
+    """Evaluation is no part of a run's key, so the run that is reused may have had another."""
+    node = config.get("evaluation") or {}
+    asked = node.get("suite") is not None or node.get("tasks") is not None
+    if asked and not any(name.startswith("eval/") for name in finished.figures):
+        print(
+            f"{finished.name} is finished already and was not evaluated while it trained; to score "
+            f"it: olmoflow evaluate checkpoint={finished.name}",
+            file=sys.stderr,
+        )
 
 
 def find_sources(config: Mapping[str, Any]) -> list[Input]:

@@ -8,7 +8,6 @@ output depends on the number of workers unless it gives up order; the format is 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import threading
 from collections import deque
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 
 from olmoflow.digests import file_digest
 from olmoflow.documents import Document, Intake, document_files, read_documents
+from olmoflow.environment import usable_cores
 from olmoflow.errors import UserError
 from olmoflow.tokens.encoder import BatchEncoder, Encoded
 from olmoflow.tokens.format import (
@@ -99,7 +99,7 @@ def write_shards(
     chosen = (d for d in read_documents(source, intake) if source_name in (None, d.source))
     batches = _batches(chosen)
     try:
-        for documents, encoded in _encoded(batches, opened, num_workers or os.cpu_count() or 1):
+        for documents, encoded in _encoded(batches, opened, num_workers or usable_cores()):
             writer.add(documents, _with_ends(encoded, opened.eos_id), encoded.sizes)
             if progress:
                 progress(intake.file_bytes, total)

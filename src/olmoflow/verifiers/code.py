@@ -21,9 +21,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from olmoflow.environment import usable_cores
 from olmoflow.errors import UserError
 from olmoflow.verifiers.extraction import without_thinking
-from olmoflow.verifiers.pool import default_workers
 from olmoflow.verifiers.sandbox.guard import guarded
 from olmoflow.verifiers.sandbox.isolation import choose
 from olmoflow.verifiers.sandbox.outcome import Ended, Limits, describe
@@ -89,7 +89,7 @@ class CodeVerifier:
         limits = Limits(cpu_seconds=cpu_seconds, wall_seconds=wall_seconds, memory_mb=memory_mb)
         self._all, self._threshold, self._extract = mode == "all", threshold, extract
         self._sandbox = Sandbox(choose(sandbox), limits)
-        self._workers = workers or default_workers()
+        self._workers = workers or usable_cores()
 
     def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         """One verdict for each answer."""

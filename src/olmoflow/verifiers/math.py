@@ -13,9 +13,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from olmoflow.environment import usable_cores
 from olmoflow.errors import UserError
 from olmoflow.verifiers import extraction, normalization
-from olmoflow.verifiers.pool import JudgePool, default_workers
+from olmoflow.verifiers.pool import JudgePool
 from olmoflow.verifiers.verdict import Answer, Verdict
 
 LONGEST_ANSWER = 2000
@@ -55,7 +56,7 @@ class MathVerifier:
         self._pool = JudgePool(
             judge_equality,
             warm=warm,
-            workers=workers or default_workers(),
+            workers=workers or usable_cores(),
             deadline=deadline,
             memory_mb=memory_mb,
         )

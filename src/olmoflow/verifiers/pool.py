@@ -135,13 +135,6 @@ class WorkerError(Exception):
     """A worker could not be prepared."""
 
 
-def default_workers() -> int:
-    """One for each core that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _failed(detail: str) -> Verdict:
     return Verdict(0.0, "error", detail=" ".join(detail.split())[:300])
 

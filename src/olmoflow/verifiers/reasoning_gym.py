@@ -12,9 +12,10 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from olmoflow.environment import usable_cores
 from olmoflow.errors import UserError
 from olmoflow.verifiers import extraction
-from olmoflow.verifiers.pool import JudgePool, default_workers
+from olmoflow.verifiers.pool import JudgePool
 from olmoflow.verifiers.sandbox.isolation import choose
 from olmoflow.verifiers.verdict import Answer, Verdict
 
@@ -47,7 +48,7 @@ class ReasoningGymVerifier:
         self._pool = JudgePool(
             judge_entry,
             warm=warm,
-            workers=workers or default_workers(),
+            workers=workers or usable_cores(),
             deadline=deadline,
             memory_mb=memory_mb,
             confined=isolation == "landlock",

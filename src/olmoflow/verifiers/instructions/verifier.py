@@ -11,10 +11,11 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+from olmoflow.environment import usable_cores
 from olmoflow.errors import UserError
 from olmoflow.verifiers.extraction import without_thinking
 from olmoflow.verifiers.instructions import ifbench, ifeval
-from olmoflow.verifiers.pool import JudgePool, default_workers
+from olmoflow.verifiers.pool import JudgePool
 from olmoflow.verifiers.verdict import Answer, Verdict
 
 INSTRUCTIONS: dict[str, Callable[..., bool]] = {**ifeval.INSTRUCTIONS, **ifbench.INSTRUCTIONS}
@@ -47,7 +48,7 @@ class InstructionVerifier:
         self._pool = JudgePool(
             judge_instructions,
             warm=warm,
-            workers=workers or default_workers(),
+            workers=workers or usable_cores(),
             deadline=deadline,
             memory_mb=memory_mb,
         )
