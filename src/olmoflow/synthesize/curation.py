@@ -1,8 +1,8 @@
 """Curation's map operations as filters of pairs.
 
-An operation sees a pair as a preference: the turns of ``chosen`` and ``rejected`` in columns of
-their names. Its text is the chosen answer, so that any filter of texts is one of chosen answers. A
-rejected answer may be anything: what is wrong with it is what a model learns not to do.
+An operation sees the chosen side alone, as a conversation whose text is the chosen answer, so that
+any filter of texts is one of chosen answers. A rejected answer may be anything: what is wrong with
+it is what a model learns not to do.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 import pyarrow as pa
 
 from olmoflow.curate.operations.operation import Operation, Outcome
-from olmoflow.curate.pipeline.plan import steps_of
+from olmoflow.curate.pipeline.plan import Step, steps_of
 from olmoflow.curate.schema import DOCUMENTS
 from olmoflow.errors import UserError
-from olmoflow.synthesize.recipe import Pair, Spoken
+from olmoflow.synthesize.recipe import Pair
 from olmoflow.tokens.chat.conversation import Message
 
 _BATCH = 1024
@@ -67,13 +67,27 @@ def curated_filters(nodes: Any, key: str) -> list[tuple[str, CuratedFilter]]:
                 f"{key}[{number}]: {step.label} works on a whole corpus; expected a filter, and "
                 "`olmoflow curate` for this one"
             )
-        found.append((step.label, CuratedFilter(step.build(), step.label)))
+        if step.settings.get("turns") in ("chosen", "rejected"):
+            raise UserError(
+                f"{key}[{number}].turns={step.settings['turns']}: a filter sees the chosen side "
+                "alone, as a conversation; expected last for its answer"
+            )
+        found.append((step.label, CuratedFilter(_built(step, f"{key}[{number}]"), step.label)))
     return found
 
 
+def _built(step: Step, place: str) -> Operation:
+    try:
+        operation: Operation = step.build()
+    except ImportError as error:
+        raise UserError(
+            f"{place}: {step.label} needs the package {error.name}; install olmoflow[curate]"
+        ) from error
+    return operation
+
+
 def _given_reasons(outcome: Outcome, rows: int) -> list[str | None]:
-    reasons = getattr(outcome, "reasons", None)
-    return [None] * rows if reasons is None else list(reasons.to_pylist())
+    return [None] * rows if outcome.reasons is None else list(outcome.reasons.to_pylist())
 
 
 def _table(pairs: Sequence[Pair]) -> pa.Table:
@@ -83,13 +97,12 @@ def _table(pairs: Sequence[Pair]) -> pa.Table:
     columns["source"] = [pair.prompt.source for pair in pairs]
     columns["text"] = [_valid(pair.chosen.answer.text) for pair in pairs]
     columns["metadata"] = ["{}"] * len(pairs)
-    columns["chosen"] = [_turns(pair, pair.chosen) for pair in pairs]
-    columns["rejected"] = [_turns(pair, pair.rejected) for pair in pairs]
+    columns["messages"] = [_chosen_turns(pair) for pair in pairs]
     return pa.table({name: pa.array(each, pa.large_string()) for name, each in columns.items()})
 
 
-def _turns(pair: Pair, side: Spoken) -> str:
-    turns = (*pair.messages, Message("assistant", side.answer.text))
+def _chosen_turns(pair: Pair) -> str:
+    turns = (*pair.messages, Message("assistant", pair.chosen.answer.text))
     return _valid(json.dumps([turn.as_dict() for turn in turns], ensure_ascii=False))
 
 
