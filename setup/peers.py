@@ -57,6 +57,10 @@ ENVIRONMENTS = {
         requirements=("torch==2.14.1", "lm-eval[hf]==0.4.13", "transformers==5.24.0"),
         proof="import lm_eval.models.huggingface",
     ),
+    "trl": Peer(
+        requirements=("torch==2.14.1", "trl==1.16.0", "transformers==5.24.0"),
+        proof="import trl.trainer.dpo_trainer, trl.experimental.cpo",
+    ),
 }
 
 

@@ -8,7 +8,6 @@ carries nothing but results.
 from __future__ import annotations
 
 import importlib
-import math
 import os
 import re
 import sys
@@ -25,6 +24,8 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from olmoflow.commands.budget import budget_steps
+from olmoflow.commands.combinations import data_of, optimizer_of, recipe_of, why_no_recipe
 from olmoflow.commands.groups import READS_GROUPS, file_under, group_name, record_job
 from olmoflow.commands.ladder import ladder
 from olmoflow.commands.main import config_root, print_json
@@ -57,7 +58,10 @@ def hydra_settings() -> list[str]:
 def prepare() -> None:
     """Set what every composition needs: resolvers and bare errors."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, so that we word the error
-    OmegaConf.register_new_resolver("steps", steps_for_tokens, replace=True)
+    OmegaConf.register_new_resolver("budget", budget_steps, replace=True)
+    OmegaConf.register_new_resolver("recipe_of", recipe_of, replace=True)
+    OmegaConf.register_new_resolver("data_of", data_of, replace=True)
+    OmegaConf.register_new_resolver("optimizer_of", optimizer_of, replace=True)
     OmegaConf.register_new_resolver("share", share_of_steps, replace=True)
     OmegaConf.register_new_resolver("ladder", ladder, replace=True)
     OmegaConf.register_new_resolver("product", lambda a, b: a * b, replace=True)
@@ -76,11 +80,6 @@ def compose(command: str, overrides: Sequence[str]) -> DictConfig:
             return hydra.compose(command, overrides=[*overrides, *hydra_settings()])
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, command, overrides)) from error
-
-
-def steps_for_tokens(tokens: float, global_batch_tokens: int) -> int:
-    """``${steps:TOKENS,BATCH}``: steps until the budget is reached, as Ai2 counts them."""
-    return math.ceil(float(tokens) / int(global_batch_tokens))
 
 
 def share_of_steps(steps: int, share: float) -> int:
@@ -254,7 +253,7 @@ def _explain_choice(choice: str, text: str) -> str:
         folder = config_root() / (group if group == "experiments" else f"conf/{group}")
         known = [p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.yaml")]
         if group == "recipe":
-            reason = "no published recipe for this combination (recipe=ladder fits any size); "
+            reason = f"{why_no_recipe(option)}; "
     else:
         known = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
     close = get_close_matches(option, known, n=1)
@@ -287,6 +286,8 @@ def _keys(node: Any, prefix: str = "") -> list[str]:
 def _explain_value(error: OmegaConfBaseException) -> str:
     key = getattr(error, "full_key", None)
     first = str(error).splitlines()[0]
+    if own := re.search(r"UserError raised while resolving interpolation: (.*)", first):
+        return own[1]  # a resolver's words name the key
     if "Missing mandatory value" in first:
         key = key or first.rpartition(":")[2].strip()
         return f"{key}: missing; give {key}=…"

@@ -12,6 +12,7 @@ from typing import Any
 
 from olmoflow.artifact import Input, series_steps
 from olmoflow.commands.build import build
+from olmoflow.commands.combinations import POST_TRAIN
 from olmoflow.errors import UserError
 from olmoflow.model import Olmo3Config
 
@@ -24,9 +25,14 @@ def check_start(config: Mapping[str, Any], start: Input | None) -> None:
 
     Raises:
         UserError: They differ (the first key is named), or a key that carries more than weights
-            has no checkpoint to carry it from.
+            has no checkpoint to carry it from, or post-training none to start from.
     """
     if start is None:
+        if config["stage"]["name"] == POST_TRAIN:
+            raise UserError(
+                f"checkpoint: missing; stage={POST_TRAIN} starts from a trained model, give "
+                "checkpoint=NAME"
+            )
         for key in ("carry_optimizer", "carry_trainer"):
             if config[key]:
                 raise UserError(
@@ -38,7 +44,7 @@ def check_start(config: Mapping[str, Any], start: Input | None) -> None:
             "carry_trainer=true: expected checkpoint=NAME@STEP, a step of a run, and "
             "carry_optimizer=true"
         )
-    file = _step(start) / "model.json"
+    file = step_path(start) / "model.json"
     if not file.is_file():
         return  # what it is instead is told where it is opened
     wanted: Olmo3Config = build(config["model"], "model")
@@ -58,7 +64,7 @@ def take_over(start: Input, run_dir: Path) -> None:
     """
     if series_steps(run_dir):
         return
-    source = _step(start)
+    source = step_path(start)
     target = run_dir / "steps" / source.name
     partial = target.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -66,7 +72,8 @@ def take_over(start: Input, run_dir: Path) -> None:
     partial.rename(target)
 
 
-def _step(start: Input) -> Path:
+def step_path(start: Input) -> Path:
+    """The folder that an input's weights lie in."""
     if start.step is None:
         return start.path
     return start.path / "steps" / f"step-{start.step:08d}"

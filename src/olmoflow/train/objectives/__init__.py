@@ -2,5 +2,6 @@
 
 from olmoflow.train.objectives.next_token import NextTokenPrediction
 from olmoflow.train.objectives.objective import Batch, LossTerms, Objective
+from olmoflow.train.objectives.preference import DirectPreference
 
-__all__ = ["Batch", "LossTerms", "NextTokenPrediction", "Objective"]
+__all__ = ["Batch", "DirectPreference", "LossTerms", "NextTokenPrediction", "Objective"]

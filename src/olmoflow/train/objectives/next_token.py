@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from olmoflow.model import Olmo3
 from olmoflow.train.linear_cross_entropy import IGNORE, linear_cross_entropy
-from olmoflow.train.objectives.objective import Batch, LossTerms
+from olmoflow.train.objectives.objective import Batch, Counts, LossTerms
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,9 @@ class NextTokenPrediction:
 
     z_loss: float = 1e-5
     chunk_tokens: int = 1024
+
+    watched: ClassVar[str] = "CE loss"
+    counts: ClassVar[Counts] = "tokens"
 
     def count(self, batch: Batch) -> int:
         """Targets in the micro-batch, and labels below `IGNORE`, which only count."""

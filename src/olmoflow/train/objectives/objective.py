@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
 from torch import Tensor
 
 from olmoflow.model import Olmo3
 
 Batch = dict[str, Tensor]
+Counts = Literal["tokens", "pairs"]
 
 
 @dataclass
@@ -26,7 +27,15 @@ class LossTerms:
 
 
 class Objective(Protocol):
-    """``loss(model, batch) -> sums and counts``."""
+    """``loss(model, batch) -> sums and counts``.
+
+    Attributes:
+        watched: The metric by which the optimizer tells a step that went wrong.
+        counts: What its targets are.
+    """
+
+    watched: ClassVar[str]
+    counts: ClassVar[Counts]
 
     def count(self, batch: Batch) -> int:
         """Targets of a micro-batch; called on the CPU before it is moved to the device."""
