@@ -57,6 +57,9 @@ def test_conversations_become_shards_that_a_model_learns_from(tiny, rows):
     assert kept.config["chat_template"] == template
     tiny("export", "checkpoint=chatted", f"target={tiny.folder / 'hf'}")
     assert (tiny.folder / "hf" / "chat_template.jinja").read_text() == template
+    generation = json.loads((tiny.folder / "hf" / "generation_config.json").read_text())
+    ends = [kept.special_id(token) for token in ("<|im_end|>", "<|endoftext|>")]
+    assert generation["eos_token_id"] == ends
 
 
 def test_rows_that_are_set_apart_are_told(tiny, rows):

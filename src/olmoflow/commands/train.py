@@ -35,6 +35,7 @@ from olmoflow.errors import UserError
 from olmoflow.mesh import Mesh
 from olmoflow.tokens.format import DIGESTS
 from olmoflow.tokens.remote import Remote
+from olmoflow.tokens.tokenizer import CHAT_TEMPLATE
 from olmoflow.tokens.tokenizer import CONFIG as TOKENIZER_CONFIG
 from olmoflow.tokens.tokenizer import TOKENIZER as TOKENIZER_FILE
 
@@ -197,11 +198,11 @@ def _copy_tokenizer(source: Input, target: Path) -> None:
             shutil.copytree(source.path / TOKENIZER, target, dirs_exist_ok=True)
         return
     remote = Remote(f"{source.name.rstrip('/').rpartition('/')[0]}/{TOKENIZER}")
-    for name in (TOKENIZER_FILE, TOKENIZER_CONFIG):
+    for name in (TOKENIZER_FILE, TOKENIZER_CONFIG, CHAT_TEMPLATE):
         try:
             content = remote.read(name)
         except UserError:
-            return  # shards of somebody's own, without a tokenizer
+            return  # shards of somebody's own, without a tokenizer; or of plain documents
         target.mkdir(exist_ok=True)
         (target / name).write_bytes(content)
 

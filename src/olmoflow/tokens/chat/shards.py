@@ -7,7 +7,6 @@ bytes written are the same whatever the number of threads.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from typing import Literal
 import numpy as np
 
 from olmoflow.documents import Document, Intake
+from olmoflow.environment import usable_cores
 from olmoflow.errors import UserError
 from olmoflow.tokens.chat.conversation import (
     Conversation,
@@ -108,7 +108,7 @@ def write_conversation_shards(
     with built_folder(output, intake) as folder:
         writer = ShardWriter(folder, opened.vocab_size, chunk_tokens, "conversations")
         fitting = Fitting(opened, sequence_length, too_long, statistics)
-        workers = num_workers or os.cpu_count() or 1
+        workers = num_workers or usable_cores()
         new = _new_encoder(encoder, opened, template, learn)
         for batch, encoded in worked_in_order(_batches(chosen), new, workers):
             _add(writer, _derivable(batch, encoded, intake, statistics), fitting)
