@@ -99,6 +99,25 @@ class Mesh:
                 f"{sequence_length} tokens; expected a multiple of {once}"
             )
 
+    def check_pairs(self, global_batch_pairs: Any) -> None:
+        """See that the ranks can share a step of pairs of answers.
+
+        Raises:
+            UserError: There is no number of pairs, or it cannot be cut so.
+        """
+        if self.context > 1:
+            raise UserError(
+                f"parallel.context={self.context}: expected 1, since an answer's log-probability "
+                "is summed where its whole sequence is"
+            )
+        if type(global_batch_pairs) is not int or global_batch_pairs < 1:
+            raise UserError(f"global_batch_pairs={global_batch_pairs}: expected a positive number")
+        if global_batch_pairs % self.data_ranks:
+            raise UserError(
+                f"global_batch_pairs={global_batch_pairs}: expected a multiple of the "
+                f"{self.data_ranks} ranks"
+            )
+
 
 def _count(parallel: Mapping[str, Any], name: str) -> int:
     value = parallel[name]

@@ -1,9 +1,13 @@
-"""The released base runs: every value against what Ai2 published (Tables 34 and 35, scripts)."""
+"""The released runs: every value against what Ai2 published.
+
+Base stages: Tables 34 and 35; SFT: Table 47; DPO: Table 48; and the scripts.
+"""
 
 import pytest
 import yaml
 
 from olmoflow.commands.build import build
+from olmoflow.commands.combinations import check_batch
 from olmoflow.commands.hydra_app import compose, plain_config
 from olmoflow.commands.main import config_root
 from olmoflow.mesh import Mesh
@@ -79,6 +83,45 @@ PUBLISHED = {
     ),
 }  # fmt: skip
 
+BUDGET = ("budget", [], 0.3)
+# steps, warm-up, sequence length, tokens of a batch, peak rate, mesh, seeds (weights, data),
+# activations recomputed, shards
+SFT = {
+    "olmo3_7b/think_sft": (
+        43_297, 1299, 32_768, 1_048_576, 5e-5, (8, 4, 2), (53184, 34521), FEED_FORWARD,
+        "dolci_think_sft",
+    ),
+    "olmo3_7b/instruct_sft": (
+        3_243, 97, 32_768, 1_048_576, 8e-5, (4, 4, 2), (543210, 34521), FEED_FORWARD,
+        "dolci_instruct_sft",
+    ),
+    "olmo3_32b/think_sft": (
+        10_777, 323, 32_768, 4_194_304, 1e-4, (4, 8, 8), (33333, 34521), BUDGET,
+        "dolci_think_sft_32b",
+    ),
+    "olmo3_32b/think_sft_1": (
+        10_777, 323, 32_768, 4_194_304, 1e-4, (4, 8, 8), (33333, 34521), BUDGET,
+        "dolci_think_sft_32b",
+    ),
+    "olmo3_32b/think_sft_2": (
+        10_777, 323, 32_768, 4_194_304, 5e-5, (4, 8, 8), (33333, 34521), BUDGET,
+        "dolci_think_sft_32b",
+    ),
+    "olmo3_32b/instruct_sft": (
+        814, 24, 32_768, 4_194_304, 8e-5, (1, 8, 8), (33333, 34521), BUDGET,
+        "dolci_instruct_sft",
+    ),
+}  # fmt: skip
+# steps, warm-up, longest answer, pairs of a batch, of an epoch, peak rate, GPUs, shards
+DPO = {
+    "olmo3_7b/think_dpo": (1_172, 117, 16_384, 128, 150_000, 8e-8, 32, "dolci_think_dpo"),
+    "olmo3_7b/instruct_dpo": (2_031, 203, 16_384, 128, 259_922, 1e-6, 32, "dolci_instruct_dpo"),
+    "olmo3_32b/think_dpo": (1_563, 156, 8_192, 128, 200_000, 7e-8, 128, "dolci_think_dpo_32b"),
+    "olmo3_32b/instruct_dpo": (2_031, 203, 8_192, 128, 259_922, 1e-6, 64, "dolci_instruct_dpo"),
+}
+YARN = {"factor": 8.0, "beta_fast": 32.0, "beta_slow": 1.0, "original_max_position": 8192}
+EVERY = {**PUBLISHED, **SFT, **DPO}
+
 
 def composed(*overrides):
     return plain_config(compose("train", overrides))
@@ -91,11 +134,18 @@ def released():
 
 
 def test_the_table_has_every_released_run():
-    assert released() == sorted(PUBLISHED)
-    for size in ("7b", "32b"):
-        assert {f"olmo3_{size}/{s}" for s in ("pretrain", "midtrain", "long_context")} <= {
-            *PUBLISHED
-        }
+    assert released() == sorted(EVERY)
+    stages = ("pretrain", "midtrain", "long_context")
+    stages += ("think_sft", "think_dpo", "instruct_sft", "instruct_dpo")
+    assert {f"olmo3_{size}/{s}" for size in ("7b", "32b") for s in stages} <= {*EVERY}
+
+
+def check_shape(config, size):
+    shape = ("vocab_size", "d_model", "n_layers", "n_heads", "n_kv_heads", "ffn_hidden_size")
+    model = config["model"]
+    assert [model[k] for k in shape] == (SHAPE_32B if "32b" in size else SHAPE_7B)
+    further = ("sliding_window", "full_attention_every", "rope_theta", "norm_eps", "init_std")
+    assert [model[k] for k in further] == [4096, 4, 500_000, 1e-6, 0.02]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -117,14 +167,10 @@ def test_every_value_is_the_published_one(name):
         config["carry_trainer"],
     )
     assert found == PUBLISHED[name]
-    shape = ("vocab_size", "d_model", "n_layers", "n_heads", "n_kv_heads", "ffn_hidden_size")
     small, long = "7b" in name, "long_context" in name
-    assert [model[k] for k in shape] == (SHAPE_7B if small else SHAPE_32B)
-    further = ("sliding_window", "full_attention_every", "rope_theta", "norm_eps", "init_std")
-    assert [model[k] for k in further] == [4096, 4, 500_000, 1e-6, 0.02]
+    check_shape(config, name)
     assert model["max_sequence_length"] == config["sequence_length"]
-    yarn = {"factor": 8.0, "beta_fast": 32.0, "beta_slow": 1.0, "original_max_position": 8192}
-    assert model["yarn"] == ({"_target_": "olmoflow.model.YaRN", **yarn} if long else None)
+    assert model["yarn"] == ({"_target_": "olmoflow.model.YaRN", **YARN} if long else None)
     data = config["data"]
     assert (data["document_mask"], data["packing"]) == (
         (True, "best_fit") if long else (False, "concatenate")
@@ -133,7 +179,7 @@ def test_every_value_is_the_published_one(name):
     optimizer = {"betas": [0.9, 0.95], "eps": 1e-8, "weight_decay": 0.1, "window": 128, "sigma": 6}
     assert {k: config["optimizer"][k] for k in optimizer} == optimizer
     assert config["schedule"]["final"] == (0.1 if "/pretrain" in name else 0.0)
-    assert config["max_grad_norm"] == 1.0
+    assert (config["max_grad_norm"], config["normalisation"]) == (1.0, "global")
     assert config["method"]["objective"]["z_loss"] == 1e-5
     assert (config["dtype"], config["compile"], config["attention"]) == ("bfloat16", True, "flash")
     assert config["save"]["every_steps"] == 1000
@@ -142,6 +188,67 @@ def test_every_value_is_the_published_one(name):
         sequence_length=config["sequence_length"],
         micro_batch_sequences=runtime["micro_batch_sequences"],
     )
+
+
+def check_post_training(config, name):
+    check_shape(config, name)
+    assert config["model"]["yarn"] == {"_target_": "olmoflow.model.YaRN", **YARN}
+    assert config["model"]["max_sequence_length"] == 65_536
+    assert config["stage"] == {"name": "post_train", "document_mask": True, "packing": "best_fit"}
+    assert f"{config['variant']['name']}_{config['method']['name']}" in name
+    assert config["schedule"]["_target_"] == "olmoflow.train.schedules.Linear"
+    assert config["schedule"]["final"] == 0.0
+    assert (config["max_grad_norm"], config["hard_stop"]) == (1.0, None)
+    assert (config["dtype"], config["attention"]) == ("bfloat16", "flash")
+    assert not config["carry_optimizer"]
+    check_batch(config, Mesh.of(config["parallel"]))
+
+
+@pytest.mark.parametrize("name", SFT)
+def test_every_value_of_sft_is_the_published_one(name):
+    config = composed(f"experiments={name}")
+    check_post_training(config, name)
+    mesh, recomputed = Mesh.of(config["parallel"]), config["runtime"]["activation_checkpointing"]
+    (source,) = config["data"]["sources"]
+    found = (
+        *(config[k] for k in ("max_steps", "warmup", "sequence_length", "global_batch_tokens")),
+        config["optimizer"]["lr"],
+        (mesh.replicate, mesh.shard, mesh.context),
+        (config["init_seed"], config["data_seed"]),
+        (recomputed["mode"], recomputed["modules"], recomputed["budget"]),
+        source["shards"],
+    )
+    assert found == SFT[name]
+    assert config["epochs"] == 2
+    optimizer = {"betas": [0.9, 0.95], "eps": 1e-8, "weight_decay": 0.0, "window": 128, "sigma": 6}
+    assert {k: config["optimizer"][k] for k in optimizer} == optimizer
+    assert config["method"]["objective"]["z_loss"] == 0.0
+    assert (config["normalisation"], config["compile"]) == ("per_rank", True)
+    assert (config["data"]["document_mask"], config["data"]["packing"]) == (True, "best_fit")
+
+
+@pytest.mark.parametrize("name", DPO)
+def test_every_value_of_dpo_is_the_published_one(name):
+    config = composed(f"experiments={name}")
+    check_post_training(config, name)
+    mesh = Mesh.of(config["parallel"])
+    found = (
+        *(config[k] for k in ("max_steps", "warmup", "sequence_length", "global_batch_pairs")),
+        config["epoch_pairs"],
+        config["optimizer"]["lr"],
+        mesh.ranks,
+        config["data"]["shards"],
+    )
+    assert found == DPO[name]
+    assert config["epochs"] == 1
+    assert config["optimizer"]["_target_"] == "torch.optim.AdamW"
+    optimizer = {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0}
+    assert {k: config["optimizer"][k] for k in optimizer} == optimizer
+    objective = {"loss": "dpo_norm", "beta": 5.0, "label_smoothing": 0.0}
+    assert {k: config["method"]["objective"][k] for k in objective} == objective
+    assert (config["init_seed"], config["data_seed"]) == (42, 42)
+    assert (mesh.shard, mesh.context) == (mesh.ranks, 1)
+    assert config["runtime"]["activation_checkpointing"]["mode"] == "full"
 
 
 @pytest.mark.parametrize(
@@ -160,6 +267,10 @@ def test_every_value_is_the_published_one(name):
         ("olmo3_32b/pretrain", 656_000, 6.21e-5),
         ("olmo3_32b/pretrain_script", 656_000, 6.69e-5),
         ("olmo3_32b/long_context", 11_921, 0.0),
+        ("olmo3_7b/think_sft", 1_298, 5e-5),
+        ("olmo3_32b/instruct_sft", 814, 0.0),
+        ("olmo3_7b/think_dpo", 116, 8e-8),
+        ("olmo3_32b/think_dpo", 1_563, 0.0),
     ],
 )
 def test_learning_rates_at_published_steps(name, step, rate):
@@ -184,8 +295,10 @@ UNSTATED = {
     "cluster",
 }
 CHOSEN = {"_target_", "_partial_", "name", "sources", "mix"}  # by the defaults list
-DERIVED = {"max_steps", "sequence_length", "global_batch_tokens", "seed", "document_mask",
-           "packing"}  # fmt: skip
+DERIVED = {"max_steps", "sequence_length", "global_batch_tokens", "global_batch_pairs", "seed",
+           "document_mask", "packing", "shards"}  # fmt: skip
+# How long post-training is; a base run counts tokens.
+OTHERS = {"epochs", "epoch_tokens", "epoch_pairs", "global_batch_pairs", "micro_batch_tokens"}
 MACHINE = {"accelerator", "num_workers", "cache_bytes", "progress"}
 
 
@@ -197,12 +310,14 @@ def leaves(node, path=()):
             yield (*path, key)
 
 
-@pytest.mark.parametrize("name", sorted(set(PUBLISHED) - {"olmo3_32b/midtrain"}))
+@pytest.mark.parametrize("name", sorted(set(EVERY) - {"olmo3_32b/midtrain", "olmo3_32b/think_sft"}))
 def test_every_value_stands_in_the_file(name):
     stated = set(leaves(yaml.safe_load((EXPERIMENTS / f"{name}.yaml").read_text())))
     for path in leaves(composed(f"experiments={name}")):
         derived = path == ("max_steps",) or (path[0] == "data" and path[-1] in DERIVED)
         if path[0] in UNSTATED or path[-1] in CHOSEN | MACHINE or derived:
+            continue
+        if name in PUBLISHED and path[-1] in OTHERS:
             continue
         assert path in stated, f"{'.'.join(path)} is not in {name}.yaml"
 
@@ -229,3 +344,22 @@ def value(node, path):
     for key in path:
         node = node.get(key) if isinstance(node, dict) else None
     return node
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+@pytest.mark.parametrize("variant", ["think", "instruct"])
+@pytest.mark.parametrize("size", ["7b", "32b"])
+def test_recipes_of_post_training_agree_with_the_released_runs(size, variant, method):
+    chosen = [f"model=olmo3_{size}", "stage=post_train", f"variant={variant}", f"method={method}"]
+    recipe = composed(*chosen)
+    run = composed(f"experiments=olmo3_{size}/{variant}_{method}")
+    differing = {
+        ".".join(path)
+        for path in leaves(recipe)
+        if path[0] not in {"parallel", "compile", "attention", "save", "runtime"}
+        and value(recipe, path) != value(run, path)
+    }
+    # A recipe is for new runs, whose targets all count the same.
+    assert differing <= {"data.sources", "data.shards", "normalisation"}
+    for key in ("micro_batch_sequences", "micro_batch_tokens"):
+        assert recipe["runtime"][key] == run["runtime"][key]

@@ -67,7 +67,7 @@ def test_micro_batches_only_cut(room):
 
 
 def test_labels_that_are_ignored_leave_the_inputs_whole(room):
-    reader, windows = window_reader(room, length=47)
+    reader, windows = window_reader(room, length=46)
     _, order = reader.mixture.locate(0, windows)
     last = int(np.flatnonzero(order == windows - 1)[0])
     (batch,) = reader.micro_batches(last, 1)

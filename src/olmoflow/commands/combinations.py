@@ -6,13 +6,23 @@ models, stages and methods picks the published values of each by itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from olmoflow.artifact import Input
 from olmoflow.errors import UserError
+from olmoflow.mesh import Mesh
+from olmoflow.tokens.format import INDEX
+from olmoflow.tokens.remote import Remote
 
 POST_TRAIN, NO_METHOD, BASE = "post_train", "none", "base"
 WRITE = f"stage={POST_TRAIN} variant=think|instruct method=sft|dpo"
+# What a method reads, and how it is made.
+_CONTENT = {
+    "sft": ("conversations", "olmoflow tokenize conversations=…"),
+    "dpo": ("pairs", "olmoflow tokenize preferences=…"),
+}
 
 
 def recipe_of(model: str, stage: str, variant: str, method: str) -> str:
@@ -54,6 +64,8 @@ def check_combination(config: Mapping[str, Any]) -> None:
             raise UserError(f"method={NO_METHOD}: stage={POST_TRAIN} takes one; write {WRITE}")
         if variant == BASE:
             raise UserError(f"variant={BASE}: stage={POST_TRAIN} makes another; write {WRITE}")
+        if method == "dpo" and config.get("mixture"):
+            raise UserError(f"mixture={config['mixture']}: method=dpo reads shards=NAME of pairs")
         return
     for key, value, neutral in (("method", method, NO_METHOD), ("variant", variant, BASE)):
         if value != neutral:
@@ -61,3 +73,52 @@ def check_combination(config: Mapping[str, Any]) -> None:
                 f"{key}={value}: stage={stage} trains the base model; write {WRITE}, "
                 f"or {key}={neutral}"
             )
+
+
+def check_batch(config: Mapping[str, Any], mesh: Mesh) -> None:
+    """See that the ranks can share a step.
+
+    Raises:
+        UserError: The batch cannot be cut so.
+    """
+    if config["method"]["name"] == "dpo":
+        mesh.check_pairs(config["global_batch_pairs"])
+        return
+    mesh.check_batch(
+        global_batch_tokens=config["global_batch_tokens"],
+        sequence_length=config["sequence_length"],
+        micro_batch_sequences=config["runtime"]["micro_batch_sequences"],
+    )
+
+
+def shard_nodes(data: Mapping[str, Any]) -> list[Any]:
+    """The nodes of ``data`` whose ``shards`` are read: its sources, or itself where it has none."""
+    return list(data["sources"]) if "sources" in data else [data]
+
+
+def check_content(method: str, sources: Sequence[Input]) -> None:
+    """See that the shards hold what the method learns from.
+
+    Plain documents say nothing of what is to be learnt, and SFT would learn all of them.
+
+    Raises:
+        UserError: They hold something else; says how to make what is wanted.
+    """
+    if method not in _CONTENT:
+        return
+    wanted, how = _CONTENT[method]
+    for source in sources:
+        found = _content(source)
+        if found != wanted:
+            raise UserError(
+                f"{source.role}={source.name}: holds {found}; method={method} expects {wanted} "
+                f"({how})"
+            )
+
+
+def _content(source: Input) -> str:
+    if "://" in source.name:
+        index = Remote(source.name).read(INDEX)
+    else:
+        index = (source.path / "train" / INDEX).read_bytes()
+    return str(json.loads(index).get("content", "documents"))

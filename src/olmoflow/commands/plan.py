@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from olmoflow.artifact import claim
 from olmoflow.commands.build import build
+from olmoflow.commands.combinations import check_combination
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
 from olmoflow.mesh import Mesh
@@ -52,19 +54,34 @@ def job_of(config: Mapping[str, Any]) -> Job:
         raise UserError(
             f"dtype={config['dtype']}: expected bfloat16, the only one that the roofline knows"
         )
-    objective = config["method"]["objective"]
+    check_combination(config)
+    mesh, batch = _mesh(config, hardware), config["global_batch_tokens"]
+    tokens = config["max_tokens"]
     return Job(
         build(config["model"], "model"),
-        _mesh(config, hardware),
+        mesh,
         hardware,
         config["sequence_length"],
-        config["global_batch_tokens"],
-        float(config["max_tokens"]),
-        micro_batch=config["runtime"]["micro_batch_sequences"],
+        batch,
+        float(config["max_steps"] * batch if tokens is None else tokens),
+        micro_batch=_micro_batch(config, mesh),
         compiled=config["compile"],
         checkpointing=ActivationCheckpointing(**config["runtime"]["activation_checkpointing"]),
-        chunk_tokens=objective.get("chunk_tokens", 1024),
+        chunk_tokens=config["method"]["objective"].get("chunk_tokens", 1024),
     )
+
+
+def _micro_batch(config: Mapping[str, Any], mesh: Mesh) -> int:
+    """Sequences of a micro-batch; of pairs the answers, each as long as it may be.
+
+    Few are, so a plan of DPO's time is an upper bound; its memory is that of the worst step.
+    """
+    if config["method"]["name"] != "dpo":
+        return int(config["runtime"]["micro_batch_sequences"])
+    pairs, fitting = config["global_batch_pairs"], config["runtime"]["micro_batch_tokens"]
+    mesh.check_pairs(pairs)
+    at_once = max(1, fitting // (2 * config["sequence_length"]))
+    return 2 * math.gcd(at_once, pairs // mesh.data_ranks)
 
 
 def _mesh(config: Mapping[str, Any], hardware: Hardware) -> Mesh:

@@ -12,6 +12,7 @@ from typing import Any
 
 from olmoflow.artifact import Input, series_steps
 from olmoflow.commands.build import build
+from olmoflow.commands.combinations import POST_TRAIN
 from olmoflow.errors import UserError
 from olmoflow.model import Olmo3Config
 
@@ -24,9 +25,14 @@ def check_start(config: Mapping[str, Any], start: Input | None) -> None:
 
     Raises:
         UserError: They differ (the first key is named), or a key that carries more than weights
-            has no checkpoint to carry it from.
+            has no checkpoint to carry it from, or post-training none to start from.
     """
     if start is None:
+        if config["stage"]["name"] == POST_TRAIN:
+            raise UserError(
+                f"checkpoint: missing; stage={POST_TRAIN} starts from a trained model, give "
+                "checkpoint=NAME"
+            )
         for key in ("carry_optimizer", "carry_trainer"):
             if config[key]:
                 raise UserError(

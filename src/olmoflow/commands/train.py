@@ -19,6 +19,12 @@ import yaml
 
 from olmoflow.artifact import Artifact, Claim, Input, claim, resolve
 from olmoflow.commands.checkpoints import TOKENIZER, find_checkpoint
+from olmoflow.commands.combinations import (
+    check_batch,
+    check_combination,
+    check_content,
+    shard_nodes,
+)
 from olmoflow.commands.launch import OutOfTime, launch
 from olmoflow.commands.mixtures import find_mixture
 from olmoflow.commands.start import check_start, take_over
@@ -36,12 +42,9 @@ CONFIG, JOB = "config.yaml", "job.json"
 
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Train; see ``conf/train.yaml`` for the settings."""
+    check_combination(config)
     mesh = Mesh.of(config["parallel"], config["cluster"]["ranks"])
-    mesh.check_batch(
-        global_batch_tokens=config["global_batch_tokens"],
-        sequence_length=config["sequence_length"],
-        micro_batch_sequences=config["runtime"]["micro_batch_sequences"],
-    )
+    check_batch(config, mesh)
     mixture = find_mixture(config["mixture"]) if config.get("mixture") else None
     if mixture:
         if config["shards"]:
@@ -50,6 +53,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
             )
         config = {**config, "data": {**config["data"], "sources": mixture.sources}}
     sources = find_sources(config)
+    check_content(config["method"]["name"], sources)
     start = find_checkpoint(config["checkpoint"]) if config["checkpoint"] else None
     check_start(config, start)
     inputs = [*sources, *([start] if start else []), *(mixture.inputs if mixture else [])]
@@ -94,7 +98,8 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
 
 def report(result: Mapping[str, Any]) -> None:
     """Say what came out."""
-    loss = result["final"].get("train/CE loss")
+    final = result["final"]
+    loss = final.get("train/CE loss", final.get("train/preference loss"))
     shown = "" if loss is None else f", training loss {loss:.3f}"
     print(
         f"checkpoint {result['checkpoint']}: {result['steps']:,} steps, "
@@ -121,11 +126,13 @@ def find_sources(config: Mapping[str, Any]) -> list[Input]:
         UserError: None are named, or one does not exist.
     """
     found = []
-    for index, source in enumerate(config["data"]["sources"]):
+    several = "sources" in config["data"]
+    for index, source in enumerate(shard_nodes(config["data"])):
         reference = source["shards"]
         if reference is None:
             raise UserError("shards: missing; give shards=NAME (olmoflow list kind=shards)")
-        role = "shards" if reference == config["shards"] else f"data.sources[{index}].shards"
+        place = f"data.sources[{index}].shards" if several else "data.shards"
+        role = "shards" if reference == config["shards"] else place
         if "://" in reference:
             # The record of digests stands for the tokens: other content is another key.
             key = hashlib.sha256(Remote(reference).read(DIGESTS)).hexdigest()[:12]
@@ -138,7 +145,7 @@ def find_sources(config: Mapping[str, Any]) -> list[Input]:
 def pinned(config: Mapping[str, Any], sources: list[Input], start: Input | None) -> dict[str, Any]:
     """The config with every reference replaced by what it stands for, for the key."""
     fixed = copy.deepcopy(dict(config))
-    for node, found in zip(fixed["data"]["sources"], sources, strict=True):
+    for node, found in zip(shard_nodes(fixed["data"]), sources, strict=True):
         node["shards"] = found.key
     fixed["shards"] = None
     fixed["checkpoint"] = f"{start.key}@{start.step}" if start else None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import yaml
@@ -17,6 +18,7 @@ from torch.distributed.elastic.multiprocessing.errors import record
 from olmoflow.artifact import Input
 from olmoflow.commands.build import build
 from olmoflow.commands.checkpoints import TOKENIZER, open_checkpoint
+from olmoflow.commands.combinations import shard_nodes
 from olmoflow.commands.launch import OUTCOME, die_with_parent, rank_from_srun
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
@@ -81,7 +83,7 @@ def build_module(config: Mapping[str, Any]) -> Any:
         UserError: A node does not fit its class, or values do not fit each other.
     """
     from olmoflow.train.activation_checkpointing import ActivationCheckpointing
-    from olmoflow.train.module import OlmoModule
+    from olmoflow.train.module import Normalisation, OlmoModule
 
     model = build(config["model"], "model")
     if config["dtype"] not in DTYPES:
@@ -91,11 +93,14 @@ def build_module(config: Mapping[str, Any]) -> Any:
             f"sequence_length={config['sequence_length']}: expected at most "
             f"model.max_sequence_length={model.max_sequence_length}"
         )
+    if config["normalisation"] not in get_args(Normalisation):
+        raise UserError(f"normalisation={config['normalisation']}: expected global or per_rank")
     return OlmoModule(
         model,
         build(config["method"]["objective"], "method.objective"),
         build(config["optimizer"], "optimizer"),
         build(config["schedule"], "schedule"),
+        normalisation=config["normalisation"],
         max_grad_norm=config["max_grad_norm"],
         compute_dtype=DTYPES[config["dtype"]],
         attention=config["attention"],
@@ -145,17 +150,16 @@ def build_evaluation(config: Mapping[str, Any], tokenizer: Path) -> list[Any]:
 
 def build_data(config: Mapping[str, Any], folders: list[str]) -> Any:
     """The data module of a resolved config, reading the shards in these folders."""
-    node = dict(config["data"])
+    node = copy.deepcopy(dict(config["data"]))
     node.pop("mix", None)
-    node["sources"] = [
-        {**source, "shards": folder if "://" in folder else f"{folder}/train"}
-        for source, folder in zip(node["sources"], folders, strict=True)
-    ]
+    for source, folder in zip(shard_nodes(node), folders, strict=True):
+        source["shards"] = folder if "://" in folder else f"{folder}/train"
     runtime = config["runtime"]
+    cut = "micro_batch_sequences" if "sources" in node else "micro_batch_tokens"
     return build(
         node,
         "data",
-        micro_batch_sequences=runtime["micro_batch_sequences"],
+        **{cut: runtime[cut]},
         num_workers=runtime["num_workers"],
         cache_bytes=int(float(runtime["cache_bytes"])),
     )

@@ -7,6 +7,10 @@ A folder of shards holds::
     documents.parquet  one row a document: where it starts, how long it is, where it came from
     digests.json       sha256 of every file above
 
+Shards of conversations have the same chunks; which tokens of a document are learnt stands in the
+table's column ``targets``, [start, end) pairs counted from the document's first token, and the index
+says ``"content": "conversations"`` (or ``"pairs"``).
+
 The header gives the document boundaries, the table gives the documents; the digests are ours, since
 litdata reads damaged chunks without a word. ``index.json`` is written last.
 """
@@ -18,13 +22,15 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from olmoflow.errors import UserError
 
+# What a document is; all tokens of plain documents are learnt.
+Content = Literal["documents", "conversations", "pairs"]
 INDEX, DOCUMENTS, DIGESTS = "index.json", "documents.parquet", "digests.json"
 # litdata's numbers of numpy data types.
 _DATA_FORMATS = {np.dtype(np.uint16): "no_header_numpy:5", np.dtype(np.uint32): "no_header_numpy:6"}
@@ -88,9 +94,13 @@ def write_chunk(path: Path, documents: Sequence[NDArray[Any]]) -> Chunk:
 
 
 def write_index(
-    folder: Path, chunks: Sequence[Chunk], dtype: np.dtype[Any], vocab_size: int | None = None
+    folder: Path,
+    chunks: Sequence[Chunk],
+    dtype: np.dtype[Any],
+    vocab_size: int | None = None,
+    content: Content = "documents",
 ) -> None:
-    """Write ``index.json`` as litdata does, and in it the size of the vocabulary."""
+    """Write ``index.json`` as litdata does, and in it the size of the vocabulary and the content."""
     index = {
         "chunks": [
             {
@@ -113,6 +123,7 @@ def write_index(
         },
         "updated_at": "0",
         "vocab_size": vocab_size,
+        **({} if content == "documents" else {"content": content}),
     }
     (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n")
 

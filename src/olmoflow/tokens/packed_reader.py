@@ -1,7 +1,7 @@
 """Reads packed sequences: documents side by side, then padding.
 
 Labels are the inputs shifted by one, as in OLMo-core: after a document's end stands the first token
-of its neighbour. A sequence's last token has a target only where its document was cut behind it,
+of its neighbour (of a conversation's neighbour that is no target, for nobody says it). A sequence's last token has a target only where its document was cut behind it,
 and padding has none. Each document has an id of its own, and so has the padding: with a document
 mask nothing attends across.
 """
@@ -31,7 +31,12 @@ class PackedReader(WindowReader):
     packed: Sequence[Packing] = ()
 
     def _sample(
-        self, source: int, window: int, tokens: NDArray[np.int64], ids: NDArray[np.int32] | None
+        self,
+        source: int,
+        window: int,
+        tokens: NDArray[np.int64],
+        ids: NDArray[np.int32] | None,
+        learnt: NDArray[np.bool_] | None,
     ) -> int:
         packing, at = self.packed[source], 0
         first, end = packing.offsets[window : window + 2].tolist()
@@ -39,7 +44,8 @@ class PackedReader(WindowReader):
             start, length = int(packing.starts[piece]), int(packing.lengths[piece])
             # What follows a piece that was cut fills its sequence: one target more.
             length += int(packing.continues[piece])
-            self.shards[source].read_into(start, tokens[at : at + length])
+            here = None if learnt is None else learnt[at : at + length]
+            self._read(self.shards[source], start, tokens[at : at + length], here)
             if ids is not None:
                 ids[at : at + length] = number
             at += length

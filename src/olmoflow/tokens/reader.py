@@ -23,9 +23,11 @@ from olmoflow.tokens.format import (
     DOCUMENTS,
     INDEX,
     Chunk,
+    Content,
     read_digests,
     read_index,
 )
+from olmoflow.tokens.targets import Targets
 
 
 class Files(Protocol):
@@ -81,6 +83,7 @@ class TokenShards:
         ends: int64 [chunks], the number of tokens up to and including each chunk.
         content: Identifies the tokens: a digest of the digests.
         vocab_size: Ids are below this; None for shards that do not say.
+        kind: What a document is: a plain one, a conversation, or one of a pair of them.
         remote: Whether files have to be fetched.
     """
 
@@ -95,6 +98,7 @@ class TokenShards:
             text = file.read()
         self.chunks, self.dtype = read_index(text, f"{files.name}/{INDEX}")
         self.vocab_size: int | None = json.loads(text).get("vocab_size")
+        self.kind: Content = json.loads(text).get("content", "documents")
         self.remote = not isinstance(files, LocalFiles)
         self.ends = np.cumsum([c.tokens for c in self.chunks])
         self._maps: OrderedDict[int, NDArray[Any]] = OrderedDict()
@@ -197,6 +201,13 @@ class TokenShards:
         """The position of each document's first token, int64 [documents], ascending."""
         starts: NDArray[np.int64] = self._read_documents(["start"])["start"].to_numpy()
         return starts
+
+    @cached_property
+    def targets(self) -> Targets | None:
+        """Which tokens are learnt; None of plain documents, where all are."""
+        if self.kind == "documents":
+            return None
+        return Targets.of(self._read_documents(["start", "targets"]))
 
     def document_at(self, position: int) -> int:
         """The row of the document that a token belongs to."""

@@ -11,11 +11,12 @@ import json
 import shutil
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +32,7 @@ from olmoflow.tokens.format import (
     DIGESTS,
     DOCUMENTS,
     Chunk,
+    Content,
     token_dtype,
     write_chunk,
     write_index,
@@ -38,6 +40,8 @@ from olmoflow.tokens.format import (
 from olmoflow.tokens.tokenizer import Tokenizer, load_tokenizer
 
 Progress = Callable[[int, int], None]
+Batch = TypeVar("Batch")
+Worked = TypeVar("Worked")
 _BATCH_BYTES = 1 << 20
 
 _SCHEMA = pa.schema(
@@ -51,6 +55,7 @@ _SCHEMA = pa.schema(
         ("bytes", pa.int64()),
     ]
 )
+_TARGETS = pa.field("targets", pa.list_(pa.int32()))
 
 
 @dataclass(frozen=True)
@@ -89,30 +94,41 @@ def write_shards(
     Raises:
         UserError: The corpus is empty, has nothing of that source, or too much of it is malformed.
     """
-    partial = output.with_name(f"{output.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     intake = Intake(max_error_rate)
     opened = load_tokenizer(tokenizer)
-    writer = ShardWriter(partial, opened.vocab_size, chunk_tokens)
     total = sum(f.stat().st_size for f in document_files(source))
     chosen = (d for d in read_documents(source, intake) if source_name in (None, d.source))
-    batches = _batches(chosen)
-    try:
-        for documents, encoded in _encoded(batches, opened, num_workers or usable_cores()):
+    with built_folder(output, intake) as partial:
+        writer = ShardWriter(partial, opened.vocab_size, chunk_tokens)
+        new, workers = _new_encoder(opened), num_workers or usable_cores()
+        for documents, encoded in worked_in_order(_batches(chosen), new, workers):
             writer.add(documents, _with_ends(encoded, opened.eos_id), encoded.sizes)
             if progress:
                 progress(intake.file_bytes, total)
+        if not writer.documents:
+            shutil.rmtree(partial)
+            raise UserError(f"source={source_name}: {source} has no document of it")
+        writer.finish()
+    return ShardStatistics(writer.documents, writer.tokens, writer.bytes, len(intake.malformed))
+
+
+@contextmanager
+def built_folder(output: Path, intake: Intake) -> Iterator[Path]:
+    """A folder to build in, that takes the place of ``output`` when it is complete.
+
+    What the intake has set apart is left in it, also when the work stops because of that; the
+    folder is then still called partial.
+    """
+    partial = output.with_name(f"{output.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
     finally:
-        # Also when the run stops because of them; the folder is then still called partial.
-        intake.write(partial)
-    if not writer.documents:
-        shutil.rmtree(partial)
-        raise UserError(f"source={source_name}: {source} has no document of it")
-    writer.finish()
+        if partial.exists():
+            intake.write(partial)
     shutil.rmtree(output, ignore_errors=True)
     partial.rename(output)
-    return ShardStatistics(writer.documents, writer.tokens, writer.bytes, len(intake.malformed))
 
 
 class ShardWriter:
@@ -122,14 +138,19 @@ class ShardWriter:
         folder: Exists; is complete only after `finish`.
         vocab_size: Decides the data type.
         chunk_tokens: A chunk ends with the document that reaches this many tokens.
+        content: What a document is; all but plain ``documents`` come with their targets.
     """
 
-    def __init__(self, folder: Path, vocab_size: int, chunk_tokens: int) -> None:
+    def __init__(
+        self, folder: Path, vocab_size: int, chunk_tokens: int, content: Content = "documents"
+    ) -> None:
         self.folder, self.vocab_size, self.chunk_tokens = folder, vocab_size, chunk_tokens
+        self.content = content
         self.documents = self.tokens = self.bytes = 0
         self._dtype = token_dtype(vocab_size)
         self._chunks: list[Chunk] = []
-        self._table = parquet.ParquetWriter(folder / DOCUMENTS, _SCHEMA, compression="zstd")
+        self._schema = _SCHEMA if content == "documents" else _SCHEMA.append(_TARGETS)
+        self._table = parquet.ParquetWriter(folder / DOCUMENTS, self._schema, compression="zstd")
         self._pending: list[NDArray[Any]] = []
         self._room = chunk_tokens
 
@@ -138,6 +159,7 @@ class ShardWriter:
         documents: Sequence[Document],
         encoded: tuple[NDArray[Any], NDArray[np.int64]],
         sizes: NDArray[np.int64],
+        targets: Sequence[Sequence[int]] | None = None,
     ) -> None:
         """Append documents.
 
@@ -145,6 +167,7 @@ class ShardWriter:
             documents: Where they come from; their text is not looked at.
             encoded: Their token ids one after the other, each with its end; how many each has.
             sizes: UTF-8 bytes of each.
+            targets: Where each one's learnt tokens start and end, in turn; None: all are learnt.
         """
         ids, counts = encoded
         ids = ids.astype(self._dtype, copy=False)
@@ -156,7 +179,9 @@ class ShardWriter:
         }
         for name in ("id", "source", "path", "license"):
             rows[name] = [getattr(document, name) for document in documents]
-        self._table.write_table(pa.table(rows, _SCHEMA))
+        if targets is not None:
+            rows["targets"] = targets
+        self._table.write_table(pa.table(rows, self._schema))
         self.documents += len(documents)
         self.tokens += len(ids)
         self.bytes += int(sizes.sum())
@@ -173,7 +198,7 @@ class ShardWriter:
         if self._pending:
             self._write_chunk()
         self._table.close()
-        write_index(self.folder, self._chunks, self._dtype, self.vocab_size)
+        write_index(self.folder, self._chunks, self._dtype, self.vocab_size, self.content)
         names = sorted(p.name for p in self.folder.iterdir())
         digests = {name: file_digest(self.folder / name) for name in names}
         (self.folder / DIGESTS).write_text(json.dumps(digests, indent=1) + "\n")
@@ -202,27 +227,42 @@ def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
         yield batch
 
 
-def _encoded(
-    batches: Iterator[list[Document]], tokenizer: Tokenizer, workers: int
-) -> Iterator[tuple[list[Document], Encoded]]:
-    """Encode batches in threads (the encoder releases the GIL), in their order.
+def worked_in_order(
+    batches: Iterable[Batch], new: Callable[[], Callable[[Batch], Worked]], workers: int
+) -> Iterator[tuple[Batch, Worked]]:
+    """Work on batches in threads, and give each with its outcome in their order.
 
-    The corpus is read only a few batches ahead, not into memory.
+    Batches are taken only a few ahead, not into memory.
+
+    Args:
+        batches: What is worked on.
+        new: Makes what works; called once in each thread.
+        workers: Threads.
     """
     own = threading.local()
 
-    def encode(batch: list[Document]) -> Encoded:
-        if not hasattr(own, "encoder"):
-            own.encoder = BatchEncoder(tokenizer.backend)  # keeps a cache: one for each thread
-        encoded: Encoded = own.encoder.encode([document.text for document in batch])
-        return encoded
+    def work(batch: Batch) -> Worked:
+        if not hasattr(own, "work"):
+            own.work = new()
+        worked: Worked = own.work(batch)
+        return worked
 
-    waiting: deque[tuple[list[Document], Future[Encoded]]] = deque()
+    waiting: deque[tuple[Batch, Future[Worked]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="encode") as pool:
         for batch in batches:
-            waiting.append((batch, pool.submit(encode, batch)))
+            waiting.append((batch, pool.submit(work, batch)))
             if len(waiting) > 2 * workers:
-                documents, encoded = waiting.popleft()
-                yield documents, encoded.result()
-        for documents, encoded in waiting:
-            yield documents, encoded.result()
+                first, outcome = waiting.popleft()
+                yield first, outcome.result()
+        for first, outcome in waiting:
+            yield first, outcome.result()
+
+
+def _new_encoder(tokenizer: Tokenizer) -> Callable[[], Callable[[list[Document]], Encoded]]:
+    """Makes encoders, one for each thread: they keep a cache, and release the GIL."""
+
+    def new() -> Callable[[list[Document]], Encoded]:
+        encoder = BatchEncoder(tokenizer.backend)
+        return lambda batch: encoder.encode([document.text for document in batch])
+
+    return new

@@ -2,7 +2,8 @@
 
 A sample is a window of T + 1 tokens at stride T: T inputs and, shifted by one, T targets. So every
 token of a source but its first is a target exactly once per epoch. The last window of a source is
-filled up to its length, and what fills it is no target (-100).
+filled up to its length, and what fills it is no target (-100). Of conversations, only the tokens are
+targets that the shards say are learnt.
 """
 
 from __future__ import annotations
@@ -56,11 +57,14 @@ class WindowReader:
         length = self.sequence_length
         tokens = np.empty((count, length + 1), dtype=np.int64)
         ids = np.empty((count, length), dtype=np.int32) if self.document_mask else None
+        untaught = any(shards.targets is not None for shards in self.shards)
+        learnt = np.ones((count, length + 1), dtype=bool) if untaught else None
         masked: list[tuple[int, int, int]] = []
         which, windows = self.mixture.locate(first, count)
         rows = zip(which.tolist(), windows.tolist(), strict=True)
         for row, (source, window) in enumerate(rows):
-            missing = self._sample(source, window, tokens[row], None if ids is None else ids[row])
+            own = (each if each is None else each[row] for each in (ids, learnt))
+            missing = self._sample(source, window, tokens[row], *own)
             if missing:
                 tokens[row, -missing:] = tokens[row, -missing - 1]
                 masked.append((row, missing, IGNORE))
@@ -68,12 +72,17 @@ class WindowReader:
             if self.instance_filter and self.instance_filter.rejects(present):
                 value = FILTERED if self.instance_filter.counted else IGNORE
                 masked.append((row, length, value))
-        return self._cut(torch.from_numpy(tokens), ids, masked)
+        return self._cut(torch.from_numpy(tokens), ids, learnt, masked)
 
     def _sample(
-        self, source: int, window: int, tokens: NDArray[np.int64], ids: NDArray[np.int32] | None
+        self,
+        source: int,
+        window: int,
+        tokens: NDArray[np.int64],
+        ids: NDArray[np.int32] | None,
+        learnt: NDArray[np.bool_] | None,
     ) -> int:
-        """Read a window into [T + 1] tokens and [T] document ids.
+        """Read a window into [T + 1] tokens, [T] document ids and [T + 1] marks of what is learnt.
 
         Returns:
             How many of the T + 1 do not exist.
@@ -81,12 +90,24 @@ class WindowReader:
         shards, length = self.shards[source], self.sequence_length
         start = window * length
         missing = max(0, start + length + 1 - len(shards))
-        shards.read_into(start, tokens[: length + 1 - missing])
+        self._read(shards, start, tokens[: length + 1 - missing], learnt)
         if ids is not None:
             present = length - missing
             ids[:present] = shards.document_ids(start, present)
             ids[present:] = ids[present - 1]
         return missing
+
+    def _read(
+        self,
+        shards: TokenShards,
+        start: int,
+        tokens: NDArray[np.int64],
+        learnt: NDArray[np.bool_] | None,
+    ) -> None:
+        """Read tokens, and which of them are learnt."""
+        shards.read_into(start, tokens)
+        if learnt is not None and shards.targets is not None:
+            shards.targets.mask(start, learnt[: len(tokens)])
 
     def expect(self, first: int, count: int) -> None:
         """Let remote shards fetch what these samples lie in."""
@@ -98,13 +119,19 @@ class WindowReader:
             shards.expect(starts, self.sequence_length + 1)
 
     def _cut(
-        self, tokens: Tensor, ids: NDArray[np.int32] | None, masked: list[tuple[int, int, int]]
+        self,
+        tokens: Tensor,
+        ids: NDArray[np.int32] | None,
+        learnt: NDArray[np.bool_] | None,
+        masked: list[tuple[int, int, int]],
     ) -> list[MicroBatch]:
         inputs, labels = tokens[:, :-1], tokens[:, 1:]
-        if masked:
+        if masked or learnt is not None:
             labels = labels.clone()  # it shares its memory with the inputs
             for row, last, value in masked:
                 labels[row, -last:] = value
+            if learnt is not None:
+                labels[torch.from_numpy(~learnt[:, 1:])] = IGNORE
         batches = []
         for start in range(0, len(tokens), self.micro_batch_sequences):
             here = slice(start, start + self.micro_batch_sequences)
@@ -165,7 +192,7 @@ class ReportedSteps(Dataset[list[MicroBatch] | UserError]):
     to the user as a traceback.
     """
 
-    def __init__(self, steps: StepDataset) -> None:
+    def __init__(self, steps: Dataset[list[MicroBatch]]) -> None:
         self._steps = steps
 
     def __getitem__(self, step: int) -> list[MicroBatch] | UserError:

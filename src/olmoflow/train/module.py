@@ -3,14 +3,16 @@
 A Lightning batch is this rank's whole share of one optimizer step, a list of micro-batches. The
 number of targets N is summed over the ranks before the first backward pass, and each micro-batch
 contributes ``loss_sum · world / N`` (the ranks' gradients are averaged): the gradient is that of
-the mean over all targets of the global batch, however it was cut up.
+the mean over all targets of the global batch, however it was cut up. With
+``normalisation=per_rank`` it is the mean of the means over what each rank has, which gives a target
+more weight the fewer its rank has: so Ai2's SFT ran.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
@@ -44,6 +46,7 @@ class StartFrom:
     optimizer: bool = False
 
 
+Normalisation = Literal["global", "per_rank"]
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
 
 
@@ -55,6 +58,8 @@ class OlmoModule(pl.LightningModule):
         objective: What is optimised.
         optimizer: Makes the optimizer of parameter groups; its ``lr`` is the peak.
         schedule: Factor on the peak learning rate.
+        normalisation: What the loss is a mean over: all targets of the step, or those of each
+            rank (of the ranks that share its sequences), and then over the ranks.
         max_grad_norm: The gradient is scaled down to this norm; None: never.
         compute_dtype: Of activations and matrix products.
         attention: Attention backend.
@@ -70,6 +75,7 @@ class OlmoModule(pl.LightningModule):
         optimizer: OptimizerFactory,
         schedule: Schedule,
         *,
+        normalisation: Normalisation = "global",
         max_grad_norm: float | None = 1.0,
         compute_dtype: torch.dtype = torch.float32,
         attention: AttentionBackend = "sdpa",
@@ -81,6 +87,7 @@ class OlmoModule(pl.LightningModule):
         self.automatic_optimization = False
         self.config, self.objective, self.schedule = config, objective, schedule
         self.make_optimizer = optimizer
+        self.normalisation = normalisation
         self.max_grad_norm, self.seed = max_grad_norm, seed
         self.compile_blocks = compile_blocks
         self.checkpointing = checkpointing or ActivationCheckpointing()
@@ -136,23 +143,24 @@ class OlmoModule(pl.LightningModule):
         step = self.global_step
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * self.schedule.factor(step)
-        world = self.trainer.world_size
+        share = sum(self.objective.count(batch) for batch in micro_batches)
         micro_batches = [self._own_part(batch) for batch in micro_batches]
-        targets = self._global_count(micro_batches)
+        targets, tokens = self._global_counts(micro_batches)
+        scale = self._scale(targets, share)
         sums: dict[str, Tensor] = {}
         for number, batch in enumerate(micro_batches):
             self._synchronise(last=number == len(micro_batches) - 1)
             terms = self.objective(self.model, batch)
-            torch.autograd.backward(terms.loss_sum * (world / targets))
+            torch.autograd.backward(terms.loss_sum * scale)
             for name, value in terms.metrics.items():
                 sums[name] = sums[name] + value if name in sums else value
         totals = self._global_sums(sums)
         norm = self._clip()
         if isinstance(raw := optimizer.optimizer, SkipStepAdamW):
-            raw.observe(totals["CE loss"] / targets, norm)
+            raw.observe(totals[self.objective.watched] / targets, norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        self._account(micro_batches, totals, targets, norm, raw)
+        self._account(totals, targets, tokens, norm, raw)
 
     def _own_part(self, batch: Batch) -> Batch:
         """The tokens that are this rank's where ranks share sequences; documents stay whole."""
@@ -162,12 +170,28 @@ class OlmoModule(pl.LightningModule):
         whole = {"document_ids"}
         return {k: v if k in whole else context.own_part(v) for k, v in batch.items()}
 
-    def _global_count(self, micro_batches: list[Batch]) -> int:
-        local = torch.tensor(sum(self.objective.count(b) for b in micro_batches))
+    def _global_counts(self, micro_batches: list[Batch]) -> tuple[int, int]:
+        """Targets and tokens of the step, over all ranks."""
+        local = torch.tensor(
+            [(self.objective.count(b), b["input_ids"].numel()) for b in micro_batches]
+        ).sum(0)
         if self.trainer.world_size > 1:
             local = local.to(self.device)
             dist.all_reduce(local)
-        return max(1, int(local))
+        targets, tokens = local.tolist()
+        return max(1, targets), tokens
+
+    def _scale(self, targets: int, share: int) -> float:
+        """What a sum of losses is multiplied by, given that the ranks' gradients are averaged.
+
+        Args:
+            targets: Of the step, over all ranks.
+            share: Of this rank and those that share its sequences.
+        """
+        if self.normalisation == "global":
+            return float(self.trainer.world_size / targets)
+        context = self.model.context
+        return (1 if context is None else context.size) / max(1, share)
 
     def _global_sums(self, sums: dict[str, Tensor]) -> dict[str, Tensor]:
         if self.trainer.world_size > 1:
@@ -187,19 +211,19 @@ class OlmoModule(pl.LightningModule):
 
     def _account(
         self,
-        micro_batches: list[Batch],
         totals: dict[str, Tensor],
         targets: int,
+        tokens: int,
         norm: Tensor,
         optimizer: torch.optim.Optimizer,
     ) -> None:
         """Enter the step into the averages that the next log line shows."""
-        tokens = sum(b["input_ids"].numel() for b in micro_batches) * self.trainer.world_size
         self.tokens += tokens
         self.global_targets = targets
         for name, total in totals.items():
             self._average(f"train/{name}").update(total / targets, weight=targets)
-        self._average("train/masked labels (%)").update(100 * (1 - targets / tokens))
+        if self.objective.counts == "tokens":
+            self._average("train/masked labels (%)").update(100 * (1 - targets / tokens))
         self._average("optim/total grad norm").update(norm)
         if isinstance(optimizer, SkipStepAdamW):
             self._average("optim/step skipped").update(optimizer.step_skipped)

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from olmoflow.train.module import OlmoModule
+
 _SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -24,13 +26,15 @@ class Progress(pl.Callback):
 
     def __init__(self, max_steps: int, *, shown: bool = True) -> None:
         self.max_steps, self.shown = max_steps, shown
-        self.text = ""
+        self.text, self.loss = "", ""
         self.bar: RichProgress | None = None
         self._printed = 0.0
         self._started = (0, 0.0)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Put up the bar."""
+        assert isinstance(pl_module, OlmoModule)
+        self.loss = f"train/{pl_module.objective.watched}"
         self._started = (trainer.global_step, time.monotonic())
         if not (self.shown and trainer.is_global_zero and sys.stderr.isatty()):
             return
@@ -48,9 +52,9 @@ class Progress(pl.Callback):
 
     def __call__(self, step: int, metrics: dict[str, float]) -> None:
         """Take in a report of the training itself."""
-        if "train/CE loss" not in metrics:
+        if self.loss not in metrics:
             return
-        parts = [f"loss {metrics['train/CE loss']:.3f}"]
+        parts = [f"loss {metrics[self.loss]:.3f}"]
         parts.append(f"{metrics['throughput/device/TPS']:,.0f} tokens/s")
         if "throughput/device/MFU" in metrics:
             parts.append(f"MFU {metrics['throughput/device/MFU']:.0f} %")
