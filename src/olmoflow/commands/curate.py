@@ -42,8 +42,10 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         source = origin(config)
         inputs, work_on = [source], lambda folder: gather(config, source, folder)
     else:
+        other = config["pipeline"].get("command", "curate")
+        hint = f" (this one belongs to olmoflow {other})" if other != "curate" else ""
         raise UserError(
-            f"pipeline.name={name}: expected {', '.join(PIPELINES)}, or a pipeline with steps"
+            f"pipeline.name={name}: expected {', '.join(PIPELINES)}, or a pipeline with steps{hint}"
         )
     with claim(
         "corpus",
