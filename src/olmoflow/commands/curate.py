@@ -88,7 +88,7 @@ def report(result: Mapping[str, Any]) -> None:
     if "steps" in result and "path" in result and "corpus" not in result:
         print(f"{result['path']}: {result['steps']} steps")
         return
-    if "conversations" in result:
+    if "written" in result:
         _report_conversations(result)
         return
     steps = result.get("steps", {})
@@ -114,7 +114,7 @@ def report(result: Mapping[str, Any]) -> None:
 
 def _report_conversations(result: Mapping[str, Any]) -> None:
     sources = ", ".join(f"{name} {count:,}" for name, count in result["sources"].items())
-    print(f"corpus {result['corpus']}: {result['conversations']:,} conversations: {sources}")
+    print(f"corpus {result['corpus']}: {result['written']:,} conversations: {sources}")
     reasons = {
         "held_out": "held out for evaluation",
         "repeated": "questions that came before",
@@ -186,12 +186,31 @@ def _verifiable_conversations(
     settings = config["pipeline"]
     found = write_verifiable_conversations(
         folder,
-        settings["puzzles"],
+        _kinds(settings["puzzles"]),
         Stretch(int(settings["seed"]), int(settings["size"])),
         held_out=[Stretch(int(h["seed"]), int(h["size"])) for h in settings["held_out"]],
         form=str(settings["form"]),
     )
     return asdict(found)
+
+
+def _kinds(given: Any) -> dict[str, Mapping[str, Any]]:
+    """Kinds of puzzles with their settings.
+
+    Raises:
+        UserError: One has no name, or comes twice.
+    """
+    kinds: dict[str, Mapping[str, Any]] = {}
+    for place, each in enumerate(given if isinstance(given, list) else [given]):
+        settings = dict(each) if isinstance(each, Mapping) else {"kind": each}
+        name = settings.pop("kind", None)
+        if not isinstance(name, str) or name in kinds:
+            raise UserError(
+                f"pipeline.puzzles[{place}]={each}: expected a name of reasoning-gym's, once, or "
+                "{kind: NAME, and its settings}"
+            )
+        kinds[name] = settings
+    return kinds
 
 
 def _own_documents(config: Mapping[str, Any]) -> Input:

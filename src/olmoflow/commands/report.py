@@ -29,9 +29,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     name, found, failures = find_runs(config["group"], config["runs"])
     runs = collect_runs(found)
     title = config["title"] or name
-    made = gather(
-        runs, failures, title=title, metrics=config["metrics"], columns=config["columns"]
-    )
+    made = gather(runs, failures, title=title, metrics=config["metrics"], columns=config["columns"])
     inputs = {i.key: i for run in runs for i in run.inputs}
     numbered = [
         Input(f"runs[{n}]", i.kind, i.name, i.key, i.path) for n, i in enumerate(inputs.values())

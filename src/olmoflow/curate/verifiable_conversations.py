@@ -46,14 +46,14 @@ class ConversationStatistics:
     """What was written and what was left out.
 
     Attributes:
-        conversations: How many.
+        written: How many.
         sources: By kind of puzzle.
         held_out: By kind, those that are questions of an evaluation.
         repeated: By kind, those whose question came before.
         unanswered: By kind, those that have no answer of their own.
     """
 
-    conversations: int = 0
+    written: int = 0
     sources: dict[str, int] = field(default_factory=dict)
     held_out: dict[str, int] = field(default_factory=dict)
     repeated: dict[str, int] = field(default_factory=dict)
@@ -105,9 +105,9 @@ def write_verifiable_conversations(
                 "reference": puzzle,
             }
             file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
-            found.conversations += 1
+            found.written += 1
             found.sources[name] = found.sources.get(name, 0) + 1
-    if not found.conversations:
+    if not found.written:
         raise UserError("pipeline.puzzles: all questions are held out; expected others as well")
     return found
 
