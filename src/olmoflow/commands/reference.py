@@ -1,8 +1,8 @@
 """What a preference loss measures a model against: ``reference=`` of ``olmoflow train``.
 
-Nothing given, it is the checkpoint that the run starts from; a checkpoint's name, that one; the name
-of log-probabilities, these, if they are the starting checkpoint's and of the same shards. What has
-not been scored yet is scored before the ranks start, by as many.
+Nothing given, it is the checkpoint that the run starts from; a checkpoint's name, that one; the
+name of log-probabilities, these, if they are the starting checkpoint's and of the same shards. What
+has not been scored yet is scored before the ranks start, by as many.
 """
 
 from __future__ import annotations

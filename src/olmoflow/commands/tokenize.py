@@ -14,11 +14,12 @@ from olmoflow.commands.tokenize_conversations import (
     report_conversations,
     tokenize_conversations,
 )
+from olmoflow.commands.tokenize_preferences import report_preferences, tokenize_preferences
 from olmoflow.commands.tokenizers import check_kind, make_tokenizer, place_tokenizer, splits_of
 from olmoflow.errors import UserError
 
 # What is tokenized: one of these is given.
-WHAT = ("corpus", "conversations", "mix")
+WHAT = ("corpus", "conversations", "preferences", "mix")
 
 
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
@@ -27,7 +28,8 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     given = [name for name in WHAT if config[name] is not None]
     if not given:
         raise UserError(
-            "corpus: missing; give corpus=… (or conversations=…, or mix=… for one of Ai2's mixes)"
+            "corpus: missing; give corpus=… (or conversations=…, preferences=…, or mix=… for one of "
+            "Ai2's mixes)"
         )
     if len(given) > 1:
         raise UserError(f"{given[0]} and {given[1]} are both given; expected one of them")
@@ -35,6 +37,8 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         return _tokenized_mix(config)
     if given == ["conversations"]:
         return tokenize_conversations(config)
+    if given == ["preferences"]:
+        return tokenize_preferences(config)
     corpus = resolve(config["corpus"], "corpus", ["corpus"])
     tokenizer = make_tokenizer(config, corpus)
     with claim(
@@ -70,6 +74,9 @@ def report(result: Mapping[str, Any]) -> None:
     """Say what was written."""
     if result.get("content") == "conversations":
         report_conversations(result)
+        return
+    if result.get("content") == "pairs":
+        report_preferences(result)
         return
     splits = ", ".join(
         f"{split} {figures['tokens']:,} tokens of {figures['documents']:,} documents"

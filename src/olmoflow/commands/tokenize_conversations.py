@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from olmoflow.tokens.chat.template import ChatTemplate
 
 # They say nothing about plain documents.
-CONVERSATION_SETTINGS = ("conversations", "template", "sequence_length", "too_long", "learn")
+CONVERSATION_SETTINGS = (
+    *("conversations", "preferences"),
+    *("template", "sequence_length", "too_long", "learn"),
+)
 DOWNLOAD = ".download"
 _CHOICES = {"too_long": (None, "truncate", "drop", "split"), "learn": ("all", "last")}
 

@@ -1,8 +1,8 @@
 """Scores the documents of shards with a model: the reference of preference losses.
 
-Each document's log-probability is computed once, in packed rows without padding. The rows are shared
-out among the ranks; what a rank has done it writes down now and then, so that the work goes on where
-it was cut, on another number of ranks too.
+Each document's log-probability is computed once, in packed rows without padding. The rows are
+shared out among the ranks; what a rank has done it writes down now and then, so that the work goes
+on where it was cut, on another number of ranks too.
 """
 
 from __future__ import annotations

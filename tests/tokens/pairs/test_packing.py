@@ -18,7 +18,8 @@ def test_every_pair_is_in_one_micro_batch_within_its_bound(ranks, each, seed):
     packed = pack_pairs(lengths, 64, ranks)
     assert sorted(place for places in packed for place in places) == list(range(len(lengths)))
     sizes = [int(lengths[places].sum()) for places in packed]
-    assert max(sizes) <= 64 and min(map(len, packed)) > 0
+    assert max(sizes) <= 64
+    assert min(map(len, packed)) > 0
     assert len(packed) % ranks == 0
     assert sizes == sorted(sizes, reverse=True)
 
