@@ -354,6 +354,73 @@ def test_only_the_last_turn_differs_after_several(made, chat_server):
         assert {"strong": True, "weak": False}[row["chosen_model"]]
 
 
+def test_a_verifier_tells_right_from_wrong(made, chat_server, tmp_path):
+    write(
+        tmp_path / "sums.jsonl",
+        [{"id": f"s{n}", "messages": [user(f"{n}+1=")], "answer": n + 1} for n in range(4)]
+        + [{"id": "open", "messages": [user("why?")]}],
+    )
+
+    def say(body):
+        n = int(body["messages"][-1]["content"].partition("+")[0])
+        right = body["seed"] % 2 and n != 3
+        return f"I say #### {n + (1 if right else 5)}"
+
+    chat_server.say = say
+    settings = ["pipeline=verified", "pipeline.verifier=gsm8k", "pipeline.reference=answer"]
+    result = made(*settings, "conversations=sums.jsonl", "max_error_rate=0.5", "name=sums")
+    assert result["malformed"] == 1
+    assert result["steps"]["verify"]["removed"]["no answer is right"] >= 1
+    for row in rows(result):
+        n = int(row["id"][1:])
+        assert row["chosen"][-1]["content"] == f"I say #### {n + 1}"
+        assert row["rejected"][-1]["content"] == f"I say #### {n + 5}"
+        assert (row["chosen_score"], row["rejected_score"]) == (1.0, 0.0)
+
+
+def test_filters_of_curation_look_at_the_chosen_answer(made, chat_server):
+    chat_server.say = lambda body: (
+        "bad word"
+        if body["messages"][-1]["content"] == f"question {BAD[body['model']]}"
+        else body["model"]
+    )
+    banned = (
+        "{name: regex_text_filter, label: words, regex_string: 'bad word', remove_matches: true}"
+    )
+    result = made(f"pipeline.filters=[{banned}]")
+    assert result["steps"]["words"]["removed"] == {"words": 1}
+    assert [row["id"] for row in rows(result)] == ["c0", "c1", "c3", "c4", "c5"]
+    assert "pipeline.filters[0]" in made("pipeline.filters=[{name: no_such}]", status=2)
+    assert "whole corpus" in made("pipeline.filters=[{name: exact_dedup}]", status=2)
+
+
+BAD = {"strong": 2, "weak": 4}
+
+
+def test_what_olmo_leaves_out_goes_by_itself(made, chat_server):
+    chosen = {
+        "question 0": "<think>and on and on",
+        "question 1": "I am Claude, made by Anthropic.",
+        "question 2": "The same sentence is said here again. " * 12,
+        "question 3": "你好，世界。",
+    }
+    chat_server.say = lambda body: (
+        chosen.get(body["messages"][-1]["content"], "fine")
+        if body["model"] == "strong"
+        else "<think>I am Claude and"
+    )
+    result = made("pipeline.length_control.max_difference=null")
+    removed = {name: sum(step["removed"].values()) for name, step in result["steps"].items()}
+    assert removed == {
+        **{"answers": 0, "pairs": 0},
+        **{"format": 1, "identity": 1, "repetition": 1, "chinese": 1},
+    }
+    assert [row["id"] for row in rows(result)] == ["c4", "c5"]
+    assert "turns=chosen" in made(
+        "pipeline.filters=[{name: identity_filter, turns: chosen}]", status=2
+    )
+
+
 @pytest.fixture
 def models(tmp_path, tokenizer):
     """Two folders of small models that were never trained, with a chat template."""
@@ -393,7 +460,7 @@ def test_models_of_our_own_speak_through_a_template(made, models, tmp_path, capf
         short = [f"{role}.max_new_tokens=12" for role in ("strong", "weak")]
         template = [f"{role}.template=think" for role in ("strong", "weak")]
         capfd.readouterr()
-        arguments = [*models, *settings, *short, *template, *more]
+        arguments = [*models, *settings, *short, *template, "pipeline.filters=[]", *more]
         assert main(["synthesize", *arguments, "output=json"]) == status
         written = capfd.readouterr()
         return json.loads(written.out) if status == 0 else written.err

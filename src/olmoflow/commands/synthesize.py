@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +131,8 @@ def _work(
             ends = run_rounds([recipe(prompt) for prompt in prompts], interview)
         finally:
             interview.close()
+            if hasattr(recipe, "close"):
+                recipe.close()
     paired, recipe_steps = ended(ends, recipe.steps)
     kept, filter_steps = select(paired, filters)
     what = Run(count, prompts, paired, kept, [*recipe_steps, *filter_steps], lengths)
@@ -153,7 +155,7 @@ def _prompts(
 ) -> tuple[list[Prompt], int]:
     """The prompts, and how many rows were no conversations; those are left in the folder."""
     from olmoflow.documents import Intake
-    from olmoflow.synthesize.prompt import prompts_of, take
+    from olmoflow.synthesize.prompt import prompts_of, read_verifiable, take
     from olmoflow.tokens.chat.conversation import read_conversations
 
     limit = config["limit"]
@@ -162,7 +164,13 @@ def _prompts(
     train = source.path / "train"
     intake = Intake(float(config["max_error_rate"]))
     try:
-        conversations = read_conversations(train if train.is_dir() else source.path, intake)
+        path = train if train.is_dir() else source.path
+        column = config["pipeline"].get("reference")
+        conversations: Iterable[Any] = (
+            read_conversations(path, intake)
+            if column is None
+            else read_verifiable(path, intake, str(column))
+        )
         prompts = take(prompts_of(conversations, count), limit, int(config["seed"]), count)
     finally:
         intake.write(folder)
@@ -179,10 +187,12 @@ def _lengths(tokenizer: Path | None) -> Lengths:
 
 
 def _filters(config: Mapping[str, Any], lengths: Lengths) -> list[tuple[str, Filter]]:
+    from olmoflow.synthesize.curation import curated_filters
     from olmoflow.synthesize.selection import LengthControl, Sound
 
     settings = config["pipeline"]
     filters: list[tuple[str, Filter]] = [("pairs", Sound(str(settings["drop_unfinished"])))]
+    filters += curated_filters(settings["filters"], "pipeline.filters")
     control = settings["length_control"]
     most, sources = control["max_difference"], control["sources"]
     if most is not None:

@@ -26,7 +26,8 @@ def find_roles(config: Mapping[str, Any]) -> dict[str, Role]:
     name = config["pipeline"].get("name")
     if name not in PIPELINES:
         raise UserError(f"pipeline={name}: expected one of {', '.join(PIPELINES)}")
-    names = ["strong", "weak"]
+    alone = name == "verified" and not config["pipeline"]["from_weak"]
+    names = ["strong"] if alone else ["strong", "weak"]
     nodes = {each: config[each] for each in names}
     if name == "judged_pairs":
         for side in ("strong", "weak"):
@@ -104,8 +105,23 @@ def _multi_turn(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Maker:
     return MultiTurn(shares, instructions, int(settings["turns"]), int(config["seed"]))
 
 
+def _verified(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Maker:
+    from olmoflow.synthesize.recipes.verified import Verified
+    from olmoflow.verifiers import find_verifier
+
+    settings = config["pipeline"]
+    return Verified(
+        find_verifier(str(settings["verifier"]), **settings["settings"]),
+        int(settings["responses"]),
+        int(settings["from_weak"]),
+        float(settings["right_from"]),
+        float(settings["wrong_below"]),
+    )
+
+
 PIPELINES: dict[str, Callable[[Mapping[str, Any], Mapping[str, Role]], Maker]] = {
     "delta_learning": _delta_learning,
     "judged_pairs": _judged_pairs,
     "multi_turn": _multi_turn,
+    "verified": _verified,
 }

@@ -8,5 +8,7 @@
 - instruction, instructions/    what judges and writers are told, as files
 - judge        scores and preferences read out of what a judge says
 - selection    filters and the control of length, every removal counted and sampled
-- pair_files   pairs as preference rows, and their report
+- curation     curation's map operations as filters of the chosen answers
+- pair_files   pairs as preference rows
+- pair_report  what a run took and left
 """

@@ -6,11 +6,20 @@ import hashlib
 import heapq
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from olmoflow.tokens.chat.conversation import Conversation, Message
+from olmoflow.documents import Intake, rows_of_file
+from olmoflow.tokens.chat.conversation import (
+    Conversation,
+    MalformedTurnsError,
+    Message,
+    conversation_files,
+    parse_messages,
+)
 
 
 @dataclass(frozen=True)
@@ -71,13 +80,50 @@ class PromptCount:
     examples: list[str] = field(default_factory=list)
 
 
-def prompts_of(conversations: Iterable[Conversation], count: PromptCount) -> Iterator[Prompt]:
+def read_verifiable(path: Path, intake: Intake, column: str) -> Iterator[Prompt]:
+    """The conversations of a file or folder with what a verifier compares with.
+
+    Args:
+        path: JSON lines or Parquet.
+        intake: Counts the rows and keeps what is malformed.
+        column: Of the reference; one that is the text of a JSON list or object is read as that.
+
+    Raises:
+        UserError: There is no conversation, or too many are malformed.
+    """
+    for file in conversation_files(path):
+        for number, row in rows_of_file(file, intake, "messages"):
+            try:
+                messages = parse_messages(row.get("messages"))
+                if row.get(column) is None:
+                    raise MalformedTurnsError(f"no {column}, expected a reference")
+            except MalformedTurnsError as error:
+                intake.reject(file, number, str(error))
+                continue
+            intake.documents += 1
+            id_ = str(row.get("id") or f"{file.name}:{number}")
+            source = str(row.get("source") or file.name.partition(".")[0])
+            yield Prompt(id_, messages, source, _plain(row[column]))
+    intake.close(path)
+
+
+def _plain(reference: Any) -> Any:
+    if isinstance(reference, str) and reference.lstrip()[:1] in ("[", "{"):
+        with suppress(ValueError):
+            return json.loads(reference)
+    return reference
+
+
+def prompts_of(
+    conversations: Iterable[Conversation | Prompt], count: PromptCount
+) -> Iterator[Prompt]:
     """The distinct prompts of conversations, in their order."""
     seen: set[str] = set()
     for conversation in conversations:
         count.conversations += 1
         asked = up_to_the_user(conversation.messages)
-        prompt = Prompt(conversation.id, asked, conversation.source)
+        reference = conversation.reference if isinstance(conversation, Prompt) else None
+        prompt = Prompt(conversation.id, asked, conversation.source, reference)
         if not asked:
             count.no_user += 1
             count.examples = [*count.examples, conversation.id][:5]

@@ -100,11 +100,13 @@ class MultiTurn:
         self, prompt: Prompt, kind: str
     ) -> Generator[Sequence[Ask], Sequence[Reply], tuple[Message, ...] | Removed]:
         *earlier, request = prompt.messages
-        first: str | Removed = request.content
+        first = request.content
         if kind != "repeat":
-            first = yield from _say(prompt, self.instructions[kind].fill(request=request.content))
-            if isinstance(first, Removed):
-                return first
+            told = self.instructions[kind].fill(request=request.content)
+            written = yield from _say(prompt, told)
+            if isinstance(written, Removed):
+                return written
+            first = written
         begun = (*earlier, Message("user", first))
         said = yield from _say(prompt, begun)
         if isinstance(said, Removed):
