@@ -13,13 +13,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import embedding, linear, rms_norm
+from torch.nn.functional import embedding, rms_norm
 
 from olmoflow.inference.native.attention import DecodeAttention, SlabRows
 from olmoflow.inference.native.compiled import (
     CompiledDecodeAttention,
     CompiledRows,
     has_loops,
+    product,
+    reordering,
     sample,
 )
 from olmoflow.inference.native.rows import RowOperations, TorchRows
@@ -57,6 +59,9 @@ class Network:
         self.compiled = has_loops(self.device, weights.dtype)
         kind = CompiledRows if self.compiled else TorchRows
         self.rows: RowOperations = kind(self.config, *tables)
+        self._reorder = reordering(self.config, self.device, weights.dtype)
+        self._head: Tensor | None = None
+        self._head_of = 0, 0  # vocabulary and state of the weights
 
     def hidden_states(self, ids: Tensor, positions: Tensor, attention: CachedAttention) -> Tensor:
         """What the LM head sees.
@@ -72,10 +77,10 @@ class Network:
         turn = self.rows.turn(positions)
         x = embedding(ids, self.weights.embeddings)
         for number, layer in enumerate(self.weights.layers):
-            seen = attention(number, *turn(number, layer, linear(x, layer.qkv)))
-            x = self.rows.add_normed(x, linear(seen.flatten(1), layer.out), layer.attention_norm)
-            gated = self.rows.gate(linear(x, layer.gate_up))
-            x = self.rows.add_normed(x, linear(gated, layer.down), layer.feed_forward_norm)
+            seen = attention(number, *turn(number, layer, product(x, layer.qkv)))
+            x = self.rows.add_normed(x, product(seen.flatten(1), layer.out), layer.attention_norm)
+            gated = self.rows.gate(product(x, layer.gate_up))
+            x = self.rows.add_normed(x, product(gated, layer.down), layer.feed_forward_norm)
         return rms_norm(x.float(), self.weights.norm.shape, self.weights.norm, self.config.norm_eps).to(x.dtype)
 
     def decode_attention(self, parts: Sequence[SlabRows], positions: Tensor) -> CachedAttention:
@@ -128,4 +133,10 @@ class Network:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
 
     def _product(self, hidden: Tensor, vocab_size: int) -> Tensor:
-        return linear(hidden, self.weights.lm_head[:vocab_size])
+        weights = self.weights
+        if self._reorder is None:
+            return product(hidden, weights.lm_head[:vocab_size])
+        if self._head is None or self._head_of != (vocab_size, weights.changes):
+            self._head = self._reorder(weights.lm_head[:vocab_size])
+            self._head_of = vocab_size, weights.changes
+        return product(hidden, self._head)

@@ -7,8 +7,16 @@ compute, up to rounding.
 """
 
 from olmoflow.inference.native.compiled.attention import CompiledDecodeAttention
+from olmoflow.inference.native.compiled.products import product, reordering
 from olmoflow.inference.native.compiled.rows import CompiledRows
 from olmoflow.inference.native.compiled.sampling import sample
 from olmoflow.inference.native.compiled.threads import has_loops
 
-__all__ = ["CompiledDecodeAttention", "CompiledRows", "has_loops", "sample"]
+__all__ = [
+    "CompiledDecodeAttention",
+    "CompiledRows",
+    "has_loops",
+    "product",
+    "reordering",
+    "sample",
+]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba import carray, njit
 
-from olmoflow.inference.native.compiled.loops import FP32, OPTIONS, at, exp, narrow, take, widen
+from olmoflow.inference.native.compiled.loops import FP32, OPTIONS, at, exp, highest, narrow, take, widen
 from olmoflow.inference.native.compiled.threads import Loop
 
 _BLOCK = 4
@@ -118,12 +118,9 @@ def _scores(query: Any, keys: Any, scores: Any, width: int) -> None:
 @njit(**OPTIONS)
 def _softmax(scores: Any) -> Any:
     """To weights that are not normalised yet, in place; returns their sum."""
-    highest = np.float32(-np.inf)
+    most, total = highest(scores), np.float32(0)
     for slot in range(len(scores)):
-        highest = max(highest, scores[slot])
-    total = np.float32(0)
-    for slot in range(len(scores)):
-        scores[slot] = exp(scores[slot] - highest)
+        scores[slot] = exp(scores[slot] - most)
         total += scores[slot]
     return total
 
@@ -189,11 +186,11 @@ def _first_of(x: Any, value: Any) -> int:
 
 
 @njit(**OPTIONS)
-def _exponentials(logits: Any, highest: Any, temperature: Any, weights: Any) -> Any:
-    """e^((logit - highest) / temperature) into weights; returns their sum."""
+def _exponentials(logits: Any, most: Any, temperature: Any, weights: Any) -> Any:
+    """e^((logit - most) / temperature) into weights; returns their sum."""
     total, factor = np.float32(0), np.float32(1) / temperature
     for i in range(len(logits)):
-        weights[i] = exp((widen(logits[i]) - highest) * factor)
+        weights[i] = exp((widen(logits[i]) - most) * factor)
         total += weights[i]
     return total
 
@@ -239,19 +236,18 @@ def _sample(dtype: Any, block: int) -> Callable[[Any], None]:
             row = take(data)
             if row >= rows:
                 break
-            own, highest = logits[row * size : (row + 1) * size], np.float32(-np.inf)
-            for i in range(size):
-                highest = max(highest, widen(own[i]))
-            plain = _exponentials(own, highest, np.float32(1), weights)
+            own = logits[row * size : (row + 1) * size]
+            most = highest(own)
+            plain = _exponentials(own, most, np.float32(1), weights)
             if temperatures[row] == 0:
-                token = _first_of(own, highest)
+                token = _first_of(own, most)
             else:
                 total = plain
                 if temperatures[row] != 1:
-                    total = _exponentials(own, highest, temperatures[row], weights)
+                    total = _exponentials(own, most, temperatures[row], weights)
                 token = _draw(weights, uniforms[row] * total, block)
             tokens[row] = token
-            logprobs[row] = widen(own[token]) - highest - np.log(plain)
+            logprobs[row] = widen(own[token]) - most - np.log(plain)
 
     return run
 

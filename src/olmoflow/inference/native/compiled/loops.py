@@ -94,3 +94,19 @@ def exp(x: Any) -> Any:
     y = y * x + np.float32(5.0000001201e-1)
     y = y * x * x + x + np.float32(1.0)
     return y * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@njit(**OPTIONS)
+def _ordered(bits: Any) -> Any:
+    """The bits of fp32 to integers that are ordered as the numbers are; its own inverse."""
+    return np.int32(bits ^ np.int32(np.int32(bits >> np.int32(31)) & np.int32(0x7FFFFFFF)))
+
+
+@njit(**OPTIONS)
+def highest(x: Any) -> Any:
+    """The largest number, as fp32; as integers, since LLVM compares those in vectors."""
+    found = np.int32(-0x80000000)
+    for i in range(len(x)):
+        key = _ordered(np.float32(widen(x[i])).view(np.int32))
+        found = key if key > found else found
+    return np.int32(_ordered(found)).view(np.float32)
