@@ -26,6 +26,7 @@ CONF = config_root() / "conf"
 NEEDS = {
     ("schedule", "half_cosine"): ["schedule.start=100"],
     ("tokenizer", "dolma2_local"): ["tokenizer.ranks=ranks.tiktoken"],
+    ("tokenizer", "dolma2_instruct_local"): ["tokenizer.ranks=ranks.tiktoken"],
     ("tokenizer", "folder"): ["tokenizer.source=folder"],
     ("parallel", "ddp"): ["parallel.ranks=8"],
     ("parallel", "fsdp"): ["parallel.ranks=8"],
