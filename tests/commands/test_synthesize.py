@@ -39,15 +39,15 @@ def test_strong_is_chosen_and_weak_rejected(made):
     assert result["lengths"]["difference"]["mean"] == 2.0
 
 
-def test_the_pairs_are_what_tokenize_reads(made):
-    from olmoflow.documents import Intake
-    from olmoflow.tokens.chat.conversation import read_preferences
-
-    result = made()
-    intake = Intake()
-    found = list(read_preferences(made.path(result) / "train", intake))
-    assert [each.id for each in found] == [f"c{n}" for n in range(6)]
-    assert not intake.malformed
+def test_the_pairs_are_what_tokenize_reads(made, small_tokenizer, capfd):
+    made("name=pairs")
+    arguments = ["preferences=pairs", "template=think", "sequence_length=128", "too_long=drop"]
+    tokenizer = ["tokenizer=folder", f"tokenizer.source={small_tokenizer}"]
+    settings = ["runtime.progress=false", "output=json"]
+    assert main(["tokenize", *arguments, *tokenizer, *settings]) == 0
+    written = json.loads(capfd.readouterr().out)["splits"]["train"]
+    assert written["pairs"] == 6
+    assert not any(written[kind] for kind in ("too_long", "malformed", "underivable"))
 
 
 def test_another_filter_asks_nothing_anew(made, chat_server):
