@@ -50,6 +50,19 @@ def test_the_pairs_are_what_tokenize_reads(made, small_tokenizer, capfd):
     assert not any(written[kind] for kind in ("too_long", "malformed", "underivable"))
 
 
+def test_people_read_what_each_step_removed(made, chat_server, capfd):
+    chat_server.say = lambda body: (
+        "the same" if body["messages"][-1]["content"] == "question 3" else body["model"]
+    )
+    made("name=pairs")
+    assert main([*made.arguments, "name=pairs"]) == 0
+    said = capfd.readouterr().out.splitlines()
+    assert "5" in said[1]
+    assert said[1].startswith("pairs ")
+    assert said[1].endswith("chosen and rejected are the same: 1")
+    assert "corpus pairs: 5 pairs of 6 prompts" in said
+
+
 def test_another_filter_asks_nothing_anew(made, chat_server):
     made()
     asked = len(chat_server.asked)
