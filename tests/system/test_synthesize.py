@@ -104,7 +104,7 @@ def pairs(capfd, *arguments):
 
 
 def plain(text):
-    """What the server makes of a text: without special tokens, and without a character cut short."""
+    """What the server makes of a text: no special tokens, no character that is cut short."""
     return re.sub(r"<\|\w+\|>", "", text).rstrip("\ufffd")
 
 
