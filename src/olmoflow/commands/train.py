@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from olmoflow.artifact import Artifact, Claim, Input, claim, resolve
+from olmoflow.commands.adapters import check_adapter
 from olmoflow.commands.checkpoints import TOKENIZER, find_checkpoint
 from olmoflow.commands.combinations import (
     check_batch,
@@ -58,6 +59,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     check_content(config["method"]["name"], sources)
     start = find_checkpoint(config["checkpoint"]) if config["checkpoint"] else None
     check_start(config, start)
+    check_adapter(config, start, mesh)
     reference = find_reference(config, start, sources)
     inputs = [*sources, *([start] if start else []), *(mixture.inputs if mixture else [])]
     inputs += [reference.input] if reference else []
@@ -156,6 +158,8 @@ def pinned(config: Mapping[str, Any], sources: list[Input], start: Input | None)
     # What these say stands in the sources and inputs.
     fixed.pop("mixture", None)
     fixed.pop("reference", None)
+    if fixed["adapter"]["name"] == "none":
+        fixed.pop("adapter")
     return fixed
 
 

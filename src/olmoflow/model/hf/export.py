@@ -75,7 +75,8 @@ def export_hf(
 
 def _ends(special: dict[str, int | None], closing_ids: Collection[int]) -> dict[str, list[int]]:
     """At what generation stops, if there is more than one such token."""
-    ends = sorted({*closing_ids, special["eos_token_id"]} - {None})
+    eos = special["eos_token_id"]
+    ends = sorted({*closing_ids, *([] if eos is None else [eos])})
     return {"eos_token_id": ends} if len(ends) > 1 else {}
 
 

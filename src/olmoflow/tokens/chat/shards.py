@@ -116,7 +116,7 @@ def write_conversation_shards(
                 progress(intake.file_bytes, total)
         intake.close(source)  # again: now with what was underivable
         if not writer.documents:
-            raise UserError(f"{source}: no conversation is left; {_what_became(statistics)}")
+            raise UserError(_nothing_left(source, source_name, statistics))
         writer.finish()
         fitting.write(folder)
     statistics.malformed = _by_reason(intake) - statistics.underivable
@@ -231,9 +231,12 @@ def _by_reason(intake: Intake) -> Counter[str]:
     return Counter(without_places(malformed.reason) for malformed in intake.malformed)
 
 
-def _what_became(statistics: ConversationStatistics) -> str:
+def _nothing_left(source: Path, source_name: str | None, statistics: ConversationStatistics) -> str:
     reasons = statistics.too_long | statistics.underivable
-    return ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common(3))
+    if not reasons:
+        return f"source={source_name}: {source} has no conversation of it"
+    became = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common(3))
+    return f"{source}: no conversation is left to learn from ({became})"
 
 
 def _said_bytes(conversation: Conversation) -> int:
