@@ -42,6 +42,7 @@ GIVEN = {
     "import": ["source=s"],
     "merge": ["checkpoints=[a,b]"],
     "export": ["checkpoint=c", "target=t"],
+    "synthesize": ["conversations=p"],
 }
 TRAIN_GROUPS = [
     "model",

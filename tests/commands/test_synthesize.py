@@ -39,15 +39,28 @@ def test_strong_is_chosen_and_weak_rejected(made):
     assert result["lengths"]["difference"]["mean"] == 2.0
 
 
-def test_the_pairs_are_what_tokenize_reads(made):
-    from olmoflow.documents import Intake
-    from olmoflow.tokens.chat.conversation import read_preferences
+def test_the_pairs_are_what_tokenize_reads(made, small_tokenizer, capfd):
+    made("name=pairs")
+    arguments = ["preferences=pairs", "template=think", "sequence_length=128", "too_long=drop"]
+    tokenizer = ["tokenizer=folder", f"tokenizer.source={small_tokenizer}"]
+    settings = ["runtime.progress=false", "output=json"]
+    assert main(["tokenize", *arguments, *tokenizer, *settings]) == 0
+    written = json.loads(capfd.readouterr().out)["splits"]["train"]
+    assert written["pairs"] == 6
+    assert not any(written[kind] for kind in ("too_long", "malformed", "underivable"))
 
-    result = made()
-    intake = Intake()
-    found = list(read_preferences(made.path(result) / "train", intake))
-    assert [each.id for each in found] == [f"c{n}" for n in range(6)]
-    assert not intake.malformed
+
+def test_people_read_what_each_step_removed(made, chat_server, capfd):
+    chat_server.say = lambda body: (
+        "the same" if body["messages"][-1]["content"] == "question 3" else body["model"]
+    )
+    made("name=pairs")
+    assert main([*made.arguments, "name=pairs"]) == 0
+    said = capfd.readouterr().out.splitlines()
+    assert "5" in said[1]
+    assert said[1].startswith("pairs ")
+    assert said[1].endswith("chosen and rejected are the same: 1")
+    assert "corpus pairs: 5 pairs of 6 prompts" in said
 
 
 def test_another_filter_asks_nothing_anew(made, chat_server):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from olmoflow.commands.curate_pipeline import files_in
 from olmoflow.commands.progress import progress_of_steps
 from olmoflow.commands.speakers import Interview, Role
 from olmoflow.commands.synthesize_recipes import find_roles, make_pipeline
+from olmoflow.commands.tokenize_conversations import DOWNLOAD, fetched, find_rows
+from olmoflow.commands.tokenizers import splits_of
 from olmoflow.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Synthesize; see ``conf/synthesize.yaml`` for the settings."""
     roles = find_roles(config)
     pipeline = make_pipeline(config, roles)
-    source = resolve(config["conversations"], "conversations", ["corpus"])
+    source = find_rows(str(config["conversations"]), "conversations")
     tokenizer = _tokenizer(config, roles)
     checkpoints = [role.checkpoint for role in roles.values() if role.checkpoint]
     files = files_in(config["pipeline"]["filters"], "pipeline.filters")
@@ -172,19 +175,19 @@ def _prompts(
     limit = config["limit"]
     if limit is not None and (type(limit) is not int or limit < 1):
         raise UserError(f"limit={limit}: expected a whole number, at least 1, or null")
-    train = source.path / "train"
+    at = splits_of(fetched(source, folder / DOWNLOAD))["train"]
     intake = Intake(float(config["max_error_rate"]))
     try:
-        path = train if train.is_dir() else source.path
         column = config["pipeline"].get("reference")
         conversations: Iterable[Any] = (
-            read_conversations(path, intake)
+            read_conversations(at, intake)
             if column is None
-            else read_verifiable(path, intake, str(column))
+            else read_verifiable(at, intake, str(column))
         )
         prompts = take(prompts_of(conversations, count), limit, int(config["seed"]), count)
     finally:
         intake.write(folder)
+    shutil.rmtree(folder / DOWNLOAD, ignore_errors=True)
     if not prompts:
         raise UserError(f"conversations={source.name}: no conversation has a turn of the user")
     return prompts, len(intake.malformed)
