@@ -35,6 +35,7 @@ NEEDS = {
 GIVEN = {
     "classify": ["corpora={a: b, c: d}"],
     "mix": ["shards=[s]"],
+    "score": ["checkpoint=c", "shards=s"],
     "generate": ["checkpoint=c"],
     "evaluate": ["checkpoint=c"],
     "compare": ["a=e", "b=f"],
@@ -42,6 +43,7 @@ GIVEN = {
     "merge": ["checkpoints=[a,b]"],
     "score": ["checkpoint=c", "shards=s"],
     "export": ["checkpoint=c", "target=t"],
+    "synthesize": ["conversations=p"],
 }
 TRAIN_GROUPS = [
     "model",
