@@ -41,7 +41,6 @@ GIVEN = {
     "compare": ["a=e", "b=f"],
     "import": ["source=s"],
     "merge": ["checkpoints=[a,b]"],
-    "score": ["checkpoint=c", "shards=s"],
     "export": ["checkpoint=c", "target=t"],
     "synthesize": ["conversations=p"],
 }
