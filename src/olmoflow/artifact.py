@@ -41,6 +41,7 @@ Kind = Literal[
     "classifier",
     "mixture",
     "checkpoint",
+    "logprobs",
     "evaluation",
     "index",
     "rollouts",

@@ -80,6 +80,15 @@ class Intake:
         if self.documents + len(self.malformed) >= _FEW:
             self._judge(file, line, reason)
 
+    def withdraw(self, file: Path, line: int, reason: str) -> None:
+        """Set a line apart that was counted as well formed, for what came to light later.
+
+        Raises:
+            UserError: Too many have been set apart.
+        """
+        self.documents -= 1
+        self.reject(file, line, reason)
+
     def close(self, where: Path) -> None:
         """Judge the whole.
 

@@ -8,6 +8,13 @@ from itertools import combinations, product
 
 import pytest
 
+from olmoflow.commands.combinations import (
+    check_batch,
+    check_combination,
+    recipe_of,
+    shard_nodes,
+    why_no_recipe,
+)
 from olmoflow.commands.flow import parse_steps
 from olmoflow.commands.hydra_app import compose, plain_config
 from olmoflow.commands.main import HYDRA_COMMANDS, config_root
@@ -94,15 +101,54 @@ CHOICES = list(pairwise({group: options(group) for group in TRAIN_GROUPS}))
 
 @pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: "-".join(choice.values()))
 def test_groups_of_training_compose_and_instantiate(choice):
-    wanted = f"{choice['model']}/{choice['stage']}"
+    wanted = recipe_of(*(choice[group] for group in ("model", "stage", "variant", "method")))
     if wanted in recipes():
         instantiated(choice)
         return
-    with pytest.raises(UserError, match=f"recipe={wanted}: no published recipe") as error:
+    with pytest.raises(UserError, match=f"recipe={wanted}: ") as error:
         compose("train", overrides(choice))
+    assert why_no_recipe(wanted) in str(error.value)
     assert "olmo3_7b/pretrain" in str(error.value)
     borrowed = ["recipe=olmo3_tiny/pretrain", "sequence_length=128"]
     instantiated(choice, *borrowed)
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+@pytest.mark.parametrize("variant", ["think", "instruct"])
+@pytest.mark.parametrize("size", ["7b", "32b", "tiny"])
+def test_post_training_of_every_size_is_chosen_by_variant_and_method(size, variant, method):
+    chosen = {"model": f"olmo3_{size}", "stage": "post_train"}
+    chosen |= {"variant": variant, "method": method}
+    module = instantiated(chosen)
+    config = plain_config(compose("train", overrides(chosen)))
+    check_combination(config)
+    check_batch(config, Mesh())
+    assert config["schedule"]["_target_"] == "olmoflow.train.schedules.Linear"
+    assert config["warmup"] == max(1, round(config["max_steps"] * {"sft": 0.03, "dpo": 0.1}[method]))
+    reader = {"sft": "TokenDataModule", "dpo": "PairDataModule"}[method]
+    assert config["data"]["_target_"] == f"olmoflow.tokens.{reader}"
+    assert module.objective.counts == {"sft": "tokens", "dpo": "pairs"}[method]
+
+
+@pytest.mark.parametrize("name", [p.stem for p in (CONF / "data").glob("dolci_*.yaml")])
+def test_the_data_of_post_training_are_named_as_published(name):
+    method = name.split("_")[2]
+    chosen = ["stage=post_train", "variant=think", f"method={method}", f"data={name}"]
+    config = plain_config(compose("train", chosen))
+    assert [node["shards"] for node in shard_nodes(config["data"])] == [name]
+    comment = (CONF / "data" / f"{name}.yaml").read_text().replace("\\\n#    ", "")
+    assert f"name={name}\n" in comment
+    assert f"hf:allenai/Dolci-{name.split('_')[1].title()}-{method.upper()}" in comment
+
+
+def test_a_sweep_over_methods_and_variants_picks_the_recipe_of_each():
+    def rate(*chosen):
+        return compose("train", ["model=olmo3_7b", "stage=post_train", *chosen])["optimizer"]["lr"]
+
+    assert rate("variant=think", "method=sft") == 5e-5
+    assert rate("variant=think", "method=dpo") == 8e-8
+    assert rate("variant=instruct", "method=sft") == 8e-5
+    assert rate("variant=instruct", "method=dpo") == 1e-6
 
 
 def experiments():

@@ -27,6 +27,7 @@ HYDRA_COMMANDS = {
     "tokenize": "a corpus into litdata token shards (and a tokenizer, where one is to be trained)",
     "mix": "shards into proportions: natural, fixed, within caps, a swarm, or fitted to one",
     "train": "shards into a checkpoint series: pretrain, midtrain, extend the context",
+    "score": "a checkpoint's log-probability of every document: the reference of preference losses",
     "plan": "a training config into memory, time and cost on hardware that need not be there",
     "evaluate": "a checkpoint into scores",
     "compare": "two evaluations into differences with intervals; runs into signal and noise",

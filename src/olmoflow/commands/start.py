@@ -45,7 +45,7 @@ def check_start(config: Mapping[str, Any], start: Input | None) -> None:
             "carry_trainer=true: expected checkpoint=NAME@STEP, a step of a run, and "
             "carry_optimizer=true"
         )
-    file = _step(start) / "model.json"
+    file = step_path(start) / "model.json"
     if not file.is_file():
         return  # what it is instead is told where it is opened
     if (file.parent / "adapter.json").is_file():
@@ -67,7 +67,7 @@ def take_over(start: Input, run_dir: Path) -> None:
     """
     if series_steps(run_dir):
         return
-    source = _step(start)
+    source = step_path(start)
     target = run_dir / "steps" / source.name
     partial = target.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -75,7 +75,8 @@ def take_over(start: Input, run_dir: Path) -> None:
     partial.rename(target)
 
 
-def _step(start: Input) -> Path:
+def step_path(start: Input) -> Path:
+    """The folder that an input's weights lie in."""
     if start.step is None:
         return start.path
     return start.path / "steps" / f"step-{start.step:08d}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,20 +9,36 @@ from typing import Any
 from olmoflow.artifact import Input, claim, resolve
 from olmoflow.commands.checkpoints import TOKENIZER
 from olmoflow.commands.progress import progress_bar
+from olmoflow.commands.tokenize_conversations import (
+    CONVERSATION_SETTINGS,
+    report_conversations,
+    tokenize_conversations,
+)
+from olmoflow.commands.tokenize_preferences import report_preferences, tokenize_preferences
+from olmoflow.commands.tokenizers import check_kind, make_tokenizer, place_tokenizer, splits_of
 from olmoflow.errors import UserError
 
-KINDS = ("train", "load", "cl100k")
+# What is tokenized: one of these is given.
+WHAT = ("corpus", "conversations", "preferences", "mix")
 
 
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Tokenize; see ``conf/tokenize.yaml`` for the settings."""
-    settings = config["tokenizer"]
-    if settings["kind"] not in KINDS:
-        raise UserError(f"tokenizer.kind={settings['kind']}: expected one of {', '.join(KINDS)}")
-    if config["mix"] is not None:
+    check_kind(config["tokenizer"])
+    given = [name for name in WHAT if config[name] is not None]
+    if not given:
+        raise UserError(
+            "corpus: missing; give corpus=… (or conversations=…, preferences=…, or mix=… for one of "
+            "Ai2's mixes)"
+        )
+    if len(given) > 1:
+        raise UserError(f"{given[0]} and {given[1]} are both given; expected one of them")
+    if given == ["mix"]:
         return _tokenized_mix(config)
-    if config["corpus"] is None:
-        raise UserError("corpus: missing; give corpus=… (or mix=… for one of Ai2's mixes)")
+    if given == ["conversations"]:
+        return tokenize_conversations(config)
+    if given == ["preferences"]:
+        return tokenize_preferences(config)
     corpus = resolve(config["corpus"], "corpus", ["corpus"])
     tokenizer = make_tokenizer(config, corpus)
     with claim(
@@ -34,7 +49,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         name=config["name"],
     ) as work:
         if work.finished is None:
-            shutil.copytree(tokenizer.path, work.path / TOKENIZER, dirs_exist_ok=True, ignore=_own)
+            place_tokenizer(tokenizer, work.path)
             work.finish(_write_splits(config, corpus, work.path))
     assert work.finished is not None
     return {
@@ -48,6 +63,8 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
 def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """What makes the shards, apart from corpus and tokenizer."""
     fixed = {**config, "corpus": None, "tokenizer": None}
+    for key in CONVERSATION_SETTINGS:
+        fixed.pop(key, None)  # say nothing about plain documents
     if fixed["source"] is None:
         del fixed["source"]
     return fixed
@@ -55,6 +72,12 @@ def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def report(result: Mapping[str, Any]) -> None:
     """Say what was written."""
+    if result.get("content") == "conversations":
+        report_conversations(result)
+        return
+    if result.get("content") == "pairs":
+        report_preferences(result)
+        return
     splits = ", ".join(
         f"{split} {figures['tokens']:,} tokens of {figures['documents']:,} documents"
         for split, figures in result["splits"].items()
@@ -62,60 +85,12 @@ def report(result: Mapping[str, Any]) -> None:
     print(f"shards {result['shards']} (tokenizer {result['tokenizer']}): {splits}")
 
 
-def make_tokenizer(config: Mapping[str, Any], corpus: Input | None) -> Input:
-    """The tokenizer as an artifact: trained on the corpus, read, or rebuilt from ranks."""
-    settings = config["tokenizer"]
-    inputs: list[Input] = []
-    if settings["kind"] == "train":
-        assert corpus is not None
-        inputs = [corpus]
-    elif settings["kind"] == "cl100k":
-        inputs = [resolve(settings["ranks"], "tokenizer.ranks", [])]
-    elif not str(settings["source"]).startswith("hf:"):
-        found = resolve(settings["source"], "tokenizer.source", ["tokenizer"])
-        if found.kind == "tokenizer":
-            return found
-        inputs = [found]
-    identity = {"tokenizer": {**settings, "ranks": None}}
-    with claim("tokenizer", command="tokenize", config=identity, inputs=inputs) as work:
-        if work.finished is None:
-            from olmoflow.tokens.tokenizer import load_tokenizer
-
-            _make(settings, inputs, float(config["max_error_rate"]), work.path).save(work.path)
-            work.finish({"vocab_size": load_tokenizer(work.path).vocab_size})
-    made = work.finished
-    assert made is not None
-    return Input("tokenizer", "tokenizer", made.name, made.key, made.path)
-
-
-def _make(
-    settings: Mapping[str, Any], inputs: list[Input], max_error_rate: float, folder: Path
-) -> Any:
-    from olmoflow.documents import Intake, read_documents
-    from olmoflow.tokens.bpe import train_bpe
-    from olmoflow.tokens.tokenizer import load_tokenizer
-
-    if settings["kind"] == "train":
-        source = inputs[0].path
-        intake = Intake(max_error_rate)
-        texts = (d.text for d in read_documents(_splits(source)["train"], intake))
-        try:
-            return train_bpe(texts, int(settings["vocab_size"]))
-        finally:
-            intake.write(folder)
-    if settings["kind"] == "cl100k":
-        from olmoflow.tokens.dolma2 import dolma2_tokenizer
-
-        return dolma2_tokenizer(inputs[0].path, functions=bool(settings.get("functions")))
-    return load_tokenizer(inputs[0].path if inputs else settings["source"])
-
-
 def _write_splits(config: Mapping[str, Any], corpus: Input, folder: Path) -> dict[str, Any]:
     from olmoflow.tokens.shards import write_shards
 
     figures: dict[str, Any] = {}
     only = config["source"]
-    for split, source in _splits(corpus.path).items():
+    for split, source in splits_of(corpus.path).items():
         with progress_bar(f"tokenize {split}", config["runtime"]["progress"]) as advance:
             found = write_shards(
                 source,
@@ -158,7 +133,7 @@ def _tokenized_mix(config: Mapping[str, Any]) -> dict[str, Any]:
         if work.finished is None:
             from olmoflow.tokens.tokenizer import load_tokenizer
 
-            shutil.copytree(tokenizer.path, work.path / TOKENIZER, dirs_exist_ok=True, ignore=_own)
+            place_tokenizer(tokenizer, work.path)
             with progress_bar(f"fetch {mix}", config["runtime"]["progress"]) as advance:
                 found = convert_npy_mix(
                     mix,
@@ -179,18 +154,3 @@ def _tokenized_mix(config: Mapping[str, Any]) -> dict[str, Any]:
         "tokenizer": tokenizer.name,
         **work.finished.figures,
     }
-
-
-def _splits(corpus: Path) -> dict[str, Path]:
-    """The splits of a corpus; a user's own files are all training text."""
-    if not (corpus / "train").is_dir():
-        return {"train": corpus}
-    return {p.name: p for p in sorted(corpus.iterdir(), reverse=True) if p.name in _SPLITS}
-
-
-_SPLITS = ("train", "heldout")
-
-
-def _own(_: str, names: list[str]) -> set[str]:
-    """The tokenizer's files are copied, its provenance stays with it."""
-    return {n for n in names if n in ("request.json", "provenance.json", ".lock", "errors.jsonl")}

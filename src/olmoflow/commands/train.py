@@ -28,6 +28,7 @@ from olmoflow.commands.combinations import (
 )
 from olmoflow.commands.launch import OutOfTime, launch
 from olmoflow.commands.mixtures import find_mixture
+from olmoflow.commands.reference import Reference, find_reference
 from olmoflow.commands.start import check_start, take_over
 from olmoflow.digests import write_json
 from olmoflow.environment import git_diff, installed_packages, slurm_record
@@ -58,7 +59,9 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     start = find_checkpoint(config["checkpoint"]) if config["checkpoint"] else None
     check_start(config, start)
     check_adapter(config, start, mesh)
+    reference = find_reference(config, start, sources)
     inputs = [*sources, *([start] if start else []), *(mixture.inputs if mixture else [])]
+    inputs += [reference.input] if reference else []
     with claim(
         "checkpoint",
         command="train",
@@ -67,7 +70,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         name=config["name"],
     ) as work:
         if work.finished is None:
-            prepare_run(work, config, overrides, sources, start)
+            prepare_run(work, config, overrides, sources, start, reference)
             outcome = _run_ranks(work.path, mesh, config["cluster"])
             if outcome["stopped"] == "out_of_time":
                 raise OutOfTime(outcome["steps"])
@@ -151,10 +154,11 @@ def pinned(config: Mapping[str, Any], sources: list[Input], start: Input | None)
         node["shards"] = found.key
     fixed["shards"] = None
     fixed["checkpoint"] = f"{start.key}@{start.step}" if start else None
-    # What it says stands in the sources; the reference itself is an input.
+    # What these say stands in the sources and inputs.
     fixed.pop("mixture", None)
     if fixed["adapter"]["name"] == "none":
         fixed.pop("adapter")
+    fixed.pop("reference", None)
     return fixed
 
 
@@ -164,9 +168,12 @@ def prepare_run(
     overrides: list[str],
     sources: list[Input],
     start: Input | None,
+    reference: Reference | None = None,
 ) -> None:
     """Leave in the run folder what the ranks read and what a reader may ask later."""
     folder = work.path
+    if reference:
+        reference.make()
     _copy_tokenizer(sources[0], folder / TOKENIZER)
     (folder / CONFIG).write_text(yaml.safe_dump(dict(config), sort_keys=False))
     write_json(
@@ -174,6 +181,7 @@ def prepare_run(
         {
             "sources": [s.name if "://" in s.name else str(s.path) for s in sources],
             "checkpoint": start.record() if start else None,
+            "reference": str(reference.input.path) if reference else None,
             "overrides": overrides,
             "name": work.name,
         },

@@ -43,7 +43,7 @@ def train(folder: Path) -> dict[str, Any]:
         start = Input(**{**job["checkpoint"], "path": Path(job["checkpoint"]["path"])})
     module = build_module(config, start)
     check_vocabulary(config, folder / TOKENIZER)
-    data = build_data(config, job["sources"])
+    data = build_data(config, job["sources"], job.get("reference"))
     rank = int(os.environ.get("RANK", 0))
     tracker = None
     if config["logger"]["name"] == "wandb" and rank == 0:
@@ -167,18 +167,26 @@ def build_evaluation(config: Mapping[str, Any], tokenizer: Path) -> list[Any]:
     ]
 
 
-def build_data(config: Mapping[str, Any], folders: list[str]) -> Any:
-    """The data module of a resolved config, reading the shards in these folders."""
+def build_data(config: Mapping[str, Any], folders: list[str], reference: str | None = None) -> Any:
+    """The data module of a resolved config, reading the shards in these folders.
+
+    Args:
+        config: The resolved config.
+        folders: Of each source.
+        reference: Where the log-probabilities of pairs under a reference lie.
+    """
     node = copy.deepcopy(dict(config["data"]))
     node.pop("mix", None)
     for source, folder in zip(shard_nodes(node), folders, strict=True):
         source["shards"] = folder if "://" in folder else f"{folder}/train"
     runtime = config["runtime"]
-    cut = "micro_batch_sequences" if "sources" in node else "micro_batch_tokens"
+    own = {"micro_batch_sequences": runtime["micro_batch_sequences"]}
+    if "sources" not in node:
+        own = {"micro_batch_tokens": runtime["micro_batch_tokens"], "reference": reference}
     return build(
         node,
         "data",
-        **{cut: runtime[cut]},
+        **own,
         num_workers=runtime["num_workers"],
         cache_bytes=int(float(runtime["cache_bytes"])),
     )

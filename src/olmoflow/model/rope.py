@@ -18,7 +18,7 @@ Rotation = tuple[Tensor, Tensor]
 
 
 class RotaryTable(nn.Module):
-    """Cosines and sines of every position up to `max_length`.
+    """Cosines and sines of every position up to `max_length`, and further where that is asked for.
 
     The tables are a function of the arguments, so a move to another device computes them anew and
     a cast leaves them in fp32. That is what lets a model built on the meta device, or one cast to
@@ -38,7 +38,10 @@ class RotaryTable(nn.Module):
 
     def forward(self, start: int, length: int, device: torch.device) -> Rotation:
         """The rotation of positions `start` to `start + length`, on the device."""
-        if self.cos.device != device:  # weights assigned to a meta model never moved it
+        # Packed documents may fill a row that is longer than any of them.
+        if longer := start + length > self.max_length:
+            self.max_length = start + length
+        if longer or self.cos.device != device:  # weights assigned to a meta model never moved it
             self._fill(device)
         return self.cos[start : start + length], self.sin[start : start + length]
 

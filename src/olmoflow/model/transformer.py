@@ -56,7 +56,9 @@ class Olmo3(nn.Module):
         Args:
             input_ids: [B, T] int64.
             document_ids: [B, T], non-decreasing within a row; tokens attend only within equal
-                ids. None: each row is one document.
+                ids. None: each row is one document. With them a row may be longer than the config
+                allows, for only a document's own tokens see each other: its length is the caller's
+                affair.
             cache: Keys and values of the tokens before; takes in those of the new ones.
 
         Returns:
@@ -118,7 +120,7 @@ class Olmo3(nn.Module):
         return self.context.own_part(cos, dim=0), self.context.own_part(sin, dim=0)
 
     def _check_length(self, total: int, document_ids: Tensor | None, cache: KVCache | None) -> None:
-        if total > self.config.max_sequence_length:
+        if total > self.config.max_sequence_length and document_ids is None:
             raise UserError(
                 f"model.max_sequence_length: a sequence of {total} tokens found, at most "
                 f"{self.config.max_sequence_length} expected"

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from olmoflow.tokens.data_module import TokenDataModule
     from olmoflow.tokens.instance_filter import InstanceFilter
     from olmoflow.tokens.mixture import Source
+    from olmoflow.tokens.pairs.data_module import PairDataModule
     from olmoflow.tokens.reader import TokenShards
 
-__all__ = ["InstanceFilter", "Source", "TokenDataModule", "TokenShards"]
+__all__ = ["InstanceFilter", "PairDataModule", "Source", "TokenDataModule", "TokenShards"]
 
 _HOMES = {
     "InstanceFilter": "instance_filter",
+    "PairDataModule": "pairs.data_module",
     "Source": "mixture",
     "TokenDataModule": "data_module",
     "TokenShards": "reader",

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from olmoflow.errors import UserError
 from olmoflow.tokens.instance_filter import InstanceFilter
@@ -173,7 +173,9 @@ class Steps:
     ``DataLoader`` that it meets, and with it another order.
     """
 
-    def __init__(self, dataset: StepDataset, first_step: int, num_workers: int) -> None:
+    def __init__(
+        self, dataset: Dataset[list[MicroBatch]], first_step: int, num_workers: int
+    ) -> None:
         self.loader: DataLoader[list[MicroBatch] | UserError] = DataLoader(
             ReportedSteps(dataset),
             batch_size=None,

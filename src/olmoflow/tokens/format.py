@@ -7,9 +7,9 @@ A folder of shards holds::
     documents.parquet  one row a document: where it starts, how long it is, where it came from
     digests.json       sha256 of every file above
 
-Shards of conversations have the same chunks; which tokens of a document are learnt stands in the
-table's column ``targets``, [start, end) pairs counted from the document's first token, and the index
-says ``"content": "conversations"`` (or ``"pairs"``).
+Shards of conversations have the same chunks. Which tokens of a document are learnt stands in the
+table's column ``targets``: [start, end) pairs, counted from the document's first token. The index
+says ``"content": "conversations"``, or ``"pairs"``.
 
 The header gives the document boundaries, the table gives the documents; the digests are ours, since
 litdata reads damaged chunks without a word. ``index.json`` is written last.
@@ -100,7 +100,7 @@ def write_index(
     vocab_size: int | None = None,
     content: Content = "documents",
 ) -> None:
-    """Write ``index.json`` as litdata does, and in it the size of the vocabulary and the content."""
+    """Write ``index.json`` as litdata does, and in it what the documents and the ids are."""
     index = {
         "chunks": [
             {

@@ -1,9 +1,9 @@
 """Reads packed sequences: documents side by side, then padding.
 
 Labels are the inputs shifted by one, as in OLMo-core: after a document's end stands the first token
-of its neighbour (of a conversation's neighbour that is no target, for nobody says it). A sequence's last token has a target only where its document was cut behind it,
-and padding has none. Each document has an id of its own, and so has the padding: with a document
-mask nothing attends across.
+of its neighbour (which of conversations is no target). A sequence's last token has a target only
+where its document was cut behind it, and padding has none. Each document has an id of its own, and
+so has the padding: with a document mask nothing attends across.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ class PackedReader(WindowReader):
             length += int(packing.continues[piece])
             here = None if learnt is None else learnt[at : at + length]
             self._read(self.shards[source], start, tokens[at : at + length], here)
+            if here is not None and self.shards[source].targets is not None:
+                here[0] = False  # what stands before it is another document
             if ids is not None:
                 ids[at : at + length] = number
             at += length

@@ -28,7 +28,7 @@ TURNS = ("<|im_start|>", "<|im_end|>")
 FUNCTIONS = ("<functions>", "</functions>", "<function_calls>", "</function_calls>")
 TOKENIZER = "tokenizer.json"
 CONFIG = "tokenizer_config.json"
-_CHAT_TEMPLATE = "chat_template.jinja"
+CHAT_TEMPLATE = "chat_template.jinja"
 _HUB = "hf:"
 
 
@@ -154,7 +154,7 @@ def load_tokenizer(source: str | Path) -> Tokenizer:
         config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except Exception as error:  # `tokenizers` raises plain Exception
         raise UserError(f"{source}: not a Hugging Face tokenizer: {error}") from error
-    template = folder / _CHAT_TEMPLATE
+    template = folder / CHAT_TEMPLATE
     if template.is_file():
         config["chat_template"] = template.read_text(encoding="utf-8")
     return Tokenizer(backend, config, str(source))
@@ -164,7 +164,7 @@ def _download(source: str) -> Path:
     from huggingface_hub import snapshot_download
 
     repository, _, revision = source.removeprefix(_HUB).partition("@")
-    files = [TOKENIZER, CONFIG, _CHAT_TEMPLATE]
+    files = [TOKENIZER, CONFIG, CHAT_TEMPLATE]
     try:
         return Path(snapshot_download(repository, revision=revision or None, allow_patterns=files))
     except Exception as error:  # every kind of network trouble ends here

@@ -2,8 +2,8 @@
 
 A sample is a window of T + 1 tokens at stride T: T inputs and, shifted by one, T targets. So every
 token of a source but its first is a target exactly once per epoch. The last window of a source is
-filled up to its length, and what fills it is no target (-100). Of conversations, only the tokens are
-targets that the shards say are learnt.
+filled up to its length, and what fills it is no target (-100). Of conversations only those tokens
+are targets that the shards say are learnt.
 """
 
 from __future__ import annotations

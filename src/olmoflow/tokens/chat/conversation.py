@@ -9,7 +9,7 @@ set apart with its file, line and reason, and counted.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from olmoflow.errors import UserError
 
 ROLES = ("system", "user", "assistant", "environment")
 Row = TypeVar("Row", "Conversation", "Preference")
+_Fields = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,21 @@ class Message:
 
 
 @dataclass(frozen=True)
+class Place:
+    """The file and line that something stands in."""
+
+    file: Path = Path()
+    line: int = 0
+
+
+@dataclass(frozen=True)
 class Conversation:
     """Turns of several roles."""
 
     id: str
     messages: tuple[Message, ...]
     source: str = ""
+    place: Place = field(default=Place(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,7 @@ class Preference:
     chosen: tuple[Message, ...]
     rejected: tuple[Message, ...]
     source: str = ""
+    place: Place = field(default=Place(), compare=False)
 
 
 class MalformedTurnsError(Exception):
@@ -112,7 +123,7 @@ def parse_messages(turns: object, name: str = "messages") -> tuple[Message, ...]
 
 
 def _read(
-    path: Path, intake: Intake, column: str, parse: Callable[[dict[str, Any], str, str], Row]
+    path: Path, intake: Intake, column: str, parse: Callable[[_Fields, str, str, Place], Row]
 ) -> Iterator[Row]:
     for file in conversation_files(path):
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name
@@ -120,7 +131,7 @@ def _read(
             given, source = row.get("id"), row.get("source") or _source(name)
             id_ = f"{name}:{number}" if given is None or given == "" else given
             try:
-                parsed = parse(row, _valid(id_), _valid(source))
+                parsed = parse(row, _valid(id_), _valid(source), Place(file, number))
             except MalformedTurnsError as error:
                 intake.reject(file, number, str(error))
                 continue
@@ -138,11 +149,11 @@ def _valid(value: object) -> str:
     return str(value).encode(errors="replace").decode()
 
 
-def _conversation(row: dict[str, Any], id_: str, source: str) -> Conversation:
-    return Conversation(id_, parse_messages(row.get("messages")), source)
+def _conversation(row: _Fields, id_: str, source: str, place: Place) -> Conversation:
+    return Conversation(id_, parse_messages(row.get("messages")), source, place)
 
 
-def _preference(row: dict[str, Any], id_: str, source: str) -> Preference:
+def _preference(row: _Fields, id_: str, source: str, place: Place) -> Preference:
     chosen = parse_messages(row.get("chosen"), "chosen")
     rejected = parse_messages(row.get("rejected"), "rejected")
     for name, turns in (("chosen", chosen), ("rejected", rejected)):
@@ -154,7 +165,7 @@ def _preference(row: dict[str, Any], id_: str, source: str) -> Preference:
         raise MalformedTurnsError("chosen and rejected differ before their last turn")
     if chosen == rejected:
         raise MalformedTurnsError("chosen and rejected are the same")
-    return Preference(id_, chosen, rejected, source)
+    return Preference(id_, chosen, rejected, source, place)
 
 
 def _message(turn: object, where: str) -> Message:

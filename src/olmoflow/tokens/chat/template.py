@@ -23,7 +23,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from olmoflow.errors import UserError
 from olmoflow.tokens.chat.conversation import Message
-from olmoflow.tokens.tokenizer import EOS, Tokenizer
+from olmoflow.tokens.tokenizer import CHAT_TEMPLATE, EOS, Tokenizer
 
 TEMPLATES = Path(__file__).parent / "templates"
 _SUFFIX = ".jinja"
@@ -92,6 +92,10 @@ class ChatTemplate:
                 f"template {self.name}: the tokenizer {tokenizer.name} has no "
                 f"{', '.join(missing)}; expected one that has the template's special tokens"
             )
+
+    def save(self, folder: Path) -> None:
+        """Put the template beside a tokenizer, as its own."""
+        (folder / CHAT_TEMPLATE).write_text(self.source, encoding="utf-8")
 
     def with_tokens_of(self, tokenizer: Tokenizer) -> ChatTemplate:
         """The template with a tokenizer's names of its tokens."""
