@@ -124,7 +124,9 @@ def test_post_training_of_every_size_is_chosen_by_variant_and_method(size, varia
     check_combination(config)
     check_batch(config, Mesh())
     assert config["schedule"]["_target_"] == "olmoflow.train.schedules.Linear"
-    assert config["warmup"] == max(1, round(config["max_steps"] * {"sft": 0.03, "dpo": 0.1}[method]))
+    assert config["warmup"] == max(
+        1, round(config["max_steps"] * {"sft": 0.03, "dpo": 0.1}[method])
+    )
     reader = {"sft": "TokenDataModule", "dpo": "PairDataModule"}[method]
     assert config["data"]["_target_"] == f"olmoflow.tokens.{reader}"
     assert module.objective.counts == {"sft": "tokens", "dpo": "pairs"}[method]
