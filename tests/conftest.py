@@ -4,8 +4,13 @@ Tests marked ``system`` or ``gpu`` run only where ``-m`` names their mark, so a 
 needs what they need nor lists them as skipped.
 """
 
+import json
 import os
 import re
+import socket
+import threading
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -80,3 +85,61 @@ def _forget_file_systems(kind):
     kind.clear_instance_cache()
     for below in kind.__subclasses__():
         _forget_file_systems(below)
+
+
+@pytest.fixture
+def chat_server():
+    """A server that speaks OpenAI's chat protocol and says what `ChatServer.say` makes of it."""
+    server = ChatServer()
+    yield server
+    server.http.shutdown()
+    server.http.server_close()
+
+
+class ChatServer:
+    """Answers each request with what ``say(body)`` returns.
+
+    A text is an answer; a pair is a status and a body, a triple has headers as well; None breaks
+    the connection. ``asked`` holds the requests' bodies.
+    """
+
+    def __init__(self):
+        self.asked, self.headers = [], []
+        self.say = lambda body: f"{body['model']} on {body['messages'][-1]['content']}"
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(handler):  # noqa: N805
+                body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
+                self.asked.append(body)
+                self.headers.append(dict(handler.headers))
+                said = self.say(body)
+                if said is None:
+                    handler.close_connection = True
+                    handler.connection.shutdown(socket.SHUT_RDWR)
+                    return
+                if isinstance(said, str):
+                    said = (200, completion(said))
+                status, content, headers = (*said, {})[:3]
+                raw = content if isinstance(content, bytes) else json.dumps(content).encode()
+                with suppress(BrokenPipeError, ConnectionResetError):  # who asked may be gone
+                    handler.send_response(status)
+                    handler.send_header("Content-Length", str(len(raw)))
+                    for name, value in headers.items():
+                        handler.send_header(name, value)
+                    handler.end_headers()
+                    handler.wfile.write(raw)
+
+            def log_message(self, *_):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+
+def completion(text, finish_reason="stop", **message):
+    """The body of an answer."""
+    choice = {"message": {"content": text, **message}, "finish_reason": finish_reason}
+    return {"choices": [choice], "usage": {"completion_tokens": len(text.split())}}

@@ -224,6 +224,18 @@ def _document(row: dict[str, Any], text: str, name: str, number: int, everything
     )
 
 
+def document_of_row(row: dict[str, Any], text: str, name: str, number: int) -> Document:
+    """A row as a document with this text, whatever else it says in the ``metadata``.
+
+    Args:
+        row: Of a file.
+        text: Of the document.
+        name: What the file is called in ids and sources.
+        number: The row's place in it.
+    """
+    return _document(row, text, name, number, everything=True)
+
+
 _FIELDS = frozenset({"id", "text", "source", "path", "url", "created", "license", "metadata"})
 
 

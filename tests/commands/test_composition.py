@@ -34,6 +34,7 @@ NEEDS = {
 GIVEN = {
     "classify": ["corpora={a: b, c: d}"],
     "mix": ["shards=[s]"],
+    "score": ["checkpoint=c", "shards=s"],
     "generate": ["checkpoint=c"],
     "evaluate": ["checkpoint=c"],
     "compare": ["a=e", "b=f"],

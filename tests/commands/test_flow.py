@@ -168,3 +168,17 @@ def test_a_failing_step_stops_only_what_depends_on_it(ran):
     assert (shards / "provenance.json").is_file()
     assert "corpus" in done.stdout
     assert "shards" in done.stdout
+
+
+def test_an_input_may_be_a_training_step_of_what_a_step_made():
+    nodes = {
+        "run": {"command": "train"},
+        "pairs": {
+            "command": "generate",
+            "inputs": {"strong.checkpoint": "run", "weak.checkpoint": "run@20"},
+        },
+    }
+    _, pairs = parse_steps(nodes)
+    assert pairs.needs == {"run"}
+    line = pairs.arguments({"run": {"checkpoint": "12"}})
+    assert line == ["generate", 'strong.checkpoint="12"', "weak.checkpoint=12@20"]

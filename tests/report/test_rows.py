@@ -89,3 +89,19 @@ def test_plots_have_one_line_a_row(tmp_path, rows):
     assert len(report.rows) == rows
     (plot,) = write_report(report, tmp_path, ["train/CE loss", "no such column"])
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_rows_by_settings_of_ones_choice():
+    """Runs that start from checkpoints of their own differ in more than says something."""
+    runs = [
+        run(f"{method}-{seed}", {"checkpoint": f"c{seed}"}, data_seed=seed,
+            **{"method.name": method})
+        for method in ("sft", "dpo") for seed in (1, 2)
+    ]  # fmt: skip
+    report = gather(runs, title="t", columns=["method"])
+    assert [(row.label, len(row.runs)) for row in report.rows] == [
+        ("method=dpo", 2),
+        ("method=sft", 2),
+    ]
+    with pytest.raises(UserError, match="columns=metod"):
+        gather(runs, title="t", columns=["metod"])

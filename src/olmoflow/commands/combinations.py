@@ -49,6 +49,11 @@ def why_no_recipe(recipe: str) -> str:
         return f"stage={POST_TRAIN} takes a method and a variant: write {WRITE}"
     if last.startswith(f"{BASE}_"):
         return f"stage={POST_TRAIN} makes a variant of the base model: write {WRITE}"
+    if last.rpartition("_")[2] in _CONTENT:
+        return (
+            "no published recipe for this combination (another size's will do, recipe=SIZE/"
+            f"{last}, with a learning rate of your own)"
+        )
     return "no published recipe for this combination (recipe=ladder fits any size)"
 
 

@@ -42,8 +42,10 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         source = origin(config)
         inputs, work_on = [source], lambda folder: gather(config, source, folder)
     else:
+        other = config["pipeline"].get("command", "curate")
+        hint = f" (this one belongs to olmoflow {other})" if other != "curate" else ""
         raise UserError(
-            f"pipeline.name={name}: expected {', '.join(PIPELINES)}, or a pipeline with steps"
+            f"pipeline.name={name}: expected {', '.join(PIPELINES)}, or a pipeline with steps{hint}"
         )
     with claim(
         "corpus",
@@ -86,6 +88,9 @@ def report(result: Mapping[str, Any]) -> None:
     if "steps" in result and "path" in result and "corpus" not in result:
         print(f"{result['path']}: {result['steps']} steps")
         return
+    if "written" in result:
+        _report_conversations(result)
+        return
     steps = result.get("steps", {})
     width = max((len(label) for label in steps), default=0)
     for label, step in steps.items():
@@ -105,6 +110,20 @@ def report(result: Mapping[str, Any]) -> None:
         print(f"ids that were taken: {result['duplicate_ids']:,}, made unique by #2, #3 …")
     if steps:
         print(f"what each step removed and why: {result['path']}/report.html")
+
+
+def _report_conversations(result: Mapping[str, Any]) -> None:
+    sources = ", ".join(f"{name} {count:,}" for name, count in result["sources"].items())
+    print(f"corpus {result['corpus']}: {result['written']:,} conversations: {sources}")
+    reasons = {
+        "held_out": "held out for evaluation",
+        "repeated": "questions that came before",
+        "unanswered": "without an answer",
+    }
+    for reason, words in reasons.items():
+        if result[reason]:
+            counts = ", ".join(f"{name} {count:,}" for name, count in result[reason].items())
+            print(f"left out, {words}: {counts}")
 
 
 def _python_environment(config: Mapping[str, Any]) -> Input:
@@ -143,6 +162,57 @@ def _installed_text(config: Mapping[str, Any], source: Input, folder: Path) -> d
     }
 
 
+def _reasoning_gym(config: Mapping[str, Any]) -> Input:
+    from importlib.metadata import PackageNotFoundError, version
+
+    from olmoflow.puzzles import PACKAGE
+
+    try:
+        known = version(PACKAGE)
+    except PackageNotFoundError:
+        raise UserError(
+            f"{PACKAGE} is not installed; expected `pip install 'olmoflow[evaluate]'`"
+        ) from None
+    return Input("source", "external", PACKAGE, known, Path(PACKAGE))
+
+
+def _verifiable_conversations(
+    config: Mapping[str, Any], source: Input, folder: Path
+) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from olmoflow.curate.verifiable_conversations import Stretch, write_verifiable_conversations
+
+    settings = config["pipeline"]
+    found = write_verifiable_conversations(
+        folder,
+        _kinds(settings["puzzles"]),
+        Stretch(int(settings["seed"]), int(settings["size"])),
+        held_out=[Stretch(int(h["seed"]), int(h["size"])) for h in settings["held_out"]],
+        form=str(settings["form"]),
+    )
+    return asdict(found)
+
+
+def _kinds(given: Any) -> dict[str, Mapping[str, Any]]:
+    """Kinds of puzzles with their settings.
+
+    Raises:
+        UserError: One has no name, or comes twice.
+    """
+    kinds: dict[str, Mapping[str, Any]] = {}
+    for place, each in enumerate(given if isinstance(given, list) else [given]):
+        settings = dict(each) if isinstance(each, Mapping) else {"kind": each}
+        name = settings.pop("kind", None)
+        if not isinstance(name, str) or name in kinds:
+            raise UserError(
+                f"pipeline.puzzles[{place}]={each}: expected a name of reasoning-gym's, once, or "
+                "{kind: NAME, and its settings}"
+            )
+        kinds[name] = settings
+    return kinds
+
+
 def _own_documents(config: Mapping[str, Any]) -> Input:
     if config["source"] is None:
         raise UserError("source: missing; pipeline=documents needs source=PATH")
@@ -172,4 +242,5 @@ PIPELINES: dict[
 ] = {
     "installed_text": (_python_environment, _installed_text),
     "documents": (_own_documents, _documents),
+    "verifiable_conversations": (_reasoning_gym, _verifiable_conversations),
 }

@@ -76,11 +76,18 @@ def steps_and_files(config: Mapping[str, Any]) -> tuple[list[Any], list[Input]]:
     if config.get("datamap") is not None:
         inputs.append(resolve(config["datamap"], "datamap", []))
     for number, node in enumerate(nodes if isinstance(nodes, list) else []):
-        for key, value in node.items() if isinstance(node, Mapping) else ():
-            for each in value if isinstance(value, list) else [value]:
-                if isinstance(each, str) and _is_file(each):
-                    inputs.append(resolve(each, f"steps[{number}].{key}", []))
+        inputs += files_in(node, f"steps[{number}]") if isinstance(node, Mapping) else []
     return nodes, inputs
+
+
+def files_in(value: Any, key: str) -> list[Input]:
+    """The files that a step names, in the steps within it as well."""
+    if isinstance(value, Mapping):
+        return [file for k, v in value.items() for file in files_in(v, f"{key}.{k}")]
+    if isinstance(value, list):
+        return [file for each in value for file in files_in(each, key)]
+    there = isinstance(value, str) and not key.endswith(".name") and _is_file(value)
+    return [resolve(value, key, [])] if there else []
 
 
 def _is_file(value: str) -> bool:

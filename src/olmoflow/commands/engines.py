@@ -56,6 +56,11 @@ def open_engine(config: Mapping[str, Any], checkpoint: Input, runtime: Mapping[s
     if "serves" in wanted:
         given["serves"] = served_name(checkpoint)
     engine: Engine = build(config, "engine", **given)
+    if not hasattr(engine, "generate"):
+        raise UserError(
+            "engine: a chat endpoint answers messages and knows no tokens; expected native, vllm "
+            "or hf"
+        )
     return engine
 
 

@@ -12,6 +12,7 @@
         after: [STEP]                     # waits for these as well
 
 A step whose result lists several of a kind (``mixtures`` for the key ``mixture``) is like a sweep.
+``inputs: {checkpoint: STEP@200}`` is training step 200 of the checkpoint that a step made.
 An input from a sweep makes the step a sweep over what its jobs made; as a list
 (``inputs: {checkpoints: [STEP]}``) it is all of them at once, and ``inputs: {group: STEP}`` is the
 sweep's group, for ``report``.
@@ -60,8 +61,8 @@ class Step:
     @property
     def needs(self) -> set[str]:
         """The steps that must have finished before."""
-        named = ([s] if isinstance(s, str) else s for s in self.inputs.values())
-        return {step for steps in named for step in steps} | set(self.after)
+        named = (_sources(source) for source in self.inputs.values())
+        return {_origin(each)[0] for sources in named for each in sources} | set(self.after)
 
     def arguments(self, results: Mapping[str, Result], group: str = "flow") -> list[str]:
         """Its command line, given the results of the steps before.
@@ -103,9 +104,12 @@ class Step:
 
     def _made(self, key: str, results: Mapping[str, Result]) -> list[Any]:
         source = self.inputs[key]
-        if isinstance(source, str):
-            return [_text(each) for each in _made(key, source, results[source])]
-        return [[_text(each) for step in source for each in _made(key, step, results[step])]]
+        found = []
+        for each in _sources(source):
+            step, at = _origin(each)
+            made = _made(key, step, results[step])
+            found += [_text(f"{one}{at}" if at else one) for one in made]
+        return found if isinstance(source, str) else [found]
 
 
 def parse_steps(steps: Mapping[str, Mapping[str, Any]]) -> list[Step]:
@@ -138,12 +142,22 @@ def parse_steps(steps: Mapping[str, Mapping[str, Any]]) -> list[Step]:
             node.get("after") or [],
         )
         for key, source in {**step.inputs, "after": step.after}.items():
-            for each in [source] if isinstance(source, str) else source:
-                if each not in parsed:
+            for each in _sources(source):
+                if _origin(each)[0] not in parsed:
                     field_name = key if key == "after" else f"inputs.{key}"
                     raise UserError(f"{where}.{field_name}={each}: no earlier step has this name")
         parsed[name] = step
     return list(parsed.values())
+
+
+def _sources(source: str | Sequence[str]) -> Sequence[str]:
+    return [source] if isinstance(source, str) else source
+
+
+def _origin(source: str) -> tuple[str, str]:
+    """The step of a flow that an input names, and ``@N`` where it names a training step of it."""
+    step, at, number = source.partition("@")
+    return step, at + number
 
 
 def _made(key: str, step: str, result: Result) -> list[Any]:

@@ -7,6 +7,7 @@ every group of every command and drop the comments.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 _TAIL = """\
@@ -31,7 +32,7 @@ def command_help(command: str, root: Path) -> str:
         for i in range(keys_start + 1, len(lines))
         if lines[i] and not lines[i].startswith((" ", "-"))
     )
-    groups = _groups([line.strip() for line in lines[keys_start + 1 : body_start]], root)
+    groups = _groups(command, [line.strip() for line in lines[keys_start + 1 : body_start]], root)
     parts = ["\n".join(head)]
     if groups:
         parts.append("Groups: group=choice (* is the default)\n\n" + "\n".join(groups))
@@ -40,17 +41,38 @@ def command_help(command: str, root: Path) -> str:
     return "\n\n".join(parts)
 
 
-def _groups(defaults: list[str], root: Path) -> list[str]:
+def _groups(command: str, defaults: list[str], root: Path) -> list[str]:
     rows = []
     for line in defaults:
-        group, _, default = line.removeprefix("- ").partition(": ")
+        label, _, default = line.removeprefix("- ").partition(": ")
+        group = label.partition("@")[0]
         folder = root / "experiments" if group == "experiments" else root / "conf" / group
         if not default or not folder.is_dir():
             continue
-        names = sorted(p.relative_to(folder).with_suffix("") for p in folder.rglob("*.yaml"))
+        files = _of_command(command, sorted(folder.rglob("*.yaml")))
+        names = [path.relative_to(folder).with_suffix("") for path in files]
         marked = [f"{n}*" if str(n) == default else str(n) for n in names]
         if default.startswith("${"):
             marked.append(f"(by default {default})")
-        rows.append((group, ", ".join(marked) or "none yet"))
+        rows.append((label, ", ".join(marked) or "none yet"))
     width = max((len(group) for group, _ in rows), default=0)
     return [f"  {group:<{width}}  {choices}" for group, choices in rows]
+
+
+def _of_command(command: str, files: list[Path]) -> list[Path]:
+    """The choices of a group that are for this command.
+
+    A file that says ``command: NAME``, or begins with one that does, is for that command alone.
+    """
+    texts = {path.stem: path.read_text() for path in files}
+    owners = {stem: _owner(stem, texts) for stem in texts}
+    wanted = command if command in owners.values() else None
+    return [path for path in files if owners[path.stem] == wanted]
+
+
+def _owner(stem: str, texts: dict[str, str]) -> str | None:
+    if found := re.search(r"^command: (\w+)", texts[stem], re.MULTILINE):
+        return found[1]
+    begun = re.findall(r"^  - (\w+)$", texts[stem], re.MULTILINE)
+    parents = [name for name in begun if name in texts and name != stem]
+    return _owner(parents[0], texts) if parents else None

@@ -32,6 +32,7 @@ HYDRA_COMMANDS = {
     "evaluate": "a checkpoint into scores",
     "compare": "two evaluations into differences with intervals; runs into signal and noise",
     "generate": "text from a checkpoint",
+    "synthesize": "conversations into preference pairs: delta learning, judged, of several turns",
     "import": "a Hugging Face or OLMo-core checkpoint into one of ours",
     "merge": "several checkpoints into their weighted mean",
     "export": "a checkpoint into a folder that Hugging Face transformers loads",

@@ -2,8 +2,8 @@
 
 Nothing given, it is the checkpoint that the run starts from; a checkpoint's name, that one; the
 name of log-probabilities, these, if they are the starting checkpoint's and of the same shards. What
-has not been scored yet is scored before the ranks start, by as many. A run of adapters needs none: its
-frozen base, 4 bits and all, is the reference and answers in the same step.
+has not been scored yet is scored before the ranks start, by as many. A run of adapters needs none:
+its frozen base, 4 bits and all, is the reference and answers in the same step.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     name, found, failures = find_runs(config["group"], config["runs"])
     runs = collect_runs(found)
     title = config["title"] or name
-    made = gather(runs, failures, title=title, metrics=config["metrics"])
+    made = gather(runs, failures, title=title, metrics=config["metrics"], columns=config["columns"])
     inputs = {i.key: i for run in runs for i in run.inputs}
     numbered = [
         Input(f"runs[{n}]", i.kind, i.name, i.key, i.path) for n, i in enumerate(inputs.values())
@@ -43,6 +43,8 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     target = config["target"]
     fixed = {**config, "runs": None, "title": title, "failed": failed, "about": None}
     del fixed["target"]
+    if fixed["columns"] is None:
+        del fixed["columns"]
     with claim(
         "report", command="report", config=fixed, inputs=numbered, name=config["name"]
     ) as work:

@@ -36,6 +36,7 @@ from olmoflow.errors import UserError
 from olmoflow.mesh import Mesh
 from olmoflow.tokens.format import DIGESTS
 from olmoflow.tokens.remote import Remote
+from olmoflow.tokens.tokenizer import CHAT_TEMPLATE
 from olmoflow.tokens.tokenizer import CONFIG as TOKENIZER_CONFIG
 from olmoflow.tokens.tokenizer import TOKENIZER as TOKENIZER_FILE
 
@@ -156,9 +157,9 @@ def pinned(config: Mapping[str, Any], sources: list[Input], start: Input | None)
     fixed["checkpoint"] = f"{start.key}@{start.step}" if start else None
     # What these say stands in the sources and inputs.
     fixed.pop("mixture", None)
+    fixed.pop("reference", None)
     if fixed["adapter"]["name"] == "none":
         fixed.pop("adapter")
-    fixed.pop("reference", None)
     return fixed
 
 
@@ -201,11 +202,11 @@ def _copy_tokenizer(source: Input, target: Path) -> None:
             shutil.copytree(source.path / TOKENIZER, target, dirs_exist_ok=True)
         return
     remote = Remote(f"{source.name.rstrip('/').rpartition('/')[0]}/{TOKENIZER}")
-    for name in (TOKENIZER_FILE, TOKENIZER_CONFIG):
+    for name in (TOKENIZER_FILE, TOKENIZER_CONFIG, CHAT_TEMPLATE):
         try:
             content = remote.read(name)
         except UserError:
-            return  # shards of somebody's own, without a tokenizer
+            return  # shards of somebody's own, without a tokenizer; or of plain documents
         target.mkdir(exist_ok=True)
         (target / name).write_bytes(content)
 

@@ -3,6 +3,7 @@
 - schema, strings, hashes, stage    what a document is, and what a step over all of them is
 - sources         files, object storage and the Hub, read as documents
 - operations      map operations, by datamap-rs's names; text has their compiled loops
+- conversations   conversations and preferences as documents, and filters of their turns
 - pipeline        steps over shards, counted, resumed, written as a corpus
 - partition       which shard a document stands in: groups, parts, orders, samples
 - dedup           exact, MinHash-LSH, repeated substrings

@@ -4,6 +4,9 @@
 it will stand in the written document: ``metadata.minhash.cc_id``. So a step adds or reads a field
 without parsing anybody's JSON; only where a name is no column is it looked up in ``metadata``, the
 JSON object with whatever else the source said of the document.
+
+A conversation is a document as well: its ``text`` is what its turns say, one after the other, and a
+column of `TURNS` holds the turns themselves.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ DOCUMENTS = pa.schema(
         ("metadata", pa.large_string()),  # a JSON object
     ]
 )
+
+# Columns of a conversation (the first) or of a preference (the others): JSON lists of turns.
+TURNS = ("messages", "chosen", "rejected")
 
 
 def field(documents: pa.Table, name: str) -> pa.ChunkedArray:

@@ -77,6 +77,7 @@ def gather(
     *,
     title: str,
     metrics: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
 ) -> Report:
     """Gather runs into rows.
 
@@ -85,23 +86,24 @@ def gather(
         failures: Listed below the table.
         title: The heading.
         metrics: What to tabulate; None: the training loss and every suite's score.
+        columns: The settings that make a row; None: all in which the runs differ, seeds apart.
 
     Raises:
-        UserError: No run has one of the metrics.
+        UserError: No run has one of the metrics or of the columns.
     """
     shown = _metrics(runs, metrics)
-    settings = _settings(runs)
+    settings = _settings(runs) if columns is None else _chosen(runs, columns)
     if settings and not settings[0]:
         settings = [{"runs": "all"} for _ in runs]
-    columns = list(settings[0]) if settings else []
+    names = list(settings[0]) if settings else []
     groups: dict[tuple[str, ...], list[Run]] = {}
     for run, setting in zip(runs, settings, strict=True):
         groups.setdefault(tuple(setting.values()), []).append(run)
     rows = [
-        Row(dict(zip(columns, values, strict=True)), group, _cells(group, shown))
+        Row(dict(zip(names, values, strict=True)), group, _cells(group, shown))
         for values, group in sorted(groups.items(), key=lambda item: [_order(v) for v in item[0]])
     ]
-    return Report(title, columns, shown, rows, failures)
+    return Report(title, names, shown, rows, failures)
 
 
 def number(value: str) -> float | None:
@@ -131,6 +133,18 @@ def _settings(runs: Sequence[Run]) -> list[dict[str, str]]:
             return settings
     keys = list(dict.fromkeys(key for run in runs for key in run.config))
     return _varying([{key: str(run.config.get(key, "–")) for key in keys} for run in runs])
+
+
+def _chosen(runs: Sequence[Run], columns: Sequence[str]) -> list[dict[str, str]]:
+    """What each run was set to in these columns; a group's choice is the name in its node."""
+    settings = [
+        {key: str(run.config.get(key, run.config.get(f"{key}.name", "–"))) for key in columns}
+        for run in runs
+    ]
+    for key in columns:
+        if runs and all(setting[key] == "–" for setting in settings):
+            raise UserError(f"columns={key}: none of the runs has this setting")
+    return settings
 
 
 def _varying(settings: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:

@@ -88,6 +88,8 @@ def _compared(report: Report, pattern: str) -> list[str]:
     base = find_baseline(report, pattern)
     sections = []
     for row, found in differences(report, base):
+        if not found:
+            continue  # no runs of the same seeds
         lines = [
             f"## {row.label} against {base.label}",
             "",

@@ -35,7 +35,7 @@ from olmoflow.mesh import Mesh
 # A flow submits its steps; a plan says what such a job would cost.
 STAYS_HERE = frozenset({"flow", "plan"})
 # These claim their artifact before they do any work, so that they can be asked for it here.
-_CLAIM_FIRST = frozenset({"curate", "tokenize", "train", "score", "evaluate"})
+_CLAIM_FIRST = frozenset({"curate", "tokenize", "train", "score", "evaluate", "synthesize"})
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 

@@ -15,6 +15,8 @@ that is there counts in full, even if its words are in every entry.
 - kernels        the search, compiled
 - score          what a match is worth
 - detect         matches of a batch of documents, as a report has them
+- overlap        the rule of post-training data: a question's words in a prompt, in runs of eight
+- prompts        `DecontaminatePrompts`, the step that follows it
 - review         what a report says on the whole
 """
 

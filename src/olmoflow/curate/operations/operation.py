@@ -22,11 +22,13 @@ class Outcome:
         documents: As many rows as came in, in their order; columns changed or added.
         keep: [rows] bool, which of them stay; None: all.
         errors: By row, why a document could not be worked on. It goes to ``errors/``.
+        reasons: [rows], why a document goes, null where it stays; None: no reason of its own.
     """
 
     documents: pa.Table
     keep: NDArray[np.bool_] | None = None
     errors: dict[int, str] = field(default_factory=dict)
+    reasons: pa.Array | None = None
 
 
 class Operation(Protocol):

@@ -141,10 +141,10 @@ class Repeat:
                 times = self._times(batch)
                 account.removed(batch, times == 0, pa.array(["repeated 0 times"] * len(batch)))
                 for piece in in_pieces(batch, 256):
-                    copies = _copies(piece, times[: len(piece)])
+                    made = copies(piece, times[: len(piece)])
                     times = times[len(piece) :]
-                    account.after.add(Measure(copies).amount())
-                    series.write(copies)
+                    account.after.add(Measure(made).amount())
+                    series.write(made)
             progress(number, len(shards))
         series.close()
 
@@ -157,7 +157,8 @@ class Repeat:
         return np.maximum(np.asarray(values.fill_null(1).to_numpy(), np.int64), 0)
 
 
-def _copies(documents: pa.Table, times: NDArray[np.int64]) -> pa.Table:
+def copies(documents: pa.Table, times: NDArray[np.int64]) -> pa.Table:
+    """Each document so many times, copies beside each other, with ids of their own: ``ID#2`` …"""
     rows = np.repeat(np.arange(len(documents)), times)
     copy = np.arange(len(rows)) - np.repeat(np.cumsum(times) - times, times)
     found = documents.take(pa.array(rows))

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from olmoflow.curate.conversations.row import refuse_other_text
 from olmoflow.curate.pipeline.account import Account, Measure, to_plain
 from olmoflow.curate.pipeline.shards import ShardWriter, read_batches
 from olmoflow.curate.schema import with_field
@@ -110,6 +111,7 @@ def _apply(batch: pa.Table, decided: pa.Table, account: Account) -> pa.Table:
     for name in decided.column_names:
         if name not in ("keep", "reason"):
             after = with_field(after, name, decided.column(name).combine_chunks())
+    refuse_other_text(account.label, batch, after)
     measure.follow(after, keep)
     account.after.add(measure.amount())
     if keep.all():

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from olmoflow.curate.conversations.row import refuse_other_text
 from olmoflow.curate.hashes import hashes_of
 from olmoflow.curate.operations.operation import Operation
 from olmoflow.curate.pipeline.account import Account, Measure, to_plain
@@ -175,6 +176,7 @@ class _Run:
             started = time.perf_counter()
             outcome = operation(batch)
             account.seconds += time.perf_counter() - started
+            refuse_other_text(label, batch, outcome.documents)
             self.scores.count(outcome.documents, set(batch.column_names))
             keep = self._errors(label, account, batch, outcome.errors, outcome.keep)
             measure.follow(outcome.documents, keep)
@@ -183,7 +185,10 @@ class _Run:
             else:
                 rows = ~keep
                 rows[list(outcome.errors)] = False
-                account.removed(batch, rows, pa.nulls(len(batch), pa.large_string()))
+                reasons = outcome.reasons
+                if reasons is None:
+                    reasons = pa.nulls(len(batch), pa.large_string())
+                account.removed(batch, rows, reasons)
                 batch = outcome.documents.filter(pa.array(keep)).combine_chunks()
             measure.moved(batch)
             account.after.add(measure.amount())

@@ -18,7 +18,7 @@ from olmoflow.curate.pipeline.account import Account, Measure
 from olmoflow.curate.pipeline.counting import SIZE_BINS, size_histogram
 from olmoflow.curate.pipeline.scores import Scores
 from olmoflow.curate.pipeline.shards import read_batches
-from olmoflow.curate.schema import DOCUMENTS
+from olmoflow.curate.schema import DOCUMENTS, TURNS
 from olmoflow.curate.split import uniform
 
 _LEVEL = 3
@@ -77,14 +77,20 @@ class OutputWorker:
 
 
 def nested(batch: pa.Table) -> list[dict[str, Any]]:
-    """Documents as they are written: annotations inside ``metadata``, what is empty left out."""
-    annotations = [(c, c.split(".")) for c in batch.column_names if c not in DOCUMENTS.names]
+    """Documents as they are written: annotations inside ``metadata``, what is empty left out.
+
+    Turns are lists of objects again, as a set of conversations has them.
+    """
+    own = (*DOCUMENTS.names, *TURNS)
+    turns = [name for name in TURNS if name in batch.column_names]
+    annotations = [(c, c.split(".")) for c in batch.column_names if c not in own]
     documents = []
     for row in batch.to_pylist():
         document = {name: row[name] or "" for name in ("id", "text", "source")}
         for name in ("url", "path", "created", "license"):
             if row[name]:
                 document[name] = row[name]
+        document |= {name: json.loads(row[name]) for name in turns if row[name]}
         document["metadata"] = json.loads(row["metadata"]) if row["metadata"] else {}
         for name, keys in annotations:
             if row[name] is not None:

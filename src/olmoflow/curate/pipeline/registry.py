@@ -23,6 +23,7 @@ STAGES = {
     "decontaminate": "olmoflow.curate.decontaminate.Decontaminate",
     "vigintiles": "olmoflow.curate.quality.Vigintiles",
     "upsample": "olmoflow.curate.quality.Upsample",
+    "decontaminate_prompts": "olmoflow.curate.decontaminate.prompts.DecontaminatePrompts",
     "gzip_filter": "olmoflow.curate.long_context.GzipFilter",
     "group_filter": "olmoflow.curate.partition.group_filter.GroupFilter",
     "percentile": "olmoflow.curate.partition.scores.Percentile",
@@ -32,6 +33,7 @@ STAGES = {
 REARRANGEMENTS = {
     "shuffle": "olmoflow.curate.partition.order.Shuffle",
     "reshard": "olmoflow.curate.partition.order.Reshard",
+    "mix_sources": "olmoflow.curate.partition.mixture.MixSources",
     "repeat": "olmoflow.curate.partition.order.Repeat",
     "discrete_partition": "olmoflow.curate.partition.parts.DiscretePartition",
     "range_partition": "olmoflow.curate.partition.parts.RangePartition",
@@ -42,6 +44,13 @@ MAPS = {
     "length_buckets": "olmoflow.curate.long_context.LengthBuckets",
     "common_words": "olmoflow.curate.long_context.CommonWords",
     "recurring_phrases": "olmoflow.curate.long_context.RecurringPhrases",
+    "conversation_format_filter": "olmoflow.curate.conversations.format.ConversationFormatFilter",
+    "identity_filter": "olmoflow.curate.conversations.phrases.IdentityFilter",
+    "repeated_passage_filter": "olmoflow.curate.conversations.repetition.RepeatedPassageFilter",
+    "script_share_filter": "olmoflow.curate.conversations.script.ScriptShareFilter",
+    "turn_count_filter": "olmoflow.curate.conversations.length.TurnCountFilter",
+    "length_gap_filter": "olmoflow.curate.conversations.length.LengthGapFilter",
+    "on_turns": "olmoflow.curate.conversations.on_turns.OnTurns",
 }
 _OPERATIONS = "olmoflow.curate.operations.registry"
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from olmoflow.curate.conversations.row import read_rows
 from olmoflow.curate.sources.location import SourceFile, files_at, local_copy
 from olmoflow.documents import SUFFIXES, TEXT_SUFFIXES, Document, Intake, documents_of_file
 from olmoflow.errors import UserError
@@ -154,7 +155,9 @@ _SUFFIX_KINDS = (
 def _read_documents(
     path: Path, file: SourceFile, reading: Reading, intake: Intake
 ) -> Iterator[Document]:
-    return documents_of_file(path, file.name, intake, everything=True)
+    if kind_of(file.name) == "text":
+        return documents_of_file(path, file.name, intake, everything=True)
+    return read_rows(path, file.name, intake)
 
 
 def _read_warc(

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-from olmoflow.curate.schema import DOCUMENTS
+from olmoflow.curate.conversations.row import TurnsDocument
+from olmoflow.curate.schema import DOCUMENTS, TURNS
 from olmoflow.documents import Document
 
 # A batch is what the operations work on at once: in cache for most, and cheap to hold many times.
@@ -49,7 +50,13 @@ def _table(documents: list[Document], source: str | None) -> pa.Table:
         "license": [d.license for d in documents],
         "metadata": [_json(d) for d in documents],
     }
-    return pa.Table.from_pydict(columns, DOCUMENTS)
+    table = pa.Table.from_pydict(columns, DOCUMENTS)
+    turns = [d.turns if isinstance(d, TurnsDocument) else {} for d in documents]
+    for name in TURNS:
+        if any(name in each for each in turns):
+            column = pa.array([each.get(name) for each in turns], pa.large_string())
+            table = table.append_column(name, column)
+    return table
 
 
 # Where the archives of the web's crawls put a page's address and date.

@@ -3,23 +3,22 @@
 - ``reasoning_gym_NAME:chat`` asks a chat model to answer in ``<answer>`` tags
 - ``reasoning_gym_NAME:gen`` has a base model go on after three solved puzzles of another seed
 
-A puzzle is a function of name, seed, number and reasoning-gym's version. ``isomorphic_strings`` and
-``ransom_note`` are left out: theirs depend on Python's hash seed as well.
+How puzzles come about stands in `olmoflow.puzzles`. ``isomorphic_strings`` and ``ransom_note`` are
+left out: theirs depend on Python's hash seed as well.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from olmoflow.errors import UserError
 from olmoflow.evaluate.tasks.packages import pinned
 from olmoflow.evaluate.tasks.verified import CHAT_TOKENS, Generation, Question, VerifiedTask
+from olmoflow.puzzles import FORMS, PACKAGE, Puzzle, find_form, make_puzzles, question_of
 
-PACKAGE = "reasoning-gym"
 # By reasoning-gym's own categories. All are made in under a second for 20 puzzles (zebra_puzzles
 # in a few), depend on the seed alone, and give their own answers full score.
 PUZZLES = {
@@ -63,9 +62,7 @@ SHOTS = 3
 SOLVED_FROM = 1_000_000
 CHAT = Generation(CHAT_TOKENS, chat=True)
 GEN = Generation(512, ("\nQuestion:",))
-# Where a chat's answer may stand; a base model's is all that it says.
-CHAT_RULES = ("answer_tag", "boxed", "answer_line")
-TEMPLATE = "{question}\n\nThink step by step. Put your final answer between <answer> and </answer>."
+REASONED = "reasoned"
 
 
 @dataclass(frozen=True)
@@ -77,16 +74,21 @@ class Puzzles:
         size: How many.
         seed: Of the puzzles. Seeds nearer to each other than `size` share puzzles.
         shots: Solved puzzles before each; none: the prompt for a chat.
+        form: How a chat is asked (`puzzles.FORMS`).
+        settings: Of this kind, by reasoning-gym's names.
     """
 
     name: str
     size: int = 50
     seed: int = 42
     shots: int = 0
+    form: str = REASONED
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= SOLVED_FROM:
             raise UserError(f"size={self.size}: expected 1 to {SOLVED_FROM:,} puzzles")
+        find_form(self.form, "form")
 
     @property
     def count(self) -> int:
@@ -101,7 +103,8 @@ class Puzzles:
             "size": self.size,
             "seed": self.seed,
             "num_shots": self.shots,
-            "prompt": "question_answer" if self.shots else TEMPLATE,
+            "prompt": "question_answer" if self.shots else FORMS[self.form].prompt,
+            **({"settings": dict(self.settings)} if self.settings else {}),
         }
 
     def read(self) -> Iterator[Question]:
@@ -110,32 +113,19 @@ class Puzzles:
         Raises:
             UserError: reasoning-gym is not installed.
         """
-        solved = "".join(map(_solved, _entries(self.name, self.shots, self.seed + SOLVED_FROM)))
-        for number, entry in enumerate(_entries(self.name, self.size, self.seed)):
+        shown = make_puzzles(self.name, self.shots, self.seed + SOLVED_FROM, self.settings)
+        solved = "".join(map(_solved, shown))
+        asked = make_puzzles(self.name, self.size, self.seed, self.settings)
+        for number, puzzle in enumerate(asked):
             if self.shots:
-                prompt = f"{solved}Question: {entry['question'].strip()}\nAnswer:"
+                prompt = f"{solved}Question: {question_of(puzzle)}\nAnswer:"
             else:
-                prompt = TEMPLATE.format(question=entry["question"].strip())
-            yield Question(number, number, entry, prompt, entry)
+                prompt = FORMS[self.form].prompt.format(question=question_of(puzzle))
+            yield Question(number, number, puzzle, prompt, puzzle)
 
 
-def _entries(name: str, size: int, seed: int) -> Iterator[dict[str, Any]]:
-    if size == 0:
-        return
-    try:
-        from reasoning_gym import create_dataset
-    except ImportError:
-        raise UserError(
-            f"{PACKAGE} is not installed; expected `pip install 'olmoflow[evaluate]'`"
-        ) from None
-    made = create_dataset(name, size=size, seed=seed)
-    for number in range(size):
-        # As it will be read back from predictions: plain JSON values.
-        yield json.loads(json.dumps(made[number]))
-
-
-def _solved(entry: Mapping[str, Any]) -> str:
-    return f"Question: {entry['question'].strip()}\nAnswer: {entry['answer']}\n\n"
+def _solved(puzzle: Puzzle) -> str:
+    return f"Question: {question_of(puzzle)}\nAnswer: {puzzle['answer']}\n\n"
 
 
 def puzzle_task(
@@ -144,6 +134,8 @@ def puzzle_task(
     chat: bool,
     size: int = 50,
     seed: int = 42,
+    form: str = REASONED,
+    settings: Mapping[str, Any] | None = None,
     samples: int = 1,
     temperature: float | None = None,
     top_p: float | None = None,
@@ -156,19 +148,23 @@ def puzzle_task(
         chat: For a chat model.
         size: How many puzzles.
         seed: Of the puzzles.
+        form: How a chat is asked: ``reasoned``, or ``plain`` for the answer alone.
+        settings: Of this kind of puzzle, by reasoning-gym's names.
         samples: As in `VerifiedTask.sampled`, and what follows.
         temperature: Of the samples.
         top_p: Of the samples.
         max_new_tokens: Of each answer.
     """
     kind = "chat" if chat else "gen"
-    questions = Puzzles(name, size, seed, 0 if chat else SHOTS)
+    if not chat and form != REASONED:
+        raise UserError(f"form={form}: only tasks in chat format have a form; expected none")
+    questions = Puzzles(name, size, seed, 0 if chat else SHOTS, form, settings or {})
     task = VerifiedTask(
         f"reasoning_gym_{name}:{kind}",
         questions,
         CHAT if chat else GEN,
         "reasoning_gym",
-        {"extract": list(CHAT_RULES) if chat else ["whole"]},
+        {"extract": list(FORMS[form].extract) if chat else ["whole"]},
     )
     return task.sampled(
         samples=samples, temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -27,12 +28,38 @@ class NotServedError(UserError):
     """The server has no such endpoint."""
 
 
+@dataclass(frozen=True)
+class Reply:
+    """What came back.
+
+    Attributes:
+        status: Of HTTP.
+        content: The body.
+        headers: By name, in any case.
+    """
+
+    status: int
+    content: bytes
+    headers: Mapping[str, str]
+
+    def said(self) -> str:
+        """What an error says, in one line of at most 500 characters."""
+        try:
+            parsed = json.loads(self.content)
+            error = parsed.get("error", parsed.get("detail", parsed))
+            said = error.get("message", error) if isinstance(error, dict) else error
+        except (ValueError, AttributeError):
+            said = self.content.decode(errors="replace")
+        return " ".join(str(said).split())[:500]
+
+
 class Connection:
     """A server that speaks HTTP and JSON.
 
     Args:
         url: Such as ``http://127.0.0.1:8000``.
         timeout: Seconds until an answer has to be there.
+        headers: Sent with every request.
 
     Attributes:
         loop: Runs in a thread of its own until `close`.
@@ -41,7 +68,7 @@ class Connection:
         UserError: The URL is none.
     """
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: str, timeout: float, headers: Mapping[str, str] | None = None) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UserError(f"engine.url={url}: expected a URL such as http://127.0.0.1:8000")
@@ -52,7 +79,7 @@ class Connection:
         self._closed, self._closing = False, threading.Lock()
         self._thread = threading.Thread(target=self.loop.run_forever, name=url, daemon=True)
         self._thread.start()
-        self._session = self.call(self._open())
+        self._session = self.call(self._open(headers or {}))
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the loop and wait for what it returns."""
@@ -88,12 +115,12 @@ class Connection:
         self._thread.join()
         self.loop.close()
 
-    async def _open(self) -> aiohttp.ClientSession:
+    async def _open(self, headers: Mapping[str, str]) -> aiohttp.ClientSession:
         timeout = aiohttp.ClientTimeout(total=self.timeout, sock_connect=_CONNECT_SECONDS)
         # How many requests are open at once is the callers' business. uvicorn closes connections
         # that were idle for 5 seconds.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)
-        return aiohttp.ClientSession(connector=connector, timeout=timeout)
+        return aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers)
 
     async def _end(self) -> None:
         running = asyncio.all_tasks() - {asyncio.current_task()}
@@ -102,11 +129,15 @@ class Connection:
         await asyncio.gather(*running, return_exceptions=True)
         await self._session.close()
 
-    async def _exchange(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
-        """Status and content; once more where a connection broke.
+    async def exchange(self, method: str, path: str, body: Any = None) -> Reply:
+        """Whatever the server answers; asked once more where a connection broke.
 
         The server may close an idle connection at the moment when it is taken for the next
         request. Asking again is safe: every request says all that its answer depends on.
+
+        Raises:
+            aiohttp.ClientError: There is no answer.
+            TimeoutError: It takes too long.
         """
         try:
             return await self._exchange_once(method, path, body)
@@ -118,20 +149,20 @@ class Connection:
             except aiohttp.ClientConnectorError:
                 raise broken from None
 
-    async def _exchange_once(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
+    async def _exchange_once(self, method: str, path: str, body: Any) -> Reply:
         async with self._session.request(method, self.url + path, json=body) as response:
-            return response.status, await response.read()
+            return Reply(response.status, await response.read(), response.headers)
 
     async def _request(self, method: str, path: str, answer: type[AnswerT], body: Any) -> AnswerT:
         try:
-            status, content = await self._exchange(method, path, body)
+            reply = await self.exchange(method, path, body)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise self._failure(path, error) from None
         where = f"{self.url}{path}"
-        if status != 200:
-            raise _refusal(where, status, content)
+        if reply.status != 200:
+            raise _refusal(where, reply)
         try:
-            return answer.model_validate_json(content)
+            return answer.model_validate_json(reply.content)
         except ValidationError as error:
             first = error.errors()[0]
             at = ".".join(map(str, first["loc"])) or "the whole"
@@ -155,14 +186,9 @@ class Connection:
         return UserError(f"{self.url}{path}: the server went away ({why}); its log says why")
 
 
-def _refusal(where: str, status: int, content: bytes) -> UserError:
-    """What the server said against a request, in one line."""
-    try:
-        parsed = json.loads(content)
-        error = parsed.get("error", parsed.get("detail", parsed))
-        said = error.get("message", error) if isinstance(error, dict) else error
-    except (ValueError, AttributeError):
-        said = content.decode(errors="replace")
-    text = f"{where}: status {status}: {' '.join(str(said).split())[:500]}"
+def _refusal(where: str, reply: Reply) -> UserError:
+    said = reply.said()
+    text = f"{where}: status {reply.status}: {said}"
     # A model that the server lacks is a 404 as well, but not of FastAPI's router.
-    return NotServedError(text) if status == 404 and said == "Not Found" else UserError(text)
+    lacks = reply.status == 404 and said == "Not Found"
+    return NotServedError(text) if lacks else UserError(text)

@@ -1,0 +1,75 @@
+"""Runs a compiled loop in the threads in which torch multiplies matrices.
+
+A pool of its own would wake up while torch's threads still spin in wait for the next product, and
+both would fight for the same cores. `GOMP_parallel` is how compiled OpenMP code enters a parallel
+region; the runtimes of GCC, LLVM and Intel all have it. Where torch was built without OpenMP, the
+loop runs in the calling thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numba import cfunc, types
+from torch import Tensor
+
+from olmoflow.inference.native.compiled.loops import BF16, FP32, OPTIONS
+
+NUMBERS = {torch.bfloat16: BF16, torch.float32: FP32}
+"""What stands for the dtypes that loops are compiled for."""
+
+
+def has_loops(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether loops can be compiled for it."""
+    return device.type == "cpu" and dtype in NUMBERS
+
+
+class Loop:
+    """A loop over rows, compiled when it is first needed.
+
+    Args:
+        make: Makes the loop for a dtype of numpy and the width of a row's inner loop, which are
+            constants in it. It gets a pointer to 64-bit integers: a counter, the number of rows,
+            and the arguments.
+    """
+
+    def __init__(self, make: Callable[[Any, int], Callable[[Any], None]]) -> None:
+        self._make = make
+        self._addresses: dict[tuple[torch.dtype, int], int] = {}
+
+    def __call__(self, dtype: torch.dtype, width: int, rows: int, *arguments: Tensor | int) -> None:
+        """Run over all rows; tensors go in as the address of their first number."""
+        address = self._addresses.get((dtype, width)) or self._compile(dtype, width)
+        values = [a if isinstance(a, int) else a.data_ptr() for a in arguments]
+        block = np.array([0, rows, *values], dtype=np.int64)
+        _enter()(address, block.ctypes.data, torch.get_num_threads(), 0)
+
+    def _compile(self, dtype: torch.dtype, width: int) -> int:
+        loop = self._make(NUMBERS[dtype], width)
+        kernel = cfunc(types.void(types.voidptr), cache=True, **OPTIONS)(loop)
+        self._addresses[dtype, width] = kernel.address
+        return int(kernel.address)
+
+
+@cache
+def _enter() -> Callable[[int, int, int, int], None]:
+    """Calls a C function with a pointer in a number of threads."""
+    library = Path(torch.__file__).parent / "lib"
+    for name in ("libtorch_cpu.so", "libtorch_cpu.dylib"):
+        if (library / name).is_file():
+            enter = getattr(ctypes.CDLL(str(library / name)), "GOMP_parallel", None)
+            if enter is not None:
+                enter.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+                enter.restype = None
+                return enter  # type: ignore[no-any-return]
+    return _alone
+
+
+def _alone(function: int, argument: int, threads: int, flags: int) -> None:
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(function)(argument)
