@@ -39,6 +39,7 @@ class LoRA:
     offload: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "targets", tuple(self.targets))  # lists come from configs
         if isinstance(self.rank, bool) or not isinstance(self.rank, int) or self.rank < 1:
             raise UserError(f"adapter.rank={self.rank}: expected a positive whole number")
         if self.alpha <= 0:
