@@ -1,0 +1,57 @@
+"""The flow of fine-tuning and preference training from end to end, made smaller: one seed, sums."""
+
+import json
+
+from olmoflow.commands.main import main
+
+STEPS = "flow.steps"
+MODEL = {
+    **{"model.vocab_size": 320, "model.d_model": 16, "model.n_heads": 2, "model.n_kv_heads": 1},
+    **{"model.ffn_hidden_size": 32, "sequence_length": 128, "model.max_sequence_length": 128},
+    **{"log_every": 1, "runtime.accelerator": "cpu"},
+}
+SUMS = "[{kind: chain_sum, max_terms: 2, min_digits: 1, max_digits: 1}]"
+KINDS = {"pipeline": "verifiable_conversations", "pipeline.form": "plain", "pipeline.puzzles": SUMS}
+SFT = {"epochs": 10, "optimizer.lr": 2e-2, "global_batch_tokens": 512}
+
+
+def changed(step, settings):
+    inside = ", ".join(f"{key}: {value}" for key, value in settings.items())
+    return f"++{STEPS}.{step}.overrides={{{inside}}}"
+
+
+def test_puzzles_become_pairs_and_a_table_by_method(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("OLMOFLOW_HOME", str(tmp_path / "artifacts"))
+    monkeypatch.chdir(tmp_path)
+    others = [f"{kind}_{n}" for n in (2, 3) for kind in ("sft", "pairs", "preferences", "dpo")]
+    others += [f"{kind}_score_{n}" for n in (2, 3) for kind in ("sft", "dpo")]
+    arguments = [
+        *["flow", "flow=sft_then_dpo_tiny", "output=json", "jobs=2"],
+        *(f"~{STEPS}.{name}" for name in others),
+        f"{STEPS}.report.inputs.runs=[base,sft_1,dpo_1]",
+        f"{STEPS}.report.after=[base_score,sft_score_1,dpo_score_1]",
+        changed("corpus", {"pipeline.max_bytes": 3e5}),
+        changed("shards", {"tokenizer.vocab_size": 320}),
+        changed("base", MODEL | {"max_tokens": 1024, "global_batch_tokens": 512, "warmup": 1}),
+        changed("puzzles", KINDS | {"pipeline.seed": 1000, "pipeline.size": 60}
+                | {"pipeline.held_out": "[{seed: 42, size: 10}]"}),
+        changed("prompts", KINDS | {"pipeline.seed": 2000, "pipeline.size": 40}),
+        *(f"++{STEPS}.{step}.overrides.sequence_length=128" for step in ("lessons",)),
+        f"++{STEPS}.preferences_1.overrides.sequence_length=128",
+        changed("sft_1", MODEL | SFT | {"save.every_steps": 4}),
+        f"{STEPS}.pairs_1.inputs={{conversations: prompts, strong.checkpoint: sft_1, "
+        "weak.checkpoint: sft_1@4}",
+        changed("dpo_1", MODEL | {"global_batch_pairs": 4, "optimizer.lr": 1e-3}),
+        *(f"++{STEPS}.{step}.overrides.{key}" for step in
+          ("base_score", "sft_score_1", "dpo_score_1")
+          for key in ("suite.children.aiw.size=10",)),
+    ]  # fmt: skip
+    assert main(arguments) == 0
+    done = json.loads(capfd.readouterr().out)["steps"]
+    assert done["puzzles"]["held_out"]
+    assert done["dpo_1"]["steps"] >= 1
+    report = done["report"]
+    assert [row["setting"]["method"] for row in report["rows"]] == ["dpo", "none", "sft"]
+    assert all(row["metrics"]["puzzles"]["n"] == 1 for row in report["rows"])
+    text = (tmp_path / "artifacts" / "report" / report["report"] / "report.md").read_text()
+    assert "## method=dpo against method=sft" in text
