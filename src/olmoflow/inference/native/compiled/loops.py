@@ -12,12 +12,9 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import (
-    carray,  # type: ignore[attr-defined]
-    njit,
-    types,
-)
+from numba import njit, types
 from numba.core.extending import intrinsic, overload
+from numba.np.numpy_support import carray
 
 # Sums may be reordered, which vectors need; what is infinite or no number stays that.
 FAST = {"reassoc", "contract", "nsz"}
