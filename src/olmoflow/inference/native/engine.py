@@ -1,4 +1,4 @@
-"""The engine of this package: continuous batching in plain PyTorch, on any device.
+"""The engine of this package: continuous batching in PyTorch, on any device.
 
 - continuous batching: a sequence that ends leaves at once and the next one takes its place
 - rows of keys and values that grow with their sequences; rings on window layers; a memory budget

@@ -81,7 +81,9 @@ class Network:
             x = self.rows.add_normed(x, product(seen.flatten(1), layer.out), layer.attention_norm)
             gated = self.rows.gate(product(x, layer.gate_up))
             x = self.rows.add_normed(x, product(gated, layer.down), layer.feed_forward_norm)
-        return rms_norm(x.float(), self.weights.norm.shape, self.weights.norm, self.config.norm_eps).to(x.dtype)
+        return rms_norm(
+            x.float(), self.weights.norm.shape, self.weights.norm, self.config.norm_eps
+        ).to(x.dtype)
 
     def decode_attention(self, parts: Sequence[SlabRows], positions: Tensor) -> CachedAttention:
         """Attention of one new token of each sequence; see `DecodeAttention`."""

@@ -26,7 +26,7 @@ class RowOperations(Protocol):
         ...
 
     def add_normed(self, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-        """x + norm(y), [N, d_model]."""
+        """Sum of x and norm(y), [N, d_model]."""
         ...
 
     def gate(self, gate_up: Tensor) -> Tensor:

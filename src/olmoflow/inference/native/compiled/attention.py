@@ -30,8 +30,7 @@ class CompiledDecodeAttention:
         for part in self.parts:
             where, slab = slice(part.first, part.first + part.count), part.slab
             kernels.attend(
-                q.dtype,
-                q.shape[2],
+                (q.dtype, q.shape[2]),
                 part.count,
                 *(q[where], k[where], v[where], q.stride(0), out[where], self.heads, self.kv_heads),
                 *(slab.layers[layer], slab.rows, slab.slots[layer], self.positions[where]),

@@ -6,16 +6,28 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import carray, njit
 
-from olmoflow.inference.native.compiled.loops import FP32, OPTIONS, at, exp, highest, narrow, take, widen
+from olmoflow.inference.native.compiled.loops import (
+    FP32,
+    arguments,
+    at,
+    compiled,
+    exp,
+    highest,
+    inlined,
+    narrow,
+    take,
+    widen,
+)
 from olmoflow.inference.native.compiled.threads import Loop
 
 _BLOCK = 4
 """Rows that a thread takes at a time."""
+_SUMMED = 128
+"""Weights that are added up before it is looked whether the drawn one is among them."""
 
 
-@njit(**OPTIONS)
+@compiled
 def _inverse_rms(x: Any, epsilon: Any) -> Any:
     total = np.float32(0)
     for i in range(len(x)):
@@ -32,7 +44,7 @@ def _turn(dtype: Any, width: int) -> Callable[[Any], None]:
     half = width // 2
 
     def run(data: Any) -> None:
-        a = carray(data, (12,), np.int64)
+        a = arguments(data, 12)
         rows, stride = a[1], a[3]
         x, epsilon = at(a[2], rows * stride, dtype), at(a[8], 1, FP32)[0]
         positions = at(a[11], rows, np.int64)
@@ -61,22 +73,24 @@ def _turn(dtype: Any, width: int) -> Callable[[Any], None]:
     return run
 
 
-def _add_normed(dtype: Any, width: int) -> Callable[[Any], None]:
-    """x += norm(y) * weight. Arguments: x [N, width], y [N, width], weight, epsilon [1]."""
+def _add_normed(dtype: Any) -> Callable[[Any], None]:
+    """Residual sum: x += norm(y) * weight.
+
+    Arguments: x [N, width], y, weight [width], epsilon [1], width.
+    """
 
     def run(data: Any) -> None:
-        a = carray(data, (6,), np.int64)
-        rows, weight, epsilon = a[1], at(a[4], width, FP32), at(a[5], 1, FP32)[0]
+        a = arguments(data, 7)
+        rows, width = a[1], a[6]
+        weight, epsilon = at(a[4], width, FP32), at(a[5], 1, FP32)[0]
         x, y = at(a[2], rows * width, dtype), at(a[3], rows * width, dtype)
         while True:
             first = take(data) * _BLOCK
             if first >= rows:
                 break
             for row in range(first, min(first + _BLOCK, rows)):
-                own, added = (
-                    x[row * width : (row + 1) * width],
-                    y[row * width : (row + 1) * width],
-                )
+                own = x[row * width : (row + 1) * width]
+                added = y[row * width : (row + 1) * width]
                 scale = _inverse_rms(added, epsilon)
                 for i in range(width):
                     own[i] = narrow(widen(own[i]) + widen(added[i]) * scale * weight[i], dtype)
@@ -84,12 +98,12 @@ def _add_normed(dtype: Any, width: int) -> Callable[[Any], None]:
     return run
 
 
-def _gate(dtype: Any, width: int) -> Callable[[Any], None]:
-    """SwiGLU. Arguments: x [N, 2 * width] (gate, then up), out [N, width]."""
+def _gate(dtype: Any) -> Callable[[Any], None]:
+    """SwiGLU. Arguments: x [N, 2 * width] (gate, then up), out [N, width], width."""
 
     def run(data: Any) -> None:
-        a = carray(data, (4,), np.int64)
-        rows = a[1]
+        a = arguments(data, 5)
+        rows, width = a[1], a[4]
         x, out = at(a[2], rows * width * 2, dtype), at(a[3], rows * width, dtype)
         while True:
             first = take(data) * _BLOCK
@@ -106,7 +120,7 @@ def _gate(dtype: Any, width: int) -> Callable[[Any], None]:
     return run
 
 
-@njit(inline="always", **OPTIONS)
+@inlined
 def _scores(query: Any, keys: Any, scores: Any, width: int) -> None:
     for slot in range(len(scores)):
         score = np.float32(0)
@@ -115,7 +129,7 @@ def _scores(query: Any, keys: Any, scores: Any, width: int) -> None:
         scores[slot] = score
 
 
-@njit(**OPTIONS)
+@compiled
 def _softmax(scores: Any) -> Any:
     """To weights that are not normalised yet, in place; returns their sum."""
     most, total = highest(scores), np.float32(0)
@@ -125,7 +139,7 @@ def _softmax(scores: Any) -> Any:
     return total
 
 
-@njit(inline="always", **OPTIONS)
+@inlined
 def _weigh(weights: Any, values: Any, seen: Any, width: int) -> None:
     for i in range(width):
         seen[i] = np.float32(0)
@@ -142,13 +156,10 @@ def _attend(dtype: Any, width: int) -> Callable[[Any], None]:
     """
 
     def run(data: Any) -> None:
-        a = carray(data, (13,), np.int64)
+        a = arguments(data, 13)
         rows, stride, heads, kv_heads, slots = a[1], a[5], a[7], a[8], a[11]
-        q, k, v = (
-            at(a[2], rows * stride, dtype),
-            at(a[3], rows * stride, dtype),
-            at(a[4], rows * stride, dtype),
-        )
+        q, k = at(a[2], rows * stride, dtype), at(a[3], rows * stride, dtype)
+        v = at(a[4], rows * stride, dtype)
         out, positions = at(a[6], rows * heads * width, dtype), at(a[12], rows, np.int64)
         half = a[10] * kv_heads * slots * width
         cache = at(a[9], 2 * half, dtype)
@@ -177,7 +188,7 @@ def _attend(dtype: Any, width: int) -> Callable[[Any], None]:
     return run
 
 
-@njit(**OPTIONS)
+@compiled
 def _first_of(x: Any, value: Any) -> int:
     for i in range(len(x)):
         if widen(x[i]) == value:
@@ -185,7 +196,7 @@ def _first_of(x: Any, value: Any) -> int:
     return 0
 
 
-@njit(**OPTIONS)
+@compiled
 def _exponentials(logits: Any, most: Any, temperature: Any, weights: Any) -> Any:
     """e^((logit - most) / temperature) into weights; returns their sum."""
     total, factor = np.float32(0), np.float32(1) / temperature
@@ -195,12 +206,12 @@ def _exponentials(logits: Any, most: Any, temperature: Any, weights: Any) -> Any
     return total
 
 
-@njit(**OPTIONS)
-def _draw(weights: Any, target: Any, block: int) -> int:
+@compiled
+def _draw(weights: Any, target: Any) -> int:
     """The first place up to which the weights sum up to more than the target."""
     passed, start, last = np.float32(0), 0, 0
     while start < len(weights):
-        end = min(start + block, len(weights))
+        end = min(start + _SUMMED, len(weights))
         total = np.float32(0)
         for i in range(start, end):
             total += weights[i]
@@ -208,7 +219,7 @@ def _draw(weights: Any, target: Any, block: int) -> int:
             break
         passed, start = passed + total, end
     # Rounding may leave the target beyond all: then the last place that has a weight is taken.
-    for i in range(max(min(start, len(weights) - block), 0), len(weights)):
+    for i in range(max(min(start, len(weights) - _SUMMED), 0), len(weights)):
         if weights[i] > 0:
             last = i
         if i >= start:
@@ -218,7 +229,7 @@ def _draw(weights: Any, target: Any, block: int) -> int:
     return last
 
 
-def _sample(dtype: Any, block: int) -> Callable[[Any], None]:
+def _sample(dtype: Any) -> Callable[[Any], None]:
     """A token of each row, and its log-probability at temperature 1.
 
     Arguments: logits [N, vocabulary], vocabulary, temperatures [N] (0 takes the likeliest),
@@ -226,7 +237,7 @@ def _sample(dtype: Any, block: int) -> Callable[[Any], None]:
     """
 
     def run(data: Any) -> None:
-        a = carray(data, (8,), np.int64)
+        a = arguments(data, 8)
         rows, size = a[1], a[3]
         logits = at(a[2], rows * size, dtype)
         temperatures, uniforms = at(a[4], rows, FP32), at(a[5], rows, FP32)
@@ -245,11 +256,12 @@ def _sample(dtype: Any, block: int) -> Callable[[Any], None]:
                 total = plain
                 if temperatures[row] != 1:
                     total = _exponentials(own, most, temperatures[row], weights)
-                token = _draw(weights, uniforms[row] * total, block)
+                token = _draw(weights, uniforms[row] * total)
             tokens[row] = token
             logprobs[row] = widen(own[token]) - most - np.log(plain)
 
     return run
 
 
-turn, add_normed, gate, attend, sample = map(Loop, (_turn, _add_normed, _gate, _attend, _sample))
+turn, add_normed, gate = Loop(_turn), Loop(_add_normed), Loop(_gate)
+attend, sample = Loop(_attend), Loop(_sample)

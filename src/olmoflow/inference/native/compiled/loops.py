@@ -7,21 +7,37 @@ share until there are none left.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numpy as np
-from llvmlite import ir
-from numba import carray, njit, types
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import njit, types
 from numba.core.extending import intrinsic, overload
+from numba.np.numpy_support import carray
 
 # Sums may be reordered, which vectors need; what is infinite or no number stays that.
 FAST = {"reassoc", "contract", "nsz"}
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": FAST}
+_JIT: Any = OPTIONS
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(function: F) -> F:
+    """Compile a function that loops call."""
+    return cast(F, njit(**OPTIONS)(function))
+
+
+def inlined(function: F) -> F:
+    """Compile it into its callers, where constants of theirs become constants in it."""
+    return cast(F, njit(inline="always", **OPTIONS)(function))
+
+
 BF16, FP32 = np.uint16, np.float32
 
 
 @intrinsic
-def take(typing: Any, counter: Any) -> Any:
+def _take(typing: Any, counter: Any) -> Any:
     """The value that the 64-bit counter at a pointer had before it was raised by one."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -31,53 +47,76 @@ def take(typing: Any, counter: Any) -> Any:
     return types.int64(types.voidptr), generate
 
 
+take: Any = _take
+
+
 @intrinsic
-def _pointer(typing: Any, address: Any) -> Any:
+def _to_pointer(typing: Any, address: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
 
     return types.voidptr(types.int64), generate
 
 
-@njit(**OPTIONS)
+_pointer: Any = _to_pointer
+
+
+@compiled
 def at(address: int, size: int, dtype: Any) -> Any:
     """[size] numbers that lie at an address."""
     return carray(_pointer(address), (size,), dtype)
 
 
-@njit(**OPTIONS)
+@compiled
+def arguments(data: Any, number: int) -> Any:
+    """[number] 64-bit integers that a loop gets: counter, number of rows, and so on."""
+    return carray(data, (number,), np.int64)
+
+
+@compiled
 def _from_bf16(bits: Any) -> Any:
     return np.uint32(np.uint32(bits) << np.uint32(16)).view(np.float32)
 
 
-@njit(**OPTIONS)
+@compiled
 def _to_bf16(value: Any) -> Any:
     bits = np.float32(value).view(np.uint32)
     half = np.uint32(0x7FFF) + np.uint32(np.uint32(bits >> np.uint32(16)) & np.uint32(1))
     return np.uint16(np.uint32(bits + half) >> np.uint32(16))
 
 
-def widen(value):  # type: ignore[no-untyped-def]  # numba compares the names and annotations
+def widen(value: Any) -> Any:
     """A number of the model's dtype as fp32; bf16 comes as the uint16 that holds its bits."""
 
 
-def narrow(value, dtype):  # type: ignore[no-untyped-def]
-    """fp32 to the model's dtype, to the nearest, ties to even."""
+def narrow(value: Any, dtype: Any) -> Any:
+    """Round fp32 to the model's dtype, to the nearest, ties to even."""
 
 
-@overload(widen, jit_options=OPTIONS)
-def _widen(value):  # type: ignore[no-untyped-def]
-    return (lambda value: _from_bf16(value)) if value == types.uint16 else (lambda value: value)
+# numba compares names and annotations of what is compiled with those of what chooses it.
+@overload(widen, jit_options=_JIT)
+def _widen(value: Any) -> Any:
+    def half(value: Any) -> Any:
+        return _from_bf16(value)
+
+    def same(value: Any) -> Any:
+        return value
+
+    return half if value == types.uint16 else same
 
 
-@overload(narrow, jit_options=OPTIONS)
-def _narrow(value, dtype):  # type: ignore[no-untyped-def]
-    if dtype.dtype == types.uint16:
-        return lambda value, dtype: _to_bf16(value)
-    return lambda value, dtype: value
+@overload(narrow, jit_options=_JIT)
+def _narrow(value: Any, dtype: Any) -> Any:
+    def half(value: Any, dtype: Any) -> Any:
+        return _to_bf16(value)
+
+    def same(value: Any, dtype: Any) -> Any:
+        return value
+
+    return half if dtype.dtype == types.uint16 else same
 
 
-@njit(**OPTIONS)
+@compiled
 def exp(x: Any) -> Any:
     """e^x of fp32 to 2e-7 of it, below 1e-37 to 0; made of what vectors can do.
 
@@ -96,13 +135,13 @@ def exp(x: Any) -> Any:
     return y * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
-@njit(**OPTIONS)
+@compiled
 def _ordered(bits: Any) -> Any:
     """The bits of fp32 to integers that are ordered as the numbers are; its own inverse."""
     return np.int32(bits ^ np.int32(np.int32(bits >> np.int32(31)) & np.int32(0x7FFFFFFF)))
 
 
-@njit(**OPTIONS)
+@compiled
 def highest(x: Any) -> Any:
     """The largest number, as fp32; as integers, since LLVM compares those in vectors."""
     found = np.int32(-0x80000000)

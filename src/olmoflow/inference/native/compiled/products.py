@@ -44,7 +44,7 @@ def _reorder(matrix: Tensor) -> Tensor:
 
 
 def _multiplies_bf16() -> bool:
-    operations = torch.ops.mkldnn
-    return hasattr(operations, "_reorder_linear_weight") and bool(
-        torch.backends.mkldnn.is_available() and operations._is_mkldnn_bf16_supported()
-    )
+    names = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
+    if not all(hasattr(torch.ops.mkldnn, name) for name in names):
+        return False
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

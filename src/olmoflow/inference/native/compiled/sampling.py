@@ -9,8 +9,6 @@ from torch import Tensor
 
 from olmoflow.inference.native.compiled import kernels
 
-_BLOCK = 128
-
 
 def sample(
     logits: Tensor, temperature: Tensor | None, uniforms: Tensor
@@ -29,5 +27,5 @@ def sample(
     temperature = torch.zeros(rows) if temperature is None else temperature
     tokens, logprobs = torch.empty(rows, dtype=torch.int64), torch.empty(rows)
     arguments = logits, vocabulary, temperature, uniforms, tokens, logprobs
-    kernels.sample(logits.dtype, _BLOCK, rows, *arguments)
+    kernels.sample((logits.dtype,), rows, *arguments)
     return tokens.numpy(), logprobs.numpy()

@@ -34,27 +34,38 @@ class Loop:
     """A loop over rows, compiled when it is first needed.
 
     Args:
-        make: Makes the loop for a dtype of numpy and the width of a row's inner loop, which are
-            constants in it. It gets a pointer to 64-bit integers: a counter, the number of rows,
-            and the arguments.
+        make: Makes the loop for a dtype of numpy, and for numbers that are constants in it. It
+            gets a pointer to 64-bit integers: a counter, the number of rows, and the arguments.
     """
 
-    def __init__(self, make: Callable[[Any, int], Callable[[Any], None]]) -> None:
+    def __init__(self, make: Callable[..., Callable[[Any], None]]) -> None:
         self._make = make
-        self._addresses: dict[tuple[torch.dtype, int], int] = {}
+        self._kernels: list[Any] = []
+        self._addresses: dict[tuple[torch.dtype, *tuple[int, ...]], int] = {}
 
-    def __call__(self, dtype: torch.dtype, width: int, rows: int, *arguments: Tensor | int) -> None:
-        """Run over all rows; tensors go in as the address of their first number."""
-        address = self._addresses.get((dtype, width)) or self._compile(dtype, width)
+    def __call__(
+        self, kind: tuple[torch.dtype, *tuple[int, ...]], rows: int, *arguments: Tensor | int
+    ) -> None:
+        """Run over all rows.
+
+        Args:
+            kind: What `make` gets; the dtype is torch's.
+            rows: Their number.
+            arguments: Tensors go in as the address of their first number.
+        """
+        address = self._addresses.get(kind) or self._compile(kind)
         values = [a if isinstance(a, int) else a.data_ptr() for a in arguments]
         block = np.array([0, rows, *values], dtype=np.int64)
         _enter()(address, block.ctypes.data, torch.get_num_threads(), 0)
 
-    def _compile(self, dtype: torch.dtype, width: int) -> int:
-        loop = self._make(NUMBERS[dtype], width)
-        kernel = cfunc(types.void(types.voidptr), cache=True, **OPTIONS)(loop)
-        self._addresses[dtype, width] = kernel.address
-        return int(kernel.address)
+    def _compile(self, kind: tuple[torch.dtype, *tuple[int, ...]]) -> int:
+        dtype, *constants = kind
+        loop = self._make(NUMBERS[dtype], *constants)
+        kernel: Any = cfunc(types.void(types.voidptr), cache=True, **OPTIONS)(loop)
+        address: int = kernel.address
+        self._kernels.append(kernel)  # it must live as long as its address is used
+        self._addresses[kind] = address
+        return address
 
 
 @cache
