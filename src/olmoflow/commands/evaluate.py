@@ -13,7 +13,7 @@ from olmoflow.digests import write_json
 from olmoflow.errors import UserError
 
 # What only a suite of tasks heeds: held-out text keeps the key that it has without them.
-_OF_TASKS = ("tasks", "limit", "seed", "recompute", "engine")
+_OF_TASKS = ("tasks", "limit", "seed", "recompute", "engine", "template")
 
 
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:

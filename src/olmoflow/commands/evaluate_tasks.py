@@ -33,7 +33,7 @@ def evaluate_tasks(config: Mapping[str, Any], overrides: list[str]) -> dict[str,
     suite = find_suite(config, overrides)
     limit = check_limit(config["limit"])
     checkpoint = find_checkpoint(config["checkpoint"])
-    tokenizer = find_tokenizer(checkpoint)
+    tokenizer = find_tokenizer(checkpoint, config["template"])
     stored = find_answers(config["recompute"], checkpoint)
     into = _training_run(config, checkpoint)
     leaves = bind(suite.tasks().values(), tokenizer, limit)
@@ -45,9 +45,12 @@ def evaluate_tasks(config: Mapping[str, Any], overrides: list[str]) -> dict[str,
         "recompute": stored.key if stored else None,
         "engine": {key: config["engine"].get(key) for key in _IN_KEY},
         "runtime": {**config["runtime"], "engine": config["engine"]},
+        "template": tokenizer.config["chat_template"] if config["template"] is not None else None,
         # A task that is defined anew is another evaluation.
         "definitions": {leaf.key: hash_of(leaf.task.config) for leaf in leaves},
     }
+    if config["template"] is None:
+        del identity["template"]  # the checkpoint's own
     with claim(
         "evaluation",
         command="evaluate",
@@ -92,12 +95,17 @@ def find_suite(config: Mapping[str, Any], overrides: list[str]) -> Suite:
     return suite_of_tasks(tasks)
 
 
-def find_tokenizer(checkpoint: Input) -> Tokenizer:
+def find_tokenizer(checkpoint: Input, template: str | None = None) -> Tokenizer:
     """The tokenizer that belongs to a checkpoint.
 
+    Args:
+        checkpoint: Whose.
+        template: A chat template in place of its own: a published one's name, or a .jinja file.
+
     Raises:
-        UserError: There is none.
+        UserError: There is none, or it has not the tokens of the template.
     """
+    from olmoflow.tokens.chat.template import load_template
     from olmoflow.tokens.tokenizer import load_tokenizer
 
     folder = tokenizer_folder(checkpoint)
@@ -106,7 +114,12 @@ def find_tokenizer(checkpoint: Input) -> Tokenizer:
             f"checkpoint={checkpoint.name}: has no tokenizer; tasks are texts, expected a "
             f"tokenizer.json in {checkpoint.path}"
         )
-    return load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder)
+    if template is not None:
+        chosen = load_template(str(template))
+        chosen.check(tokenizer)
+        tokenizer.config = {**tokenizer.config, "chat_template": chosen.source}
+    return tokenizer
 
 
 def find_answers(reference: str | None, checkpoint: Input) -> Input | None:

@@ -149,3 +149,20 @@ def test_a_base_of_another_shape_is_named(base):
         attach(model, LoRA())
     with pytest.raises(UserError, match=r"k_norm\.weight' is \[32\]; the model expects \[64\]"):
         fill(model, base.checkpoint, torch.device("cpu"), seed=0)
+
+
+@pytest.mark.parametrize(
+    "settings", [LoRA(rank=4, base="nf4"), LoRA(rank=4, offload=True)], ids=["nf4", "offload"]
+)
+def test_a_compiled_block_computes_the_same(base, settings):
+    model = adapted(base, settings)
+    expected = _weights(model, model(IDS).square().sum())
+    for block in model.blocks:
+        block.compile(backend="aot_eager", fullgraph=True)
+    found = _weights(model, model(IDS).square().sum())
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def _weights(model, loss):
+    return torch.autograd.grad(loss, [p for p in model.parameters() if p.requires_grad])

@@ -44,7 +44,8 @@ class FrozenMatrix(nn.Module):
         kept = tuple(self.parameters())
         if not self.quantized and not self.offload:
             return linear(x, kept[0].to(x.dtype))
-        out: Tensor = _MadeAgain.apply(x, self.offload, *kept)
+        first, second = (*kept, None)[:2]
+        out: Tensor = _MadeAgain.apply(x, self.offload, first, second)
         return out
 
     def dense(self, dtype: torch.dtype) -> Tensor:
@@ -70,21 +71,24 @@ class _MadeAgain(torch.autograd.Function):
     """x W^T that keeps what W is made of, and not W."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, fetched: bool, *kept: Tensor) -> Tensor:
-        ctx.save_for_backward(*kept)
+    def forward(ctx: Any, x: Tensor, fetched: bool, first: Tensor, second: Tensor | None) -> Tensor:
+        # One argument a tensor: torch.compile cannot follow a variable number of them.
+        ctx.save_for_backward(first, second)
         ctx.fetched = fetched
-        here = _fetch(kept, x.device) if fetched else kept
-        return linear(x, _dense(here, x.dtype))
+        return linear(x, _dense_at(first, second, x, fetched))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (grad,), kept = grads, ctx.saved_tensors
-        here = _fetch(kept, grad.device) if ctx.fetched else kept
-        return grad @ _dense(here, grad.dtype), None, *(None for _ in kept)
+        (grad,), (first, second) = grads, ctx.saved_tensors
+        return grad @ _dense_at(first, second, grad, ctx.fetched), None, None, None
 
 
-def _fetch(kept: tuple[Tensor, ...], device: torch.device) -> tuple[Tensor, ...]:
-    return tuple(tensor.to(device, non_blocking=True, copy=True) for tensor in kept)
+def _dense_at(first: Tensor, second: Tensor | None, x: Tensor, fetched: bool) -> Tensor:
+    """The matrix on the device and in the dtype of what it is multiplied with."""
+    kept: tuple[Tensor, ...] = (first,) if second is None else (first, second)
+    if fetched:
+        kept = tuple(tensor.to(x.device, non_blocking=True, copy=True) for tensor in kept)
+    return _dense(kept, x.dtype)
 
 
 def _dense(kept: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:

@@ -37,7 +37,8 @@ class CompiledRows:
             cos, sin = self.full_rope if far else self.window_rope
             norms = layer.q_norm, layer.k_norm, self.epsilon
             shape = qkv, qkv.stride(0), heads, kv_heads
-            kernels.turn((qkv.dtype, width), len(qkv), *shape, *norms, cos, sin, positions)
+            arguments = *shape, *norms, cos, sin, positions
+            kernels.turn((qkv.dtype, width), len(qkv), *arguments, numbers=qkv.numel())
             q, k, v = torch.split(qkv.view(len(qkv), -1, width), [heads, kv_heads, kv_heads], dim=1)
             return q, k, v
 
@@ -45,12 +46,13 @@ class CompiledRows:
 
     def add_normed(self, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         """See `RowOperations.add_normed`."""
-        kernels.add_normed((x.dtype,), len(x), x, y, weight, self.epsilon, x.shape[1])
+        arguments = x, y, weight, self.epsilon, x.shape[1]
+        kernels.add_normed((x.dtype,), len(x), *arguments, numbers=x.numel())
         return x
 
     def gate(self, gate_up: Tensor) -> Tensor:
         """See `RowOperations.gate`."""
         width = gate_up.shape[1] // 2
         out = gate_up.new_empty((len(gate_up), width))
-        kernels.gate((out.dtype,), len(out), gate_up, out, width)
+        kernels.gate((out.dtype,), len(out), gate_up, out, width, numbers=out.numel())
         return out

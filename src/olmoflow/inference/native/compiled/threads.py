@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numba import cfunc, types
 from torch import Tensor
@@ -23,6 +22,9 @@ from olmoflow.inference.native.compiled.loops import BF16, FP32, OPTIONS
 
 NUMBERS = {torch.bfloat16: BF16, torch.float32: FP32}
 """What stands for the dtypes that loops are compiled for."""
+Kind = tuple[torch.dtype, *tuple[int, ...]]
+_GRAIN = 2**15
+"""Numbers that a thread should have, as in torch: for fewer it is not worth waking."""
 
 
 def has_loops(device: torch.device, dtype: torch.dtype) -> bool:
@@ -40,11 +42,10 @@ class Loop:
 
     def __init__(self, make: Callable[..., Callable[[Any], None]]) -> None:
         self._make = make
-        self._kernels: list[Any] = []
-        self._addresses: dict[tuple[torch.dtype, *tuple[int, ...]], int] = {}
+        self._kernels: dict[Kind, tuple[Any, int, Any]] = {}
 
     def __call__(
-        self, kind: tuple[torch.dtype, *tuple[int, ...]], rows: int, *arguments: Tensor | int
+        self, kind: Kind, rows: int, *arguments: Tensor | int, numbers: int | None = None
     ) -> None:
         """Run over all rows.
 
@@ -52,24 +53,30 @@ class Loop:
             kind: What `make` gets; the dtype is torch's.
             rows: Their number.
             arguments: Tensors go in as the address of their first number.
+            numbers: That are worked on, where they may be too few for several threads.
         """
-        address = self._addresses.get(kind) or self._compile(kind)
+        _, address, function = self._kernels.get(kind) or self._compile(kind)
         values = [a if isinstance(a, int) else a.data_ptr() for a in arguments]
-        block = np.array([0, rows, *values], dtype=np.int64)
-        _enter()(address, block.ctypes.data, torch.get_num_threads(), 0)
+        block = (ctypes.c_int64 * (len(values) + 2))(0, rows, *values)
+        threads, enter = torch.get_num_threads(), _enter()
+        if numbers is not None:
+            threads = min(threads, numbers // _GRAIN)
+        if enter is None or threads < 2:
+            function(ctypes.addressof(block))
+        else:
+            enter(address, ctypes.addressof(block), threads, 0)
 
-    def _compile(self, kind: tuple[torch.dtype, *tuple[int, ...]]) -> int:
+    def _compile(self, kind: Kind) -> tuple[Any, int, Any]:
+        """The kernel, which must stay alive, its address, and itself as a Python function."""
         dtype, *constants = kind
         loop = self._make(NUMBERS[dtype], *constants)
         kernel: Any = cfunc(types.void(types.voidptr), cache=True, **OPTIONS)(loop)
-        address: int = kernel.address
-        self._kernels.append(kernel)  # it must live as long as its address is used
-        self._addresses[kind] = address
-        return address
+        self._kernels[kind] = kernel, kernel.address, kernel.ctypes
+        return self._kernels[kind]
 
 
 @cache
-def _enter() -> Callable[[int, int, int, int], None]:
+def _enter() -> Callable[[int, int, int, int], None] | None:
     """Calls a C function with a pointer in a number of threads."""
     library = Path(torch.__file__).parent / "lib"
     for name in ("libtorch_cpu.so", "libtorch_cpu.dylib"):
@@ -79,8 +86,4 @@ def _enter() -> Callable[[int, int, int, int], None]:
                 enter.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
                 enter.restype = None
                 return enter  # type: ignore[no-any-return]
-    return _alone
-
-
-def _alone(function: int, argument: int, threads: int, flags: int) -> None:
-    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(function)(argument)
+    return None
