@@ -94,11 +94,11 @@ def prepared(tmp_path_factory):
 @pytest.fixture(scope="module")
 def theirs(prepared):
     """What TRL says of each case: its metrics and gradients."""
-    subprocess.run([sys.executable, ROOT / "setup" / "peers.py", "trl"], check=True)
+    subprocess.run([sys.executable, ROOT / "setup" / "peers.py", "transformers"], check=True)
     folder, _, batch = prepared
     (folder / "pairs.json").write_text(json.dumps(unpacked(batch)))
     (folder / "cases.json").write_text(json.dumps(CASES))
-    python = ROOT / ".peers" / "trl" / "bin" / "python"
+    python = ROOT / ".peers" / "transformers" / "bin" / "python"
     subprocess.run([python, Path(__file__).with_name("with_trl.py"), folder], check=True)
     return {
         name: (json.loads((folder / f"{name}.json").read_text()), gradients(folder, name))

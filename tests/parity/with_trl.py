@@ -1,6 +1,6 @@
 """One step of TRL's preference losses, in TRL's own environment.
 
-    .peers/trl/bin/python tests/parity/with_trl.py FOLDER
+    .peers/transformers/bin/python tests/parity/with_trl.py FOLDER
 
 FOLDER holds `policy` and `reference` (Hugging Face folders with the tokenizer) and `pairs.json`, a
 list of token ids `{"prompt", "chosen", "rejected"}`, and `cases.json`, a name and the settings of
