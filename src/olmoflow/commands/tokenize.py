@@ -11,10 +11,9 @@ from olmoflow.commands.checkpoints import TOKENIZER
 from olmoflow.commands.progress import progress_bar
 from olmoflow.commands.tokenize_conversations import (
     CONVERSATION_SETTINGS,
-    report_conversations,
-    tokenize_conversations,
+    report_rows,
+    tokenize_rows,
 )
-from olmoflow.commands.tokenize_preferences import report_preferences, tokenize_preferences
 from olmoflow.commands.tokenizers import check_kind, make_tokenizer, place_tokenizer, splits_of
 from olmoflow.errors import UserError
 
@@ -36,9 +35,9 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     if given == ["mix"]:
         return _tokenized_mix(config)
     if given == ["conversations"]:
-        return tokenize_conversations(config)
+        return tokenize_rows(config, "conversations")
     if given == ["preferences"]:
-        return tokenize_preferences(config)
+        return tokenize_rows(config, "preferences")
     corpus = resolve(config["corpus"], "corpus", ["corpus"])
     tokenizer = make_tokenizer(config, corpus)
     with claim(
@@ -72,11 +71,8 @@ def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def report(result: Mapping[str, Any]) -> None:
     """Say what was written."""
-    if result.get("content") == "conversations":
-        report_conversations(result)
-        return
-    if result.get("content") == "pairs":
-        report_preferences(result)
+    if result.get("content") in ("conversations", "pairs"):
+        report_rows(result)
         return
     splits = ", ".join(
         f"{split} {figures['tokens']:,} tokens of {figures['documents']:,} documents"

@@ -1,23 +1,25 @@
-"""``olmoflow tokenize conversations=…``: conversations into shards that say what is learnt."""
+"""``olmoflow tokenize conversations=…`` or ``preferences=…``: shards that say what is learnt."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from olmoflow.artifact import Input, claim, resolve
+from olmoflow.commands.checkpoints import TOKENIZER
 from olmoflow.commands.progress import progress_bar
 from olmoflow.commands.tokenizers import make_tokenizer, place_tokenizer, splits_of
 from olmoflow.errors import UserError
 
 if TYPE_CHECKING:
-    from olmoflow.tokens.chat.shards import ConversationStatistics
+    from olmoflow.tokens.chat.rows import RowStatistics
     from olmoflow.tokens.chat.template import ChatTemplate
 
+Rows = Literal["conversations", "preferences"]
 # They say nothing about plain documents.
 CONVERSATION_SETTINGS = (
     *("conversations", "preferences"),
@@ -27,15 +29,19 @@ DOWNLOAD = ".download"
 _CHOICES = {"too_long": (None, "truncate", "drop", "split"), "learn": ("all", "last")}
 
 
-def tokenize_conversations(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Render and tokenize; see ``conf/tokenize.yaml`` for the settings."""
-    template = checked_template(config)
-    source = find_rows(str(config["conversations"]), "conversations")
-    tokenizer = given_tokenizer(config)
+def tokenize_rows(config: Mapping[str, Any], what: Rows) -> dict[str, Any]:
+    """Render and tokenize the rows that ``what`` names; see ``conf/tokenize.yaml``."""
+    if what == "preferences" and config["too_long"] == "split":
+        raise UserError("too_long=split: answers are compared whole; expected truncate or drop")
+    template = _checked_template(config)
+    if what == "preferences":  # of an answer the last turn is learnt, whatever learn says
+        config = {**config, "learn": "last"}
+    source = find_rows(str(config[what]), what)
+    tokenizer = _given_tokenizer(config)
     with claim(
         "shards",
         command="tokenize",
-        config=identity(config, template),
+        config=_identity(config, what, template),
         inputs=[source, tokenizer],
         name=config["name"],
     ) as work:
@@ -43,7 +49,7 @@ def tokenize_conversations(config: Mapping[str, Any]) -> dict[str, Any]:
             folder = place_tokenizer(tokenizer, work.path)
             template.save(folder)
             rows = fetched(source, work.path / DOWNLOAD)
-            work.finish(_write_splits(config, template, rows, folder, work.path))
+            work.finish(_write_splits(config, what, template, rows, work.path))
             shutil.rmtree(work.path / DOWNLOAD, ignore_errors=True)
     assert work.finished is not None
     return {
@@ -54,61 +60,20 @@ def tokenize_conversations(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def report_conversations(result: Mapping[str, Any]) -> None:
+def report_rows(result: Mapping[str, Any]) -> None:
     """Say what was written, and what was not and why."""
+    content = result["content"]
     for split, figures in result["splits"].items():
         share = figures["target_tokens"] / figures["tokens"]
         print(
             f"shards {result['shards']}/{split} (template {result['template']}, tokenizer "
-            f"{result['tokenizer']}): {figures['conversations']:,} conversations, "
-            f"{figures['tokens']:,} tokens, {figures['target_tokens']:,} of them learnt "
-            f"({share:.0%})"
+            f"{result['tokenizer']}): {figures[content]:,} {content}, "
+            f"{figures['tokens']:,} tokens, {figures['target_tokens']:,} of them learnt"
+            + (f" ({share:.0%})" if content == "conversations" else "")
         )
         for kind in ("too_long", "malformed", "underivable"):
             for reason, count in figures[kind].items():
                 print(f"  {kind.replace('_', ' ')}: {count:,} × {reason}")
-
-
-def checked_template(config: Mapping[str, Any]) -> ChatTemplate:
-    """The template that a config names, and all that depends on it alone.
-
-    Raises:
-        UserError: A setting is missing or none of its choices.
-    """
-    from olmoflow.tokens.chat.template import load_template, template_names
-
-    for key, choices in _CHOICES.items():
-        if config[key] not in choices:
-            named = ", ".join("null" if choice is None else choice for choice in choices)
-            raise UserError(f"{key}={config[key]}: expected one of {named}")
-    if type(config["sequence_length"]) is not int or config["sequence_length"] < 2:
-        raise UserError(
-            f"sequence_length={config['sequence_length']}: expected the tokens of a sequence in "
-            "training, so that conversations that are too long come to light"
-        )
-    if config["template"] is None:
-        raise UserError(f"template: missing; expected one of {', '.join(template_names())}")
-    return load_template(str(config["template"]))
-
-
-def given_tokenizer(config: Mapping[str, Any]) -> Input:
-    """The tokenizer of the model that is to learn.
-
-    Raises:
-        UserError: The config would train one.
-    """
-    if config["tokenizer"]["kind"] == "train":
-        raise UserError(
-            "tokenizer: a new one fits no model; give that of the model that learns: "
-            "tokenizer=folder tokenizer.source=CHECKPOINT (or dolma2, dolma2_instruct)"
-        )
-    return make_tokenizer(config, None)
-
-
-def identity(config: Mapping[str, Any], template: ChatTemplate) -> dict[str, Any]:
-    """What makes the shards, apart from rows and tokenizer."""
-    digest = hashlib.sha256(template.source.encode()).hexdigest()[:12]
-    return {**config, "conversations": None, "tokenizer": None, "template": digest}
 
 
 def find_rows(reference: str, role: str) -> Input:
@@ -151,17 +116,58 @@ def fetched(source: Input, folder: Path) -> Path:
     return folder
 
 
-def _write_splits(
-    config: Mapping[str, Any], template: ChatTemplate, rows: Path, tokenizer: Path, folder: Path
-) -> dict[str, Any]:
-    from olmoflow.tokens.chat.shards import write_conversation_shards
+def _checked_template(config: Mapping[str, Any]) -> ChatTemplate:
+    """The template that a config names, and all that depends on it alone.
 
+    Raises:
+        UserError: A setting is missing or none of its choices.
+    """
+    from olmoflow.tokens.chat.template import load_template, template_names
+
+    for key, choices in _CHOICES.items():
+        if config[key] not in choices:
+            named = ", ".join("null" if choice is None else choice for choice in choices)
+            raise UserError(f"{key}={config[key]}: expected one of {named}")
+    if type(config["sequence_length"]) is not int or config["sequence_length"] < 2:
+        raise UserError(
+            f"sequence_length={config['sequence_length']}: expected the tokens of a sequence in "
+            "training, so that conversations that are too long come to light"
+        )
+    if config["template"] is None:
+        raise UserError(f"template: missing; expected one of {', '.join(template_names())}")
+    return load_template(str(config["template"]))
+
+
+def _given_tokenizer(config: Mapping[str, Any]) -> Input:
+    """The tokenizer of the model that is to learn.
+
+    Raises:
+        UserError: The config would train one.
+    """
+    if config["tokenizer"]["kind"] == "train":
+        raise UserError(
+            "tokenizer: a new one fits no model; give that of the model that learns: "
+            "tokenizer=folder tokenizer.source=CHECKPOINT (or dolma2, dolma2_instruct)"
+        )
+    return make_tokenizer(config, None)
+
+
+def _identity(config: Mapping[str, Any], what: Rows, template: ChatTemplate) -> dict[str, Any]:
+    """What makes the shards, apart from rows and tokenizer."""
+    digest = hashlib.sha256(template.source.encode()).hexdigest()[:12]
+    return {**config, what: None, "tokenizer": None, "template": digest}
+
+
+def _write_splits(
+    config: Mapping[str, Any], what: Rows, template: ChatTemplate, rows: Path, folder: Path
+) -> dict[str, Any]:
+    write, content = _writer(what)
     splits: dict[str, Any] = {}
     for split, source in splits_of(rows).items():
         with progress_bar(f"tokenize {split}", config["runtime"]["progress"]) as advance:
-            found = write_conversation_shards(
+            found = write(
                 source,
-                tokenizer,
+                folder / TOKENIZER,
                 template,
                 folder / split,
                 sequence_length=config["sequence_length"],
@@ -173,14 +179,25 @@ def _write_splits(
                 max_error_rate=float(config["max_error_rate"]),
                 progress=advance,
             )
-        splits[split] = _figures(found)
-    keys = ("conversations", "tokens", "target_tokens")
+        splits[split] = _figures(found, content)
+    keys = (content, "tokens", "target_tokens")
     totals = {key: sum(figures[key] for figures in splits.values()) for key in keys}
-    return {"content": "conversations", "template": template.name, **totals, "splits": splits}
+    return {"content": content, "template": template.name, **totals, "splits": splits}
 
 
-def _figures(found: ConversationStatistics) -> dict[str, Any]:
-    return {
+def _writer(what: Rows) -> tuple[Callable[..., RowStatistics], str]:
+    """What writes the rows, and what their shards hold, which also names the figure of rows."""
+    from olmoflow.tokens.chat.shards import write_conversation_shards
+    from olmoflow.tokens.pairs.shards import write_pair_shards
+
+    if what == "preferences":
+        return write_pair_shards, "pairs"
+    return write_conversation_shards, "conversations"
+
+
+def _figures(found: RowStatistics, content: str) -> dict[str, Any]:
+    figures = {
         key: dict(value.most_common()) if isinstance(value, Counter) else value
         for key, value in vars(found).items()
     }
+    return {content: figures.pop("rows"), **figures}

@@ -64,7 +64,7 @@ def test_every_document_is_a_conversation_and_its_targets(room, file, shards, tm
         assert shards.document_tokens(number).tolist() == rendered.ids.tolist()
         assert row["targets"] == [place for span in rendered.spans for place in span]
     found = write(room, file, tmp_path / "again", num_workers=3, chunk_tokens=1500)
-    assert (found.conversations, found.tokens) == (60, len(shards))
+    assert (found.rows, found.tokens) == (60, len(shards))
     assert found.target_tokens == len(shards.targets)
     assert TokenShards.open(tmp_path / "again").content == shards.content
     last = write(room, file, tmp_path / "last", learn="last")
@@ -143,8 +143,8 @@ def test_what_is_too_long_becomes_what_was_chosen(room, file, tmp_path):
     opened = {how: TokenShards.open(tmp_path / how) for how in found}
     (longer,) = found["split"].too_long.values()
     assert found["drop"].too_long == {"dropped": longer}
-    assert found["drop"].conversations == 60 - longer
-    assert found["split"].conversations == 60
+    assert found["drop"].rows == 60 - longer
+    assert found["split"].rows == 60
     listed = (tmp_path / "drop" / "too_long.jsonl").read_text().splitlines()
     assert len(listed) == longer
     assert json.loads(listed[0])["became"] == "dropped"
@@ -173,7 +173,7 @@ def test_rows_that_are_set_apart_are_counted_by_reason(room, file, tmp_path):
     mixed = tmp_path / "mixed.jsonl"
     mixed.write_text(file.read_text() + "".join(json.dumps(row) + "\n" for row in bad))
     found = write(room, mixed, tmp_path / "shards", max_error_rate=0.1)
-    assert found.conversations == 60
+    assert found.rows == 60
     assert found.underivable == {
         "messages[#] holds the text of the special token <|im_end|>": 2,
     }

@@ -45,7 +45,7 @@ def learnt(room, shards, document):
 
 def test_the_last_turn_of_each_answer_is_learnt_and_nothing_else(room, tmp_path):
     found, shards = write(room, tmp_path, [row(n, f"<think>a</think>{n}") for n in range(130)])
-    assert (found.pairs, shards.kind, len(shards.document_starts)) == (130, "pairs", 260)
+    assert (found.rows, shards.kind, len(shards.document_starts)) == (130, "pairs", 260)
     shards.verify_all()
     eos = room.opened.backend.id_to_token(room.opened.eos_id)
     assert learnt(room, shards, 4) == [f"<think>a</think>2{eos}"]
@@ -75,7 +75,7 @@ def test_rows_that_are_no_preference_are_set_apart_with_their_reason(room, tmp_p
         row(5, "<|im_end|> forged"),
     ]
     found, shards = write(room, tmp_path, [row(0), *bad, row(6)], max_error_rate=1.0)
-    assert found.pairs == 2
+    assert found.rows == 2
     assert sum(found.malformed.values()) == 4
     assert found.malformed["chosen and rejected are the same"] == 1
     assert [reason.startswith("chosen: ") for reason in found.underivable] == [True]
@@ -95,14 +95,14 @@ def test_a_pair_that_is_too_long_is_an_error_cut_or_dropped_and_counted(room, tm
     with pytest.raises(UserError, match=r"pairs.jsonl:2: an answer of .* give too_long=truncate"):
         write(room, tmp_path, rows)
     found, shards = write(room, tmp_path, rows, too_long="truncate", sequence_length=160)
-    assert (found.pairs, found.too_long) == (
+    assert (found.rows, found.too_long) == (
         2,
         {"truncated": 1, "dropped, the answers differ only behind the cut": 1},
     )
     assert max(len(shards.document_tokens(n)) for n in range(4)) == 160
     assert shards.document_tokens(2)[-1] == room.opened.eos_id
     found, shards = write(room, tmp_path, rows, too_long="drop", sequence_length=160)
-    assert (found.pairs, found.too_long) == (1, {"dropped": 2})
+    assert (found.rows, found.too_long) == (1, {"dropped": 2})
     listed = [json.loads(line)["id"] for line in (tmp_path / "out/too_long.jsonl").open()]
     assert listed == ["p1", "p2"]
 
@@ -110,3 +110,8 @@ def test_a_pair_that_is_too_long_is_an_error_cut_or_dropped_and_counted(room, tm
 def test_nothing_left_is_an_error(room, tmp_path):
     with pytest.raises(UserError, match="no pair is left; dropped: 1"):
         write(room, tmp_path, [row(0)], too_long="drop", sequence_length=16)
+
+
+def test_answers_are_not_split(room, tmp_path):
+    with pytest.raises(UserError, match="too_long=split: expected truncate or drop"):
+        write(room, tmp_path, [row(0)], too_long="split")

@@ -17,7 +17,7 @@ from olmoflow.documents import SUFFIXES, Intake, rows_of_file
 from olmoflow.errors import UserError
 
 ROLES = ("system", "user", "assistant", "environment")
-Row = TypeVar("Row", "Conversation", "Preference")
+Row = TypeVar("Row", bound="Conversation | Preference")
 _Fields = dict[str, Any]
 
 
