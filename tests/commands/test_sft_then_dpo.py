@@ -44,7 +44,7 @@ def test_puzzles_become_pairs_and_a_table_by_method(tmp_path, monkeypatch, capfd
         changed("dpo_1", MODEL | {"global_batch_pairs": 4, "optimizer.lr": 1e-3}),
         *(f"++{STEPS}.{step}.overrides.{key}" for step in
           ("base_score", "sft_score_1", "dpo_score_1")
-          for key in ("suite.children.aiw.size=10",)),
+          for key in ("suite.children.greedy.size=10", "suite.children.sampled=null")),
     ]  # fmt: skip
     assert main(arguments) == 0
     done = json.loads(capfd.readouterr().out)["steps"]
@@ -52,6 +52,6 @@ def test_puzzles_become_pairs_and_a_table_by_method(tmp_path, monkeypatch, capfd
     assert done["dpo_1"]["steps"] >= 1
     report = done["report"]
     assert [row["setting"]["method"] for row in report["rows"]] == ["dpo", "none", "sft"]
-    assert all(row["metrics"]["puzzles"]["n"] == 1 for row in report["rows"])
+    assert all(row["metrics"]["puzzles/greedy"]["n"] == 1 for row in report["rows"])
     text = (tmp_path / "artifacts" / "report" / report["report"] / "report.md").read_text()
     assert "## method=dpo against method=sft" in text
