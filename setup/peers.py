@@ -53,13 +53,15 @@ ENVIRONMENTS = {
         requirements=("datatrove[io,processing]==0.10.1", "spacy==3.8.18"),
         proof="import datatrove.pipeline.dedup, datatrove.pipeline.writers, spacy, pyarrow",
     ),
-    "lm-eval": Peer(
-        requirements=("torch==2.14.1", "lm-eval[hf]==0.4.13", "transformers==5.24.0"),
-        proof="import lm_eval.models.huggingface",
-    ),
-    "trl": Peer(
-        requirements=("torch==2.14.1", "trl==1.16.0", "transformers==5.24.0"),
-        proof="import trl.trainer.dpo_trainer, trl.experimental.cpo",
+    # lm-eval and TRL stand on one transformers, and share the gigabytes of torch.
+    "transformers": Peer(
+        requirements=(
+            "torch==2.14.1",
+            "transformers==5.24.0",
+            "lm-eval[hf]==0.4.13",
+            "trl==1.16.0",
+        ),
+        proof="import lm_eval.models.huggingface, trl.trainer.dpo_trainer, trl.experimental.cpo",
     ),
 }
 

@@ -49,3 +49,13 @@ def test_a_batch_that_the_ranks_cannot_share_is_named(mesh, batch, length, messa
     Mesh(1, 1, 2).check_batch(
         global_batch_tokens=4 * 64, sequence_length=64, micro_batch_sequences=2
     )
+
+
+def test_pairs_are_cut_among_whole_ranks():
+    Mesh(2, 4, 1).check_pairs(128)
+    with pytest.raises(UserError, match=r"^global_batch_pairs=12: expected a multiple of the 8"):
+        Mesh(2, 4, 1).check_pairs(12)
+    with pytest.raises(UserError, match=r"^global_batch_pairs=None: expected a positive number"):
+        Mesh().check_pairs(None)
+    with pytest.raises(UserError, match=r"^parallel.context=2: expected 1, since"):
+        Mesh(1, 1, 2).check_pairs(8)

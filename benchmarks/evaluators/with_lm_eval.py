@@ -1,6 +1,6 @@
 """Scores questions with lm-eval's Hugging Face backend, in lm-eval's own environment.
 
-    .peers/lm-eval/bin/python benchmarks/evaluators/with_lm_eval.py MODEL TASKS BATCH_SIZE
+    .peers/transformers/bin/python benchmarks/evaluators/with_lm_eval.py MODEL TASKS BATCH_SIZE
 
 MODEL is a Hugging Face folder, TASKS a folder with one YAML file and one JSONL file for each task.
 Each line on standard input names tasks, with commas between them; the answer is one JSON object on

@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import zstandard
 from wandb.proto.wandb_internal_pb2 import Record
 
 from olmoflow.commands.main import main
+from olmoflow.tokens.bpe import train_bpe
 
 TEXT = "the quick brown fox jumps over the lazy dog, again and again; "
 TINY = [
@@ -92,3 +95,67 @@ def tiny(_tiny_home, monkeypatch, capfd):
             return json.loads(written.out) if written.out else written.err.strip()
 
     return Commands(home=_tiny_home / "artifacts", settings=TINY, folder=_tiny_home)
+
+
+class Synthesized:
+    """``made(…)`` synthesizes with two endpoints: its result, or with a status the error.
+
+    ``made.arguments`` are those that every run has; ``made.rows(result)`` the pairs.
+    """
+
+    def __init__(self, folder, server, tokenizer, capfd):
+        self.folder, self._capfd = folder, capfd
+        roles = ("strong", "weak", "judge")
+        self.arguments = [
+            "synthesize",
+            "conversations=prompts.jsonl",
+            f"pipeline.length_control.tokenizer={tokenizer}",
+            "runtime.progress=false",
+            *(f"engine@{role}.engine=openai" for role in ("strong", "weak")),
+            *(f"{role}.engine.url={server.url}" for role in roles),
+            *(f"{role}.engine.model={role}" for role in roles),
+            *(f"{role}.engine.backoff=0.01" for role in roles),
+        ]
+
+    def __call__(self, *arguments, status=0):
+        self._capfd.readouterr()
+        assert main([*self.arguments, *arguments, "output=json"]) == status
+        written = self._capfd.readouterr()
+        return json.loads(written.out) if status == 0 else written.err.strip()
+
+    def path(self, result):
+        return Path(result["path"])
+
+    def rows(self, result):
+        found = []
+        for path in sorted((self.path(result) / "train").iterdir()):
+            with zstandard.open(path, "rt", encoding="utf-8") as file:
+                found += [json.loads(line) for line in file]
+        return found
+
+    def write(self, name, rows):
+        (self.folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture(scope="session")
+def small_tokenizer(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokenizer")
+    train_bpe(["one two three four five six seven eight nine ten and so on; " * 9], 290).save(
+        folder
+    )
+    return folder
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch, capfd, chat_server, small_tokenizer):
+    """Pairs of six questions; what the two models say is the chat server's matter."""
+    monkeypatch.setenv("OLMOFLOW_HOME", str(tmp_path / "artifacts"))
+    monkeypatch.chdir(tmp_path)
+    made = Synthesized(tmp_path, chat_server, small_tokenizer, capfd)
+    turns = [
+        [{"role": "user", "content": f"question {n}"}, {"role": "assistant", "content": "gold"}]
+        for n in range(6)
+    ]
+    rows = [{"id": f"c{n}", "source": "chat", "messages": each} for n, each in enumerate(turns)]
+    made.write("prompts.jsonl", rows)
+    return made

@@ -47,8 +47,10 @@ def test_a_missing_recipe_lists_those_there_are(chosen, message):
             rf"^variant=base: stage=post_train .*; write {WRITE}$",
         ),
         (
-            ["stage=post_train", "variant=think", "method=dpo", "mixture=m", "max_tokens=1e6"]
-            + ["epochs=null"],
+            [
+                *("stage=post_train", "variant=think", "method=dpo"),
+                *("mixture=m", "max_tokens=1e6", "epochs=null"),
+            ],
             r"^mixture=m: method=dpo ",
         ),
     ],

@@ -26,6 +26,7 @@ CONF = config_root() / "conf"
 NEEDS = {
     ("schedule", "half_cosine"): ["schedule.start=100"],
     ("tokenizer", "dolma2_local"): ["tokenizer.ranks=ranks.tiktoken"],
+    ("tokenizer", "dolma2_instruct_local"): ["tokenizer.ranks=ranks.tiktoken"],
     ("tokenizer", "folder"): ["tokenizer.source=folder"],
     ("parallel", "ddp"): ["parallel.ranks=8"],
     ("parallel", "fsdp"): ["parallel.ranks=8"],
@@ -34,12 +35,14 @@ NEEDS = {
 GIVEN = {
     "classify": ["corpora={a: b, c: d}"],
     "mix": ["shards=[s]"],
+    "score": ["checkpoint=c", "shards=s"],
     "generate": ["checkpoint=c"],
     "evaluate": ["checkpoint=c"],
     "compare": ["a=e", "b=f"],
     "import": ["source=s"],
     "merge": ["checkpoints=[a,b]"],
     "export": ["checkpoint=c", "target=t"],
+    "synthesize": ["conversations=p"],
 }
 TRAIN_GROUPS = [
     "model",
@@ -124,7 +127,9 @@ def test_post_training_of_every_size_is_chosen_by_variant_and_method(size, varia
     check_combination(config)
     check_batch(config, Mesh())
     assert config["schedule"]["_target_"] == "olmoflow.train.schedules.Linear"
-    assert config["warmup"] == max(1, round(config["max_steps"] * {"sft": 0.03, "dpo": 0.1}[method]))
+    assert config["warmup"] == max(
+        1, round(config["max_steps"] * {"sft": 0.03, "dpo": 0.1}[method])
+    )
     reader = {"sft": "TokenDataModule", "dpo": "PairDataModule"}[method]
     assert config["data"]["_target_"] == f"olmoflow.tokens.{reader}"
     assert module.objective.counts == {"sft": "tokens", "dpo": "pairs"}[method]

@@ -83,7 +83,7 @@ def test_a_pipeline_of_steps_becomes_a_corpus_that_tokenize_reads(home, curate, 
     )
     again = curate("pipeline=steps", "source=c", "name=d")
     assert sum(again["documents"].values()) == 81
-    assert main(["tokenize", "corpus=c", "tokenizer.vocab_size=270", "output=json"]) == 0
+    assert main(["tokenize", "corpus=c", "tokenizer.vocab_size=266", "output=json"]) == 0
     tokens = json.loads(capfd.readouterr().out)
     assert sum(s["documents"] for s in tokens["splits"].values()) == 81
 

@@ -43,6 +43,12 @@ def test_a_stop_text_is_never_shown(ask):
     assert ask(*settings, text=True) == PROMPT + result["text"] + "\n"
 
 
+def test_a_chat_needs_a_template(ask):
+    asked = ask(f"prompt={PROMPT}", "chat=true", status=2)
+    assert "has no chat template; expected a model that was trained on conversations" in asked
+    assert "expected prompt=" in ask("prompt_ids=[1]", "chat=true", status=2)
+
+
 def test_packed_weights(ask):
     assert len(ask(f"prompt={PROMPT}", "quantize=int8", "stop_at_eos=false")["token_ids"]) == 30
 

@@ -59,7 +59,8 @@ def test_steps_of_one_series_merge(series):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["checkpoints=[a]"], "checkpoints=['a']: expected a list of two or more"),
+        (["checkpoints=[a]"], "checkpoints=[a]: holds a whole model; expected two or more"),
+        (["checkpoints=[]"], "checkpoints=[]: expected a list of two or more"),
         (["checkpoints=[a,b]", "weights=[1]"], "weights=[1]: expected 2 numbers of at least 0"),
         (["checkpoints=[a,b]", "weights=[0,0]"], "not all of them 0"),
         (["checkpoints=[a,wide]"], "wide@4: model.ffn_hidden_size=48; expected 32, as "),

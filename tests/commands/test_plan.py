@@ -4,7 +4,7 @@ import pytest
 
 from olmoflow.artifact import artifacts
 from olmoflow.commands.hydra_app import compose, plain_config
-from olmoflow.commands.plan import report, run
+from olmoflow.commands.plan import job_of, report, run
 from olmoflow.errors import UserError
 
 SMALL = [
@@ -63,6 +63,45 @@ def test_what_does_not_fit_comes_with_changes_that_do(capsys):
     assert "fits: runtime.micro_batch_sequences=1" in capsys.readouterr().out
 
 
+POST = ["stage=post_train", "variant=think", "model=olmo3_60m", "model.n_layers=4"]
+
+
+def test_post_training_is_planned_without_its_shards(capsys):
+    sft = ["method=sft", "recipe=olmo3_7b/think_sft", "sequence_length=1024"]
+    sft += ["global_batch_tokens=65536", "epoch_tokens=655360", "model.max_sequence_length=1024"]
+    result = run(plain_config(compose("plan", [*POST, *sft])), sft)
+    assert result["tokens"] == 2 * 655_360
+    assert result["parallel"]["micro_batch_sequences"] == 1
+    dpo = ["method=dpo", "recipe=olmo3_7b/think_dpo", "sequence_length=512"]
+    dpo += ["runtime.micro_batch_tokens=2048", "epoch_pairs=1280", "model.max_sequence_length=512"]
+    result = run(plain_config(compose("plan", [*POST, *dpo])), dpo)
+    # Ten steps of 128 pairs, every answer as long as it may be; two pairs at a time on a GPU.
+    assert result["tokens"] == 10 * 128 * 2 * 512
+    assert result["parallel"]["micro_batch_sequences"] == 4
+    assert result["parallel"]["micro_batches"] == 128 * 2 // (8 * 4)
+    report(result)
+    assert "fits" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("run", "nodes", "micro_batches", "tokens"),
+    [
+        ("olmo3_7b/think_sft", 8, 1, 45.4e9),
+        ("olmo3_7b/instruct_sft", 4, 2, 3.4e9),
+        ("olmo3_32b/think_sft", 32, 4, 45.2e9),
+        ("olmo3_32b/instruct_sft", 8, 16, 3.41e9),
+        ("olmo3_7b/think_dpo", 4, 4, 4.92e9),
+        ("olmo3_32b/think_dpo", 16, 1, 3.28e9),
+        ("olmo3_32b/instruct_dpo", 8, 2, 4.26e9),
+    ],
+)
+def test_released_runs_of_post_training_are_jobs(run, nodes, micro_batches, tokens):
+    job = job_of(plain_config(compose("plan", [f"experiments={run}", f"nodes={nodes}"])))
+    assert job.nodes == nodes
+    assert job.micro_batches == micro_batches
+    assert job.max_tokens == pytest.approx(tokens, rel=2e-3)
+
+
 def test_calibration_is_printed(capsys):
     result = plan("calibrate=true")
     assert result["calibration"][0]["name"] == "7B pretrain"
@@ -78,6 +117,7 @@ def test_calibration_is_printed(capsys):
         (["nodes=3"], "global_batch_tokens=65536: expected a multiple of .* = 24 × 1 × 1024"),
         (["nodes=0"], "nodes=0: expected a positive whole number"),
         (["dtype=float32"], "dtype=float32: expected bfloat16"),
+        (["method=sft"], "method=sft: stage=pretrain .*write stage=post_train"),
     ],
 )
 def test_mistakes(overrides, line):

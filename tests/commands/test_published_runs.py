@@ -288,6 +288,7 @@ UNSTATED = {
     "shards",
     "mixture",  # like shards: what is trained on
     "checkpoint",
+    "reference",  # like checkpoint: where it starts
     "hydra",
     "experiments",
     "logger",

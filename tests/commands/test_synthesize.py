@@ -1,4 +1,4 @@
-"""Pairs from conversations, with models behind endpoints and models of our own."""
+"""Delta learning from the command to the rows: what is removed, kept, resumed and refused."""
 
 import json
 import os
@@ -6,55 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-import zstandard
 
 from olmoflow.commands.main import main
-from olmoflow.tokens.bpe import train_bpe
 
 WORDS = "one two three four five six seven eight nine ten and so on; "
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tokenizer")
-    train_bpe([WORDS * 9], 290).save(folder)
-    return folder
-
-
-@pytest.fixture
-def made(tmp_path, monkeypatch, capfd, chat_server, tokenizer):
-    """``made(…)`` synthesizes with two endpoints: its result, or with a status the error."""
-    monkeypatch.setenv("OLMOFLOW_HOME", str(tmp_path / "artifacts"))
-    monkeypatch.chdir(tmp_path)
-    conversations = [
-        {"id": f"c{n}", "source": "chat", "messages": [user(f"question {n}"), said("gold")]}
-        for n in range(6)
-    ]
-    write(tmp_path / "prompts.jsonl", conversations)
-
-    def run(*arguments, status=0):
-        capfd.readouterr()
-        assert main([*endpoints(chat_server, tokenizer), *arguments, "output=json"]) == status
-        written = capfd.readouterr()
-        return json.loads(written.out) if status == 0 else written.err.strip()
-
-    return run
-
-
-def endpoints(server, tokenizer):
-    return [
-        "synthesize",
-        "conversations=prompts.jsonl",
-        f"pipeline.length_control.tokenizer={tokenizer}",
-        "runtime.progress=false",
-        *(f"engine@{role}.engine=openai" for role in ("strong", "weak")),
-        *(f"{role}.engine.url={server.url}" for role in ("strong", "weak", "judge")),
-        *(f"{role}.engine.model={role}" for role in ("strong", "weak", "judge")),
-        *(f"{role}.engine.backoff=0.01" for role in ("strong", "weak", "judge")),
-    ]
 
 
 def user(content):
@@ -65,26 +22,10 @@ def said(content):
     return {"role": "assistant", "content": content}
 
 
-def write(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def rows(result):
-    found = []
-    for path in sorted((io_path(result) / "train").iterdir()):
-        with zstandard.open(path, "rt", encoding="utf-8") as file:
-            found += [json.loads(line) for line in file]
-    return found
-
-
-def io_path(result):
-    return Path(result["path"])
-
-
 def test_strong_is_chosen_and_weak_rejected(made):
     result = made("name=pairs")
     assert result["pairs"] == 6
-    assert rows(result)[2] == {
+    assert made.rows(result)[2] == {
         "id": "c2",
         "source": "chat",
         "chosen": [user("question 2"), said("strong on question 2")],
@@ -94,19 +35,32 @@ def test_strong_is_chosen_and_weak_rejected(made):
         "chosen_tokens": 19,
         "rejected_tokens": 17,
     }
-    assert (io_path(result) / "report.html").is_file()
+    assert (made.path(result) / "report.html").is_file()
     assert result["lengths"]["difference"]["mean"] == 2.0
 
 
-def test_the_pairs_are_what_tokenize_reads(made):
-    from olmoflow.documents import Intake
-    from olmoflow.tokens.chat.conversation import read_preferences
+def test_the_pairs_are_what_tokenize_reads(made, small_tokenizer, capfd):
+    made("name=pairs")
+    arguments = ["preferences=pairs", "template=think", "sequence_length=128", "too_long=drop"]
+    tokenizer = ["tokenizer=folder", f"tokenizer.source={small_tokenizer}"]
+    settings = ["runtime.progress=false", "output=json"]
+    assert main(["tokenize", *arguments, *tokenizer, *settings]) == 0
+    written = json.loads(capfd.readouterr().out)["splits"]["train"]
+    assert written["pairs"] == 6
+    assert not any(written[kind] for kind in ("too_long", "malformed", "underivable"))
 
-    result = made()
-    intake = Intake()
-    found = list(read_preferences(io_path(result) / "train", intake))
-    assert [each.id for each in found] == [f"c{n}" for n in range(6)]
-    assert not intake.malformed
+
+def test_people_read_what_each_step_removed(made, chat_server, capfd):
+    chat_server.say = lambda body: (
+        "the same" if body["messages"][-1]["content"] == "question 3" else body["model"]
+    )
+    made("name=pairs")
+    assert main([*made.arguments, "name=pairs"]) == 0
+    said = capfd.readouterr().out.splitlines()
+    assert "5" in said[1]
+    assert said[1].startswith("pairs ")
+    assert said[1].endswith("chosen and rejected are the same: 1")
+    assert "corpus pairs: 5 pairs of 6 prompts" in said
 
 
 def test_another_filter_asks_nothing_anew(made, chat_server):
@@ -133,7 +87,7 @@ def test_length_control_counts_and_shows_what_it_removes(made, chat_server):
         "out": 4,
         "removed": {"the chosen answer is longer by more than 100 tokens": 2},
     }
-    report = json.loads((io_path(result) / "report.json").read_text())
+    report = json.loads((made.path(result) / "report.json").read_text())
     assert [sample["id"] for sample in report["samples"]] == ["c1", "c4"]
     assert report["samples"][0]["text"].startswith("one two three")
     only_others = made("pipeline.length_control.sources=[other]")
@@ -159,7 +113,7 @@ def test_what_cannot_be_a_pair_is_counted(made, chat_server):
         "an answer is empty": 1,
         "the chosen answer was cut at its limit": 1,
     }
-    assert [row["id"] for row in rows(result)] == ["c3", "c4", "c5"]
+    assert [row["id"] for row in made.rows(result)] == ["c3", "c4", "c5"]
 
 
 def test_conversations_that_ask_nothing_are_counted(made, tmp_path):
@@ -175,8 +129,8 @@ def test_conversations_that_ask_nothing_are_counted(made, tmp_path):
     result = made("max_error_rate=0.2")
     assert result["left_out"] == {"no_user_turn": 1, "duplicate_prompts": 1, "over_limit": 0}
     assert result["malformed"] == 1
-    assert "king" in (io_path(result) / "errors.jsonl").read_text()
-    last = rows(result)[-1]
+    assert "king" in (made.path(result) / "errors.jsonl").read_text()
+    last = made.rows(result)[-1]
     assert [turn["content"] for turn in last["chosen"]] == [
         *("hello", "hi", "and you?"),
         "strong on and you?",
@@ -186,8 +140,8 @@ def test_conversations_that_ask_nothing_are_counted(made, tmp_path):
 def test_a_limit_draws_and_a_larger_one_draws_more(made):
     few, more = made("limit=2"), made("limit=4")
     assert few["left_out"]["over_limit"] == 4
-    assert {r["id"] for r in rows(few)} < {r["id"] for r in rows(more)}
-    ids = [row["id"] for row in rows(more)]
+    assert {r["id"] for r in made.rows(few)} < {r["id"] for r in made.rows(more)}
+    ids = [row["id"] for row in made.rows(more)]
     assert ids == sorted(ids)
 
 
@@ -232,6 +186,35 @@ def test_what_is_missing_is_named(arguments, expected, capfd):
     assert expected in capfd.readouterr().err
 
 
+def test_help_lists_the_pipelines_of_its_command(capfd):
+    assert main(["synthesize", "--help"]) == 0
+    ours = capfd.readouterr().out
+    assert "delta_learning*, judged_pairs, multi_turn, verified\n" in ours
+    assert "engine@strong.engine  hf, native*, openai, vllm\n" in ours
+    assert main(["curate", "--help"]) == 0
+    theirs = capfd.readouterr().out
+    assert "documents, " in theirs
+    assert "judged_pairs" not in theirs
+
+
+def test_another_wording_is_another_work(made, chat_server, tmp_path):
+    chat_server.say = lambda body: (
+        f"Overall: {len(body['messages'][-1]['content']) % 10 + 1}"
+        if body["model"] == "judge"
+        else f"{body['model']} on it" * (1 + body["seed"] % 2)
+    )
+    told = tmp_path / "told.txt"
+    settings = ["pipeline=judged_pairs", f"pipeline.instruction={told}"]
+    settings += ["pipeline.aspects=[overall]", "pipeline.length_control.max_difference=null"]
+    paths = []
+    for wording in ("Judge $answer to $conversation", "Mark $answer to $conversation"):
+        told.write_text(wording)
+        paths.append(made(*settings)["path"])
+    assert paths[0] != paths[1]
+    told.write_text("Judge $answer")
+    assert "has the blanks $answer, expected" in made(*settings, status=2)
+
+
 def test_curate_says_whose_pipeline_it_is(capfd):
     assert main(["curate", "pipeline=delta_learning"]) == 2
     assert "belongs to olmoflow synthesize" in capfd.readouterr().err
@@ -266,15 +249,13 @@ def test_questions_without_an_answer_stop_the_run_when_they_are_many(made, chat_
     )
     result = made("max_unanswered=0.2")
     assert result["steps"]["answers"]["removed"] == {"no answer from strong": 1}
-    report = json.loads((io_path(result) / "report.json").read_text())
+    report = json.loads((made.path(result) / "report.json").read_text())
     assert report["samples"][0]["text"] == "status 400: not this one"
 
 
-def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
-    made, chat_server, tokenizer, tmp_path
-):
+def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(made, chat_server, tmp_path):
     chat_server.say = lambda body: time.sleep(0.05) or f"{body['model']} {hash_of(body)}"
-    command = [sys.executable, "-m", "olmoflow", *endpoints(chat_server, tokenizer)]
+    command = [sys.executable, "-m", "olmoflow", *made.arguments]
     process = subprocess.Popen(
         [*command, "strong.engine.concurrency=1"],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -293,181 +274,11 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
     asked = len(chat_server.asked)
     result = made("strong.engine.concurrency=1")
     assert len(chat_server.asked) - asked == 12 - kept
-    data = (io_path(result) / "train" / "preferences-00000.jsonl.zst").read_bytes()
+    data = (made.path(result) / "train" / "preferences-00000.jsonl.zst").read_bytes()
     os.environ["OLMOFLOW_HOME"] = str(tmp_path / "elsewhere")
     again = made()
-    assert (io_path(again) / "train" / "preferences-00000.jsonl.zst").read_bytes() == data
+    assert (made.path(again) / "train" / "preferences-00000.jsonl.zst").read_bytes() == data
 
 
 def hash_of(body):
     return sum(map(ord, json.dumps(body["messages"]))) * body["seed"] % 9973
-
-
-def pooled(server):
-    """A pool of four models behind one server."""
-    more = [(side, name) for side, name in (("strong", "larger"), ("weak", "smaller"))]
-    settings = []
-    for side, name in more:
-        node = f"pool.{side}.{name}"
-        settings += [f"+engine@{node}.engine=openai", f"{node}.engine.url={server.url}"]
-        settings += [f"{node}.engine.model={name}"]
-    return settings
-
-
-def test_a_judge_takes_best_and_worst_of_a_pool(made, chat_server):
-    worth = {"strong": 9, "larger": 10, "weak": 3, "smaller": 2}
-
-    def say(body):
-        if body["model"] != "judge":
-            return f"{body['model']} says so"
-        text = body["messages"][-1]["content"]
-        (name,) = [name for name in worth if f"{name} says so" in text]
-        if "question 5" in text:
-            return "Who am I to judge?"
-        return f"Well.\n**Overall:** {worth[name]}/10"
-
-    chat_server.say = say
-    settings = ["pipeline=judged_pairs", "pipeline.instruction=overall", *pooled(chat_server)]
-    result = made(*settings, "pipeline.aspects=[overall]")
-    assert result["steps"]["judge"]["removed"] == {"no score in what the judge says": 1}
-    first = rows(result)[0]
-    assert (first["chosen_model"], first["rejected_model"]) == ("larger", "smaller")
-    assert (first["chosen_score"], first["rejected_score"]) == (10.0, 2.0)
-    assert sorted(first["metadata"]["pool"]) == ["larger", "smaller", "strong", "weak"]
-    assert {"overall": 9.0} in first["metadata"]["scores"]
-    assert result["pairs"] == 5
-
-
-def test_a_model_in_both_pools_is_refused(made, chat_server):
-    again = pooled(chat_server)[-3:]
-    again[-1] = "pool.weak.smaller.engine.model=strong"
-    error = made("pipeline=judged_pairs", *again, status=2)
-    assert "pool.weak.smaller: the same model as strong" in error
-
-
-def test_only_the_last_turn_differs_after_several(made, chat_server):
-    result = made("pipeline=multi_turn")
-    for row in rows(result):
-        assert row["chosen"][:-1] == row["rejected"][:-1]
-        assert [turn["role"] for turn in row["chosen"]] == ["user", "assistant"] * 2
-        assert row["metadata"]["context"] in ("self_talk", "related", "paraphrase", "repeat")
-        assert {"strong": True, "weak": False}[row["chosen_model"]]
-
-
-def test_a_verifier_tells_right_from_wrong(made, chat_server, tmp_path):
-    write(
-        tmp_path / "sums.jsonl",
-        [{"id": f"s{n}", "messages": [user(f"{n}+1=")], "answer": n + 1} for n in range(4)]
-        + [{"id": "open", "messages": [user("why?")]}],
-    )
-
-    def say(body):
-        n = int(body["messages"][-1]["content"].partition("+")[0])
-        right = body["seed"] % 2 and n != 3
-        return f"I say #### {n + (1 if right else 5)}"
-
-    chat_server.say = say
-    settings = ["pipeline=verified", "pipeline.verifier=gsm8k", "pipeline.reference=answer"]
-    result = made(*settings, "conversations=sums.jsonl", "max_error_rate=0.5", "name=sums")
-    assert result["malformed"] == 1
-    assert result["steps"]["verify"]["removed"]["no answer is right"] >= 1
-    for row in rows(result):
-        n = int(row["id"][1:])
-        assert row["chosen"][-1]["content"] == f"I say #### {n + 1}"
-        assert row["rejected"][-1]["content"] == f"I say #### {n + 5}"
-        assert (row["chosen_score"], row["rejected_score"]) == (1.0, 0.0)
-
-
-def test_filters_of_curation_look_at_the_chosen_answer(made, chat_server):
-    chat_server.say = lambda body: (
-        "bad word"
-        if body["messages"][-1]["content"] == f"question {BAD[body['model']]}"
-        else body["model"]
-    )
-    banned = (
-        "{name: regex_text_filter, label: words, regex_string: 'bad word', remove_matches: true}"
-    )
-    result = made(f"pipeline.filters=[{banned}]")
-    assert result["steps"]["words"]["removed"] == {"words": 1}
-    assert [row["id"] for row in rows(result)] == ["c0", "c1", "c3", "c4", "c5"]
-    assert "pipeline.filters[0]" in made("pipeline.filters=[{name: no_such}]", status=2)
-    assert "whole corpus" in made("pipeline.filters=[{name: exact_dedup}]", status=2)
-
-
-BAD = {"strong": 2, "weak": 4}
-
-
-def test_what_olmo_leaves_out_goes_by_itself(made, chat_server):
-    chosen = {
-        "question 0": "<think>and on and on",
-        "question 1": "I am Claude, made by Anthropic.",
-        "question 2": "The same sentence is said here again. " * 12,
-        "question 3": "你好，世界。",
-    }
-    chat_server.say = lambda body: (
-        chosen.get(body["messages"][-1]["content"], "fine")
-        if body["model"] == "strong"
-        else "<think>I am Claude and"
-    )
-    result = made("pipeline.length_control.max_difference=null")
-    removed = {name: sum(step["removed"].values()) for name, step in result["steps"].items()}
-    assert removed == {
-        **{"answers": 0, "pairs": 0},
-        **{"format": 1, "identity": 1, "repetition": 1, "chinese": 1},
-    }
-    assert [row["id"] for row in rows(result)] == ["c4", "c5"]
-    assert "turns=chosen" in made(
-        "pipeline.filters=[{name: identity_filter, turns: chosen}]", status=2
-    )
-
-
-@pytest.fixture
-def models(tmp_path, tokenizer):
-    """Two folders of small models that were never trained, with a chat template."""
-    from tokenizers import AddedToken
-
-    from olmoflow.model import Olmo3, Olmo3Config, initialise
-    from olmoflow.model.hf import export_hf
-    from olmoflow.tokens.tokenizer import load_tokenizer
-
-    opened = load_tokenizer(tokenizer)
-    opened.backend.add_special_tokens(
-        [AddedToken(token, special=True) for token in ("<|im_start|>", "<|im_end|>")]
-    )
-    opened.save(tmp_path / "tokenizer")
-    config = Olmo3Config(
-        vocab_size=304,
-        d_model=32,
-        n_layers=2,
-        n_heads=2,
-        n_kv_heads=2,
-        ffn_hidden_size=64,
-        sliding_window=16,
-        max_sequence_length=256,
-        init_std=0.3,
-    )
-    for seed, name in enumerate(("large", "small")):
-        model = Olmo3(config)
-        initialise(model, seed=seed)
-        tensors = model.state_dict().items()
-        export_hf(tensors, config, tmp_path / name, tokenizer=tmp_path / "tokenizer")
-    return ["strong.checkpoint=large", "weak.checkpoint=small"]
-
-
-def test_models_of_our_own_speak_through_a_template(made, models, tmp_path, capfd):
-    def run(*more, status=0):
-        settings = ["conversations=prompts.jsonl", "runtime.progress=false"]
-        short = [f"{role}.max_new_tokens=12" for role in ("strong", "weak")]
-        template = [f"{role}.template=think" for role in ("strong", "weak")]
-        capfd.readouterr()
-        arguments = [*models, *settings, *short, *template, "pipeline.filters=[]", *more]
-        assert main(["synthesize", *arguments, "output=json"]) == status
-        written = capfd.readouterr()
-        return json.loads(written.out) if status == 0 else written.err
-
-    result = run("pipeline.drop_unfinished=none")
-    assert result["pairs"] == 6
-    assert all(row["chosen"][-1]["content"].startswith("<think>") for row in rows(result))
-    assert rows(result)[0]["chosen_model"] == "large"
-    assert "same model as strong" in run("weak.checkpoint=large", status=2)
-    assert "strong.template=no_such: expected one of" in run("strong.template=no_such", status=2)

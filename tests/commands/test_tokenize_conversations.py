@@ -55,8 +55,14 @@ def test_conversations_become_shards_that_a_model_learns_from(tiny, rows):
     assert trained["final"]["train/CE loss"] > 0
     kept = load_tokenizer(tiny.home / "checkpoint" / "chatted" / "tokenizer")
     assert kept.config["chat_template"] == template
+    answer = tiny("generate", "checkpoint=chatted", "prompt=fox?", "chat=true", "max_new_tokens=1")
+    asked = kept.decode(answer["prompt_ids"])
+    assert asked.endswith("<|im_start|>user\nfox?<|im_end|>\n<|im_start|>assistant\n")
     tiny("export", "checkpoint=chatted", f"target={tiny.folder / 'hf'}")
     assert (tiny.folder / "hf" / "chat_template.jinja").read_text() == template
+    generation = json.loads((tiny.folder / "hf" / "generation_config.json").read_text())
+    ends = [kept.special_id(token) for token in ("<|im_end|>", "<|endoftext|>")]
+    assert generation["eos_token_id"] == ends
 
 
 def test_rows_that_are_set_apart_are_told(tiny, rows):
@@ -89,8 +95,8 @@ def test_the_splits_of_a_corpus_stay_apart(tiny, rows):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([*OWN, "template=null"], "template: missing; expected one of instruct, rl_zero_code,"),
-        ([*OWN, "template=olmo123"], "template=olmo123: expected one of instruct, rl_zero_code,"),
+        ([*OWN, "template=null"], "template: missing; expected one of instruct, "),
+        ([*OWN, "template=olmo123"], "template=olmo123: expected one of instruct, "),
         ([*OWN, "template=rl_zero_math"], "rl_zero_math: marks no turns of an assistant"),
         ([*OWN, "sequence_length=null"], "sequence_length=None: expected the tokens of a sequence"),
         ([*OWN, "too_long=cut"], "too_long=cut: expected one of null, truncate, drop, split"),

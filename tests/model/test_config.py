@@ -175,3 +175,13 @@ def test_input_that_is_too_long_is_named():
         model(torch.zeros(1, 9, dtype=torch.int64))
     expected = "model.max_sequence_length: a sequence of 9 tokens found, at most 8 expected"
     assert str(error.value) == expected
+
+
+def test_documents_side_by_side_may_fill_a_row_that_is_longer_than_any_of_them():
+    model = Olmo3(replace(SMALL, max_sequence_length=8))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.2)
+    documents = torch.randint(SMALL.vocab_size, (3, 8))
+    packed = model(documents.reshape(1, 24), torch.arange(3).repeat_interleave(8)[None])
+    torch.testing.assert_close(packed[0], model(documents).flatten(0, 1), rtol=1e-4, atol=1e-5)

@@ -42,8 +42,8 @@ SAME = {"acc_raw": "acc", "acc_per_char": "acc_norm", "acc_per_byte": "acc_bytes
 @pytest.fixture(scope="module")
 def lm_eval():
     """The Python of lm-eval's environment, which is built where it is missing."""
-    subprocess.run([sys.executable, ROOT / "setup" / "peers.py", "lm-eval"], check=True)
-    return ROOT / ".peers" / "lm-eval" / "bin" / "python"
+    subprocess.run([sys.executable, ROOT / "setup" / "peers.py", "transformers"], check=True)
+    return ROOT / ".peers" / "transformers" / "bin" / "python"
 
 
 @pytest.fixture(scope="module")

@@ -330,6 +330,21 @@ def test_scores(engine, models):
     assert max(abs(a - b) for a, b in zip(alone.logprobs, found[7].logprobs, strict=True)) < 1e-4
 
 
+def test_an_evaluation_has_the_scores_of_our_own_engine(engine, server, capfd):
+    asked = [*("evaluate", "checkpoint=m", "tasks=[arc_easy:rc:0shot,arc_easy:bpb:0shot]"),
+             *("limit=6", "runtime.progress=false", "output=json")]  # fmt: skip
+    capfd.readouterr()
+    found = []
+    for each in (["engine=vllm", f"engine.url={server.url}"], ["runtime.dtype=float32"]):
+        assert main([*asked, *each]) == 0
+        found.append(json.loads(capfd.readouterr().out)["tasks"])
+    assert [task["n"] for task in found[0].values()] == [6, 6]
+    for name, task in found[0].items():
+        assert task.pop("score") == pytest.approx(found[1][name].pop("score"), rel=1e-4)
+        assert task.pop("stderr") == pytest.approx(found[1][name].pop("stderr"), rel=1e-3)
+    assert found[0] == found[1]
+
+
 def test_whoever_goes_away_leaves_no_work_behind(engine, server):
     endless = (GenerationRequest(prompts(1)[0], 250, Sampling(1.0), seed=i) for i in range(10**9))
     stream = engine.generate(endless)

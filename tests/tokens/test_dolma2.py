@@ -82,3 +82,16 @@ def test_another_file_is_refused(ranks, tmp_path):
         read_ranks(altered)
     with pytest.raises(UserError, match="No such file or directory; expected cl100k_base"):
         read_ranks(tmp_path / "nowhere")
+
+
+def test_instruct_has_tokens_around_functions_in_place_of_spare_ones(ranks):
+    instruct = dolma2_tokenizer(ranks, functions=True)
+    ids = {token.content: id_ for id_, token in instruct.backend.get_added_tokens_decoder().items()}
+    around = ["<|im_end|>", "<functions>", "</functions>", "<function_calls>", "</function_calls>"]
+    assert [ids[token] for token in around] == [100265, 100266, 100267, 100268, 100269]
+    assert (ids["<|extra_id_1|>"], ids["<|extra_id_6|>"]) == (100270, 100275)
+    assert (instruct.eos_id, instruct.pad_id, instruct.vocab_size) == (100257, 100277, 100278)
+    called = instruct.encode("<function_calls>f()</function_calls>")
+    assert instruct.decode(called, skip_special_tokens=True) == (
+        "<function_calls>f()</function_calls>"
+    )

@@ -34,7 +34,19 @@ def find_checkpoint(reference: str, role: str = "checkpoint") -> Input:
 
 
 def open_checkpoint(found: Input) -> Checkpoint:
-    """Open the step that an input names.
+    """Open the step that an input names, a whole model.
+
+    Raises:
+        UserError: It is no checkpoint of ours, it holds adapters only, or its files are damaged.
+    """
+    checkpoint = open_step(found)
+    if checkpoint.adapter is not None:
+        raise UserError(adapters_only(f"{found.role}={found.name}", found.name))
+    return checkpoint
+
+
+def open_step(found: Input) -> Checkpoint:
+    """Open the step that an input names, whatever it holds.
 
     Raises:
         UserError: It is no checkpoint of ours, or its files are damaged.
@@ -49,6 +61,14 @@ def open_checkpoint(found: Input) -> Checkpoint:
     raise UserError(
         f"{found.role}={found.path}: expected a checkpoint of ours; "
         "`olmoflow import source=…` makes one of a Hugging Face or OLMo-core folder"
+    )
+
+
+def adapters_only(found: str, name: str) -> str:
+    """What to say of a step that is no whole model."""
+    return (
+        f"{found}: holds adapters only; `olmoflow merge checkpoints=[{name}]` makes a whole model "
+        "of them and their base"
     )
 
 

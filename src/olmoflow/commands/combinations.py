@@ -49,6 +49,12 @@ def why_no_recipe(recipe: str) -> str:
         return f"stage={POST_TRAIN} takes a method and a variant: write {WRITE}"
     if last.startswith(f"{BASE}_"):
         return f"stage={POST_TRAIN} makes a variant of the base model: write {WRITE}"
+    method = last.rpartition("_")[2]
+    if method in _CONTENT:
+        return (
+            "no published recipe for this combination (another's will do, such as "
+            f"recipe=olmo3_7b/think_{method}, with a learning rate of your own)"
+        )
     return "no published recipe for this combination (recipe=ladder fits any size)"
 
 

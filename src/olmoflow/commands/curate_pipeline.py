@@ -76,16 +76,16 @@ def steps_and_files(config: Mapping[str, Any]) -> tuple[list[Any], list[Input]]:
     if config.get("datamap") is not None:
         inputs.append(resolve(config["datamap"], "datamap", []))
     for number, node in enumerate(nodes if isinstance(nodes, list) else []):
-        inputs += _files_in(node, f"steps[{number}]") if isinstance(node, Mapping) else []
+        inputs += files_in(node, f"steps[{number}]") if isinstance(node, Mapping) else []
     return nodes, inputs
 
 
-def _files_in(value: Any, key: str) -> list[Input]:
+def files_in(value: Any, key: str) -> list[Input]:
     """The files that a step names, in the steps within it as well."""
     if isinstance(value, Mapping):
-        return [file for k, v in value.items() for file in _files_in(v, f"{key}.{k}")]
+        return [file for k, v in value.items() for file in files_in(v, f"{key}.{k}")]
     if isinstance(value, list):
-        return [file for each in value for file in _files_in(each, key)]
+        return [file for each in value for file in files_in(each, key)]
     there = isinstance(value, str) and not key.endswith(".name") and _is_file(value)
     return [resolve(value, key, [])] if there else []
 

@@ -15,6 +15,8 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     import torch
 
     from olmoflow.model.hf import export_hf
+    from olmoflow.tokens.chat.spans import closing_ids
+    from olmoflow.tokens.tokenizer import load_tokenizer
 
     dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if config["dtype"] not in dtypes:
@@ -37,6 +39,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         tokenizer=tokenizer,
         dtype=dtypes[config["dtype"]],
         max_shard_bytes=int(float(config["max_shard_bytes"])),
+        closing_ids=closing_ids(load_tokenizer(tokenizer)),
     )
     files = sorted(p for p in target.iterdir() if p.is_file())
     return {

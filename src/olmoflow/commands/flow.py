@@ -243,7 +243,7 @@ def _names(step: Step, lines: Sequence[Sequence[str]]) -> Result:
     made = [{"name": settings.get("name", f"<{step.name}>")} for settings in named]
     kinds = {
         **{"tokenize": "shards", "curate": "corpus", "classify": "classifier", "mix": "mixture"},
-        **{"evaluate": "evaluation", "report": "report"},
+        **{"score": "logprobs", "evaluate": "evaluation", "report": "report"},
         **{"compare": "report", "extrapolate": "report"},
     }
     kind = kinds.get(step.command, "checkpoint")

@@ -187,7 +187,8 @@ def _argument(key: str, value: Any) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, str):
-        return value
+        # A title with a comma would be read as the values of a sweep.
+        return json.dumps(value) if "," in value and value[0].isalpha() else value
     if isinstance(value, list):
         return f"[{','.join(map(_value, value))}]"
     if isinstance(value, Mapping):

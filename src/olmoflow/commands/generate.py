@@ -82,20 +82,39 @@ def _request(
     from olmoflow.inference import Sampling
     from olmoflow.inference.engine import GenerationRequest
 
-    if tokenizer is not None and config["prompt"] is not None:
-        prompt_ids = tokenizer.encode(str(config["prompt"]))
-    else:
-        prompt_ids = _token_ids(config["prompt_ids"])
-    ends = [tokenizer.eos_id] if tokenizer and config["stop_at_eos"] else []
     return GenerationRequest(
-        prompt_ids,
+        _prompt_ids(config, tokenizer),
         config["max_new_tokens"],
         Sampling(config["temperature"], config["top_p"], config["top_k"]),
         n=config["n"],
         seed=config["seed"],
-        stop_ids=frozenset(ends),
+        stop_ids=_ends(config, tokenizer),
         stop_texts=stops,
     )
+
+
+def _prompt_ids(config: Mapping[str, Any], tokenizer: Tokenizer | None) -> list[int]:
+    if tokenizer is None or config["prompt"] is None:
+        if config["chat"]:
+            raise UserError("chat=true: prompt_ids are taken as they stand; expected prompt=…")
+        return _token_ids(config["prompt_ids"])
+    prompt = str(config["prompt"])
+    if config["chat"]:
+        from olmoflow.tokens.chat.conversation import Message
+        from olmoflow.tokens.chat.template import own_template
+
+        said = [Message("user", prompt)]
+        prompt = own_template(tokenizer).render(said, add_generation_prompt=True)
+    return tokenizer.encode(prompt)
+
+
+def _ends(config: Mapping[str, Any], tokenizer: Tokenizer | None) -> frozenset[int]:
+    """The tokens that end a sample: a document's end, and in conversation a turn's."""
+    if tokenizer is None or not config["stop_at_eos"]:
+        return frozenset()
+    from olmoflow.tokens.chat.spans import closing_ids
+
+    return frozenset({tokenizer.eos_id}) | (closing_ids(tokenizer) if config["chat"] else set())
 
 
 class _Stream:

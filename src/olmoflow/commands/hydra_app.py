@@ -66,6 +66,8 @@ def prepare() -> None:
     OmegaConf.register_new_resolver("ladder", ladder, replace=True)
     OmegaConf.register_new_resolver("product", lambda a, b: a * b, replace=True)
     OmegaConf.register_new_resolver("larger", lambda a, b: max(a, b or a), replace=True)
+    OmegaConf.register_new_resolver("smaller", min, replace=True)
+    OmegaConf.register_new_resolver("choose", choose, replace=True)
 
 
 def compose(command: str, overrides: Sequence[str]) -> DictConfig:
@@ -80,6 +82,17 @@ def compose(command: str, overrides: Sequence[str]) -> DictConfig:
             return hydra.compose(command, overrides=[*overrides, *hydra_settings()])
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, command, overrides)) from error
+
+
+def choose(name: str, values: Mapping[str, Any]) -> Any:
+    """``${choose:NAME,{a:1,b:2}}``: the value of that name.
+
+    Raises:
+        UserError: There is none.
+    """
+    if name not in values:
+        raise UserError(f"{name}: this recipe expects one of {', '.join(values)}")
+    return values[name]
 
 
 def share_of_steps(steps: int, share: float) -> int:

@@ -1,4 +1,4 @@
-"""``olmoflow merge``: several checkpoints into their weighted mean."""
+"""``olmoflow merge``: several checkpoints into their weighted mean, or adapters into their base."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from olmoflow.commands.checkpoints import (
     open_checkpoint,
     tokenizer_folder,
 )
+from olmoflow.commands.fold import fold
 from olmoflow.errors import UserError
 
 # What of a tokenizer.json makes its ids.
@@ -25,6 +26,8 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Merge; see ``conf/merge.yaml`` for the settings."""
     references = _references(config["checkpoints"])
     weights = _weights(config["weights"], references)
+    if len(references) == 1 and config["weights"] is not None:
+        raise UserError(f"weights={config['weights']}: one checkpoint found; expected null")
     inputs = [find_checkpoint(r, f"checkpoints[{i}]") for i, r in enumerate(references)]
     fixed = {
         **config,
@@ -35,7 +38,8 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         "checkpoint", command="merge", config=fixed, inputs=inputs, name=config["name"]
     ) as work:
         if work.finished is None:
-            work.finish(_merge(inputs, weights, work.path))
+            one = len(inputs) == 1
+            work.finish(fold(inputs[0], work.path) if one else _merge(inputs, weights, work.path))
     assert work.finished is not None
     return {"checkpoint": work.finished.name, "path": str(work.path), **work.finished.figures}
 
@@ -54,7 +58,7 @@ def _merge(inputs: Sequence[Input], weights: Sequence[float], folder: Path) -> d
     from olmoflow.model.checkpoint import average, check_alike, list_steps, write_checkpoint
     from olmoflow.model.hf.tokenizer import copy_tokenizer
 
-    checkpoints = [open_checkpoint(found) for found in inputs]
+    checkpoints = [open_checkpoint(found) for found in inputs]  # adapters are told to be folded in
     names = [i.name if i.step is None else f"{i.name}@{i.step}" for i in inputs]
     labels = [f"{i.role}={name}" for i, name in zip(inputs, names, strict=True)]
     check_alike(checkpoints, labels)
@@ -73,8 +77,11 @@ def _merge(inputs: Sequence[Input], weights: Sequence[float], folder: Path) -> d
 
 
 def _references(value: Any) -> list[str]:
-    if not isinstance(value, list) or len(value) < 2:
-        raise UserError(f"checkpoints={value}: expected a list of two or more, [NAME,NAME@STEP,…]")
+    if not isinstance(value, list) or not value:
+        raise UserError(
+            f"checkpoints={value}: expected a list of two or more, [NAME,NAME@STEP,…], or of one "
+            "that holds adapters"
+        )
     return [str(reference) for reference in value]
 
 

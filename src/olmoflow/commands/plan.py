@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from olmoflow.artifact import claim
+from olmoflow.commands.adapters import build_adapter
 from olmoflow.commands.build import build
 from olmoflow.commands.combinations import check_combination
 from olmoflow.digests import write_json
@@ -18,6 +19,7 @@ from olmoflow.plan.job import Hardware, Job
 from olmoflow.train.activation_checkpointing import ActivationCheckpointing
 
 ESTIMATE = "estimate.json"
+ADAMW_8BIT = "olmoflow.train.AdamW8bit"
 
 
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
@@ -68,6 +70,8 @@ def job_of(config: Mapping[str, Any]) -> Job:
         compiled=config["compile"],
         checkpointing=ActivationCheckpointing(**config["runtime"]["activation_checkpointing"]),
         chunk_tokens=config["method"]["objective"].get("chunk_tokens", 1024),
+        adapter=build_adapter(config),
+        optimizer="adamw_8bit" if config["optimizer"]["_target_"] == ADAMW_8BIT else "adamw",
     )
 
 

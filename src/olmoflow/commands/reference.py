@@ -2,7 +2,8 @@
 
 Nothing given, it is the checkpoint that the run starts from; a checkpoint's name, that one; the
 name of log-probabilities, these, if they are the starting checkpoint's and of the same shards. What
-has not been scored yet is scored before the ranks start, by as many.
+has not been scored yet is scored before the ranks start, by as many. A run of adapters needs none:
+its frozen base, 4 bits and all, is the reference and answers in the same step.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ def find_reference(
                 "reference; expected null"
             )
         return None
+    if given is None and config["adapter"]["name"] != "none":
+        return None  # the objective turns the adapters off
     if start is None:
         raise UserError("checkpoint: missing; a preference loss starts from a checkpoint")
     (shards,) = sources

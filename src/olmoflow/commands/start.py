@@ -12,6 +12,7 @@ from typing import Any
 
 from olmoflow.artifact import Input, series_steps
 from olmoflow.commands.build import build
+from olmoflow.commands.checkpoints import adapters_only
 from olmoflow.commands.combinations import POST_TRAIN
 from olmoflow.errors import UserError
 from olmoflow.model import Olmo3Config
@@ -47,6 +48,8 @@ def check_start(config: Mapping[str, Any], start: Input | None) -> None:
     file = step_path(start) / "model.json"
     if not file.is_file():
         return  # what it is instead is told where it is opened
+    if (file.parent / "adapter.json").is_file():
+        raise UserError(adapters_only(f"checkpoint={start.name}", start.name))
     wanted: Olmo3Config = build(config["model"], "model")
     here = _shape(wanted)
     for key, there in _shape(Olmo3Config.from_dict(json.loads(file.read_bytes()))).items():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +13,17 @@ from typing import TYPE_CHECKING, Any
 from olmoflow import __version__
 from olmoflow.artifact import Input, claim, resolve
 from olmoflow.commands.checkpoints import tokenizer_folder
+from olmoflow.commands.curate_pipeline import files_in
 from olmoflow.commands.progress import progress_of_steps
 from olmoflow.commands.speakers import Interview, Role
-from olmoflow.commands.synthesize_recipes import find_roles, make_recipe
+from olmoflow.commands.synthesize_recipes import find_roles, make_pipeline
+from olmoflow.commands.tokenize_conversations import DOWNLOAD, fetched, find_rows
+from olmoflow.commands.tokenizers import splits_of
 from olmoflow.errors import UserError
 
 if TYPE_CHECKING:
     from olmoflow.synthesize.prompt import Prompt, PromptCount
+    from olmoflow.synthesize.recipe import Pipeline
     from olmoflow.synthesize.selection import Filter, Lengths
 
 _SPEAKERS = ("strong", "weak", "judge", "pool")
@@ -26,19 +32,20 @@ _SPEAKERS = ("strong", "weak", "judge", "pool")
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Synthesize; see ``conf/synthesize.yaml`` for the settings."""
     roles = find_roles(config)
-    recipe = make_recipe(config, roles)
-    source = resolve(config["conversations"], "conversations", ["corpus"])
+    pipeline = make_pipeline(config, roles)
+    source = find_rows(str(config["conversations"]), "conversations")
     tokenizer = _tokenizer(config, roles)
-    inputs = [source, *(role.checkpoint for role in roles.values() if role.checkpoint)]
+    checkpoints = [role.checkpoint for role in roles.values() if role.checkpoint]
+    files = files_in(config["pipeline"]["filters"], "pipeline.filters")
     with claim(
         "corpus",
         command="synthesize",
-        config=_identity(config, roles, tokenizer),
-        inputs=inputs,
+        config=_identity(config, roles, pipeline, tokenizer),
+        inputs=[source, *checkpoints, *files],
         name=config["name"],
     ) as work:
         if work.finished is None:
-            work.finish(_work(config, roles, recipe, source, tokenizer, work.path))
+            work.finish(_work(config, roles, pipeline, source, tokenizer, work.path))
     assert work.finished is not None
     return {"corpus": work.finished.name, "path": str(work.path), **work.finished.figures}
 
@@ -63,7 +70,10 @@ def report(result: Mapping[str, Any]) -> None:
 
 
 def _identity(
-    config: Mapping[str, Any], roles: Mapping[str, Role], tokenizer: Path | None
+    config: Mapping[str, Any],
+    roles: Mapping[str, Role],
+    pipeline: Pipeline,
+    tokenizer: Path | None,
 ) -> dict[str, Any]:
     """What makes the pairs, apart from the conversations and checkpoints."""
     from olmoflow.digests import fingerprint
@@ -75,8 +85,13 @@ def _identity(
     rest = {k: v for k, v in config.items() if k not in _SPEAKERS}
     counted = None if tokenizer is None else fingerprint(tokenizer)
     control = {**config["pipeline"]["length_control"], "tokenizer": counted}
-    pipeline = {**config["pipeline"], "length_control": control}
-    return {**rest, "conversations": None, "speakers": speakers, "pipeline": pipeline}
+    told = hashlib.sha256("".join(pipeline.told()).encode()).hexdigest()[:12]
+    return {
+        **rest,
+        "conversations": None,
+        "speakers": speakers,
+        "pipeline": {**config["pipeline"], "length_control": control, "told": told},
+    }
 
 
 _SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens")
@@ -103,7 +118,7 @@ def _tokenizer(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Path | N
 def _work(
     config: Mapping[str, Any],
     roles: Mapping[str, Role],
-    recipe: Any,
+    pipeline: Pipeline,
     source: Input,
     tokenizer: Path | None,
     folder: Path,
@@ -128,12 +143,11 @@ def _work(
             advance,
         )
         try:
-            ends = run_rounds([recipe(prompt) for prompt in prompts], interview)
+            ends = run_rounds([pipeline(prompt) for prompt in prompts], interview)
         finally:
             interview.close()
-            if hasattr(recipe, "close"):
-                recipe.close()
-    paired, recipe_steps = ended(ends, recipe.steps)
+            pipeline.close()
+    paired, recipe_steps = ended(ends, pipeline.steps)
     kept, filter_steps = select(paired, filters)
     what = Run(count, prompts, paired, kept, [*recipe_steps, *filter_steps], lengths)
     models = {name: role.model for name, role in roles.items()}
@@ -161,19 +175,19 @@ def _prompts(
     limit = config["limit"]
     if limit is not None and (type(limit) is not int or limit < 1):
         raise UserError(f"limit={limit}: expected a whole number, at least 1, or null")
-    train = source.path / "train"
+    at = splits_of(fetched(source, folder / DOWNLOAD))["train"]
     intake = Intake(float(config["max_error_rate"]))
     try:
-        path = train if train.is_dir() else source.path
         column = config["pipeline"].get("reference")
         conversations: Iterable[Any] = (
-            read_conversations(path, intake)
+            read_conversations(at, intake)
             if column is None
-            else read_verifiable(path, intake, str(column))
+            else read_verifiable(at, intake, str(column))
         )
         prompts = take(prompts_of(conversations, count), limit, int(config["seed"]), count)
     finally:
         intake.write(folder)
+    shutil.rmtree(folder / DOWNLOAD, ignore_errors=True)
     if not prompts:
         raise UserError(f"conversations={source.name}: no conversation has a turn of the user")
     return prompts, len(intake.malformed)

@@ -10,10 +10,7 @@ from olmoflow.commands.speakers import Role, find_role
 from olmoflow.errors import UserError
 
 if TYPE_CHECKING:
-    from olmoflow.synthesize.prompt import Prompt
-    from olmoflow.synthesize.recipe import Recipe
-
-Maker = Callable[["Prompt"], "Recipe"]
+    from olmoflow.synthesize.recipe import Pipeline
 
 
 def find_roles(config: Mapping[str, Any]) -> dict[str, Role]:
@@ -54,8 +51,8 @@ def pool_of(roles: Mapping[str, Role], side: str) -> list[str]:
     return [name for name in roles if name == side or name.startswith(f"pool.{side}.")]
 
 
-def make_recipe(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Any:
-    """What is done for a prompt.
+def make_pipeline(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Pipeline:
+    """What is done for each prompt.
 
     Raises:
         UserError: A setting of the pipeline is wrong.
@@ -63,13 +60,13 @@ def make_recipe(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Any:
     return PIPELINES[config["pipeline"]["name"]](config, roles)
 
 
-def _delta_learning(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Maker:
+def _delta_learning(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Pipeline:
     from olmoflow.synthesize.recipes.delta_learning import DeltaLearning
 
     return DeltaLearning()
 
 
-def _judged_pairs(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Maker:
+def _judged_pairs(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Pipeline:
     from olmoflow.synthesize.instruction import load_instruction
     from olmoflow.synthesize.recipes.judged_pairs import PREFERENCE, SCORES, JudgedPairs
 
@@ -90,7 +87,7 @@ def _judged_pairs(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Maker
     )
 
 
-def _multi_turn(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Maker:
+def _multi_turn(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Pipeline:
     from olmoflow.synthesize.instruction import load_instruction
     from olmoflow.synthesize.recipes.multi_turn import BLANKS, MultiTurn
 
@@ -105,7 +102,7 @@ def _multi_turn(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Maker:
     return MultiTurn(shares, instructions, int(settings["turns"]), int(config["seed"]))
 
 
-def _verified(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Maker:
+def _verified(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Pipeline:
     from olmoflow.synthesize.recipes.verified import Verified
     from olmoflow.verifiers import find_verifier
 
@@ -119,7 +116,7 @@ def _verified(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Maker:
     )
 
 
-PIPELINES: dict[str, Callable[[Mapping[str, Any], Mapping[str, Role]], Maker]] = {
+PIPELINES: dict[str, Callable[[Mapping[str, Any], Mapping[str, Role]], Pipeline]] = {
     "delta_learning": _delta_learning,
     "judged_pairs": _judged_pairs,
     "multi_turn": _multi_turn,

@@ -28,8 +28,8 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     given = [name for name in WHAT if config[name] is not None]
     if not given:
         raise UserError(
-            "corpus: missing; give corpus=… (or conversations=…, preferences=…, or mix=… for one of "
-            "Ai2's mixes)"
+            "corpus: missing; give corpus=… (or conversations=…, preferences=…, or mix=… for one "
+            "of Ai2's mixes)"
         )
     if len(given) > 1:
         raise UserError(f"{given[0]} and {given[1]} are both given; expected one of them")

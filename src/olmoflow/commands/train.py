@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from olmoflow.artifact import Artifact, Claim, Input, claim, resolve
+from olmoflow.commands.adapters import check_adapter
 from olmoflow.commands.checkpoints import TOKENIZER, find_checkpoint
 from olmoflow.commands.combinations import (
     check_batch,
@@ -35,6 +36,7 @@ from olmoflow.errors import UserError
 from olmoflow.mesh import Mesh
 from olmoflow.tokens.format import DIGESTS
 from olmoflow.tokens.remote import Remote
+from olmoflow.tokens.tokenizer import CHAT_TEMPLATE
 from olmoflow.tokens.tokenizer import CONFIG as TOKENIZER_CONFIG
 from olmoflow.tokens.tokenizer import TOKENIZER as TOKENIZER_FILE
 
@@ -57,6 +59,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     check_content(config["method"]["name"], sources)
     start = find_checkpoint(config["checkpoint"]) if config["checkpoint"] else None
     check_start(config, start)
+    check_adapter(config, start, mesh)
     reference = find_reference(config, start, sources)
     inputs = [*sources, *([start] if start else []), *(mixture.inputs if mixture else [])]
     inputs += [reference.input] if reference else []
@@ -155,6 +158,8 @@ def pinned(config: Mapping[str, Any], sources: list[Input], start: Input | None)
     # What these say stands in the sources and inputs.
     fixed.pop("mixture", None)
     fixed.pop("reference", None)
+    if fixed["adapter"]["name"] == "none":
+        fixed.pop("adapter")
     return fixed
 
 
@@ -197,11 +202,11 @@ def _copy_tokenizer(source: Input, target: Path) -> None:
             shutil.copytree(source.path / TOKENIZER, target, dirs_exist_ok=True)
         return
     remote = Remote(f"{source.name.rstrip('/').rpartition('/')[0]}/{TOKENIZER}")
-    for name in (TOKENIZER_FILE, TOKENIZER_CONFIG):
+    for name in (TOKENIZER_FILE, TOKENIZER_CONFIG, CHAT_TEMPLATE):
         try:
             content = remote.read(name)
         except UserError:
-            return  # shards of somebody's own, without a tokenizer
+            return  # shards of somebody's own, without a tokenizer; or of plain documents
         target.mkdir(exist_ok=True)
         (target / name).write_bytes(content)
 

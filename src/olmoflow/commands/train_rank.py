@@ -16,6 +16,7 @@ import yaml
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from olmoflow.artifact import Input
+from olmoflow.commands.adapters import build_adapter
 from olmoflow.commands.build import build
 from olmoflow.commands.checkpoints import TOKENIZER, open_checkpoint
 from olmoflow.commands.combinations import shard_nodes
@@ -37,7 +38,10 @@ def train(folder: Path) -> dict[str, Any]:
 
     config = yaml.safe_load((folder / CONFIG).read_text())
     job = json.loads((folder / JOB).read_text())
-    module = build_module(config)
+    start = None
+    if job["checkpoint"]:
+        start = Input(**{**job["checkpoint"], "path": Path(job["checkpoint"]["path"])})
+    module = build_module(config, start)
     check_vocabulary(config, folder / TOKENIZER)
     data = build_data(config, job["sources"], job.get("reference"))
     rank = int(os.environ.get("RANK", 0))
@@ -45,10 +49,6 @@ def train(folder: Path) -> dict[str, Any]:
     if config["logger"]["name"] == "wandb" and rank == 0:
         name = run_name(job["overrides"], job["name"], config["logger"]["named_by"])
         tracker = WandbRun(build_settings(config), folder, name, config)
-    start = None
-    if job["checkpoint"]:
-        found = Input(**{**job["checkpoint"], "path": Path(job["checkpoint"]["path"])})
-        start = StartFrom(open_checkpoint(found), config["carry_optimizer"])
     options = FitOptions(
         run_dir=folder,
         max_steps=config["max_steps"],
@@ -60,7 +60,10 @@ def train(folder: Path) -> dict[str, Any]:
         progress=config["runtime"]["progress"],
         sinks=[tracker] if tracker else [],
         callbacks=build_evaluation(config, folder / TOKENIZER),
-        start_from=start,
+        # Adapters stand beside the checkpoint's weights; others go on from them.
+        start_from=StartFrom(open_checkpoint(start), config["carry_optimizer"])
+        if start and module.adapters is None
+        else None,
     )
     outcome: dict[str, Any] | None = None
     try:
@@ -76,8 +79,12 @@ def train(folder: Path) -> dict[str, Any]:
     return outcome
 
 
-def build_module(config: Mapping[str, Any]) -> Any:
+def build_module(config: Mapping[str, Any], start: Input | None = None) -> Any:
     """The LightningModule of a resolved config; its parameters are still on the meta device.
+
+    Args:
+        config: The resolved config.
+        start: The checkpoint that adapters stand beside, if there are any.
 
     Raises:
         UserError: A node does not fit its class, or values do not fit each other.
@@ -106,8 +113,20 @@ def build_module(config: Mapping[str, Any]) -> Any:
         attention=config["attention"],
         compile_blocks=config["compile"],
         checkpointing=ActivationCheckpointing(**config["runtime"]["activation_checkpointing"]),
+        adapters=build_adapters(config, start),
         seed=config["init_seed"],
     )
+
+
+def build_adapters(config: Mapping[str, Any], start: Input | None) -> Any:
+    """The adapters of a run, beside the weights of `start`."""
+    from olmoflow.train.module import Adapters
+
+    settings = build_adapter(config)
+    if settings is None or start is None:
+        return None
+    base = open_checkpoint(start)
+    return Adapters(settings, base, f"{start.name}@{base.step}")
 
 
 def build_evaluation(config: Mapping[str, Any], tokenizer: Path) -> list[Any]:

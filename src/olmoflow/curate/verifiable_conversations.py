@@ -161,4 +161,5 @@ def _open(output: Path) -> IO[bytes]:
     folder = output / "train"
     folder.mkdir(parents=True, exist_ok=True)
     compressor = zstandard.ZstdCompressor(level=6)
-    return zstandard.open(folder / "00000.jsonl.zst", "wb", cctx=compressor)
+    stream: IO[bytes] = zstandard.open(folder / "00000.jsonl.zst", "wb", cctx=compressor)
+    return stream

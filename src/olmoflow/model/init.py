@@ -34,14 +34,15 @@ def initialise(model: Olmo3, seed: int, device: torch.device | str = "cpu") -> N
             whole.fill_(1.0)
         else:
             std = model.config.init_std
-            generator = torch.Generator().manual_seed(_seed_of(seed, name))
+            generator = named_generator(seed, name)
             nn.init.trunc_normal_(whole, 0.0, std, -CUT * std, CUT * std, generator)
         _place(whole, parameter)
 
 
-def _seed_of(seed: int, name: str) -> int:
+def named_generator(seed: int, name: str) -> torch.Generator:
+    """The CPU generator of one parameter, by the run's seed and the parameter's name."""
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    return int.from_bytes(digest[:8], "little", signed=True)
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
 
 
 def _place(whole: Tensor, parameter: Tensor) -> None:

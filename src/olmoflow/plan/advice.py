@@ -57,6 +57,7 @@ def advise(found: Estimate) -> list[Change]:
 def candidates(found: Estimate) -> Iterator[tuple[str, tuple[str, ...], Job]]:
     """Changes in order: their kind, the overrides, the job with them."""
     job = found.job
+    yield from _possible("adapter", job, _lighter_base(job))
     yield from _possible("compile", job, [(("compile=true",), {"compiled": True})])
     yield from _possible("shard", job, _more_sharding(found))
     if job.micro_batch > 1:
@@ -64,6 +65,8 @@ def candidates(found: Estimate) -> Iterator[tuple[str, tuple[str, ...], Job]]:
         yield from _possible("micro-batch", job, [(smaller, {"micro_batch": 1})])
     yield from _possible("checkpointing", job, _checkpointing(job))
     yield from _possible("context", job, _context(job))
+    if job.adapter is not None:
+        return  # one GPU
     least = Mesh(1, job.mesh.replicate * job.mesh.shard, job.mesh.context)
     everything = {"mesh": least, "micro_batch": 1, "checkpointing": ActivationCheckpointing("full")}
     overrides = (
@@ -90,6 +93,16 @@ def _possible(kind: str, job: Job, options: _Options) -> Iterator[tuple[str, tup
             continue  # the batch or the sequence cannot be divided so
         if changed != job:
             yield kind, overrides, changed
+
+
+def _lighter_base(job: Job) -> _Options:
+    """Frozen matrices in 4 bits, or out of the GPU's memory."""
+    if job.adapter is None:
+        return []
+    return [
+        (("adapter=qlora",), {"adapter": replace(job.adapter, base="nf4")}),
+        (("adapter.offload=true",), {"adapter": replace(job.adapter, offload=True)}),
+    ]
 
 
 def _more_sharding(found: Estimate) -> _Options:

@@ -50,6 +50,22 @@ class Estimate:
         return self.job.global_batch_tokens / self.step_seconds / self.job.mesh.ranks
 
     @property
+    def flops_per_token(self) -> float:
+        """Of the formula; matrices that are frozen have no gradient of their own."""
+        whole = self.job.model.flops_per_token(self.job.sequence_length)
+        if self.job.adapter is None:
+            return whole
+        frozen = self.job.model.num_non_embedding_parameters
+        return whole - 2 * frozen + 6 * (self.executed.trained or 0)
+
+    @property
+    def checkpoint_gib(self) -> float:
+        """Of a step on the disk: what is trained, fp32, and its moments."""
+        if self.job.adapter is None:
+            return BYTES_IN_CHECKPOINT * self.job.model.num_parameters / 2**30
+        return 4 * (self.executed.trained or 0) / 2**30 + self.memory_gib["optimizer"]
+
+    @property
     def gpu_hours(self) -> float:
         """Of the whole run, as if nothing ever failed."""
         return self.tokens / self.tokens_per_second_per_gpu / 3600
@@ -62,7 +78,7 @@ class Estimate:
     def as_dict(self) -> dict[str, Any]:
         """The contract's keys first, then the parts that they were made of."""
         job = self.job
-        flops = job.model.flops_per_token(job.sequence_length)
+        flops = self.flops_per_token
         peak = job.hardware.peak_tflops * 1e12
         return {
             "memory_gib": self.memory_gib,
@@ -88,7 +104,8 @@ class Estimate:
             "parameters": job.model.num_parameters,
             "parameters_per_rank": job.model.num_parameters / job.mesh.sharded,
             "tokens": self.tokens,
-            "checkpoint_gib": BYTES_IN_CHECKPOINT * job.model.num_parameters / 2**30,
+            "trained_parameters": self.executed.trained,
+            "checkpoint_gib": self.checkpoint_gib,
             "step": self.step,
             "executed_matmul_flops_per_token": self.executed.matmul_flops_per_token,
             "attention_recomputed": self.executed.attention_recompute,
@@ -107,6 +124,8 @@ class Estimate:
 def estimate(job: Job, tokens: float, tracer: Tracer = trace) -> Estimate:
     """Plan one job for so many tokens."""
     traced = tracer(job)
-    executed = Executed(traced.matmul_flops / job.rank_tokens, traced.attention_recompute)
+    executed = Executed(
+        traced.matmul_flops / job.rank_tokens, traced.attention_recompute, traced.trained
+    )
     step = FITTED.parts(terms(job, executed))
     return Estimate(job, peak_gib(traced), executed, step, tokens)

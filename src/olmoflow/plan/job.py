@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from olmoflow.errors import UserError
 from olmoflow.mesh import Mesh
 from olmoflow.model import Olmo3Config
 from olmoflow.train.activation_checkpointing import ActivationCheckpointing
+from olmoflow.train.adapters import LoRA
+
+Optimizer = Literal["adamw", "adamw_8bit"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Job:
         keys_gathered_twice: Whether the backward pass gathers keys and values again; likewise.
         checkpointing: What is computed twice to save memory.
         chunk_tokens: Tokens whose logits exist at a time.
+        adapter: Adapters that are trained beside the frozen model; None: the model itself is.
+        optimizer: Whether its moments take 8 bytes a parameter or 2.
     """
 
     model: Olmo3Config
@@ -70,6 +76,8 @@ class Job:
     keys_gathered_twice: bool = False
     checkpointing: ActivationCheckpointing = field(default_factory=ActivationCheckpointing)
     chunk_tokens: int = 1024
+    adapter: LoRA | None = None
+    optimizer: Optimizer = "adamw"
 
     def __post_init__(self) -> None:
         if self.sequence_length > self.model.max_sequence_length:
@@ -91,6 +99,14 @@ class Job:
             )
         if self.checkpointing.mode == "budget" and not self.compiled:
             raise UserError("runtime.activation_checkpointing.mode=budget: expected compile=true")
+        alone = {"adapter": self.adapter, "optimizer=adamw_8bit": self.optimizer == "adamw_8bit"}
+        for key, chosen in alone.items():
+            if chosen and self.mesh.ranks > 1:
+                raise UserError(
+                    f"{key}: {self.mesh.ranks} GPUs found; expected one (hardware=rtx4090, say)"
+                )
+        if self.adapter and self.compiled:
+            raise UserError("compile=true: a plan of adapters expects compile=false")
 
     @property
     def micro_batches(self) -> int:

@@ -32,6 +32,9 @@ from olmoflow.plan.stand_ins import (
     compile_blocks,
     replace_attention,
 )
+from olmoflow.train.adamw_8bit import new_state
+from olmoflow.train.adapters import attach
+from olmoflow.train.adapters.frozen import FrozenMatrix
 from olmoflow.train.objectives import NextTokenPrediction
 from olmoflow.train.sharding import shard
 
@@ -48,11 +51,13 @@ class Traced:
         spans: Bytes by kind at the peak of each span of the step.
         matmul_flops: Of one micro-batch's matrix products, what is computed twice included.
         attention_recompute: Attentions computed a second time, as a share of all.
+        trained: Parameters that have a gradient, of the whole model.
     """
 
     spans: tuple[dict[str, float], ...]
     matmul_flops: float
     attention_recompute: float
+    trained: float
 
     @property
     def peak(self) -> dict[str, float]:
@@ -83,6 +88,7 @@ def extrapolate(short: Traced, long: Traced, steps: float) -> Traced:
         ),
         further(short.matmul_flops, long.matmul_flops),
         long.attention_recompute,
+        further(short.trained, long.trained),
     )
 
 
@@ -95,6 +101,8 @@ def trace_depths(job: Job, depths: Sequence[int]) -> list[Traced]:
         graphs: Graphs = {}  # the same at every depth
         for depth in depths:
             model = Olmo3(replace(job.model, n_layers=depth), compute_dtype=dtype)
+            if job.adapter is not None:
+                attach(model, job.adapter)
             _prepare(model, job, context, graphs)
             if mesh is not None:
                 shard(model, mesh, dtype)
@@ -129,10 +137,10 @@ def step_memory(model: Olmo3, job: Job, fake: FakeTensorMode | None) -> Traced:
         fake: The mode under which the model was made; None: it is real.
     """
     objective = NextTokenPrediction(chunk_tokens=job.chunk_tokens)
-    moments = float(2 * sum(_local_bytes(p) for p in model.parameters()))
+    moments = float(sum(_moment_bytes(p, job) for p in model.parameters() if p.requires_grad))
     live = LiveBytes(fake)
     live.mark(model.buffers(), OTHER)
-    live.mark(model.parameters(), PARAMETERS)
+    live.mark(_on_the_gpu(model), PARAMETERS)
     _watch(model, live, job)
     tokens = job.micro_batch, job.sequence_length // job.mesh.context
     micro_batches = min(job.micro_batches, 2)
@@ -150,7 +158,15 @@ def step_memory(model: Olmo3, job: Job, fake: FakeTensorMode | None) -> Traced:
     forward = calls["_scaled_dot_product_flash_attention"]
     backward = calls["_scaled_dot_product_flash_attention_backward"]
     recomputed = forward / backward - 1 if backward else 0.0  # 0 where the CPU's own attention ran
-    return Traced(spans[:-1], live.matmul_flops / micro_batches, recomputed)
+    trained = float(sum(p.numel() for p in model.parameters() if p.requires_grad))
+    return Traced(spans[:-1], live.matmul_flops / micro_batches, recomputed, trained)
+
+
+def _on_the_gpu(model: nn.Module) -> Iterator[Tensor]:
+    """All parameters but those that wait in main memory."""
+    for module in model.modules():
+        if not (isinstance(module, FrozenMatrix) and module.offload):
+            yield from module.parameters(recurse=False)
 
 
 def _watch(model: Olmo3, live: LiveBytes, job: Job) -> None:
@@ -164,14 +180,16 @@ def _watch(model: Olmo3, live: LiveBytes, job: Job) -> None:
         live.kind = OTHER
 
     def span_ends(_: nn.Module, args: tuple[Any, ...]) -> None:
-        if live.kind == ACTIVATIONS:  # when the backward pass has come back to what went in
+        if (
+            live.kind == ACTIVATIONS and args[0].requires_grad
+        ):  # when the backward pass has come back to what went in
             args[0].register_hook(lambda _: live.next_span())
 
     def gradient(parameter: Tensor) -> None:
         assert parameter.grad is not None
         live.mark([parameter.grad], GRADIENTS)
 
-    for parameter in model.parameters():
+    for parameter in filter(lambda parameter: parameter.requires_grad, model.parameters()):
         parameter.register_post_accumulate_grad_hook(gradient)  # type: ignore[no-untyped-call]
     root = model.embeddings, model.norm, model.lm_head
     model.embeddings.register_forward_pre_hook(lambda *_: gathered(*root))
@@ -183,9 +201,13 @@ def _watch(model: Olmo3, live: LiveBytes, job: Job) -> None:
     model.norm.register_forward_hook(end_of_blocks)
 
 
-def _local_bytes(parameter: Tensor) -> int:
+def _moment_bytes(parameter: Tensor, job: Job) -> int:
+    """Of the two moments that the optimizer keeps of a parameter."""
     local = parameter.to_local() if isinstance(parameter, DTensor) else parameter
-    return local.numel() * local.element_size()
+    if job.optimizer == "adamw":
+        return 2 * local.numel() * local.element_size()
+    moments = (tensor for name, tensor in new_state(local).items() if name != "step")
+    return sum(tensor.numel() * tensor.element_size() for tensor in moments)
 
 
 @contextmanager

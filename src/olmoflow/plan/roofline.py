@@ -37,10 +37,12 @@ class Executed:
     Attributes:
         matmul_flops_per_token: Of all matrix products, those computed twice included.
         attention_recompute: Attentions computed again, as a share of all.
+        trained: Parameters that the optimizer updates; None: all.
     """
 
     matmul_flops_per_token: float
     attention_recompute: float = 0.0
+    trained: float | None = None
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,10 @@ def terms(job: Job, executed: Executed) -> Terms:
     attention = job.model.flops_per_token(job.sequence_length) - weights
     again = 1 + executed.attention_recompute / 3  # a forward pass is a third of the count
     speed = 1.0 if job.compiled else EAGER_SPEED
+    trained = job.model.num_parameters if executed.trained is None else executed.trained
     return Terms(
         tokens * executed.matmul_flops_per_token / peak / speed / (FLOAT8_SPEED**job.float8),
         tokens * attention * again / peak / speed,
         sum(c.seconds for c in collectives(job)),
-        28 * job.model.num_parameters / job.mesh.sharded / (job.hardware.memory_gbps * 1e9),
+        28 * trained / job.mesh.sharded / (job.hardware.memory_gbps * 1e9),
     )

@@ -13,7 +13,10 @@ from olmoflow.report.rows import Report, number
 from olmoflow.report.runs import Run
 
 _TOKENS = "throughput/total tokens"
-_LABELS = {"train/CE loss": "training loss (nats per token)"}
+_LABELS = {
+    "train/CE loss": "training loss (nats per token)",
+    "train/preference loss": "preference loss (nats per pair)",
+}
 _LEGEND_INSIDE = 6  # rows; a longer legend stands beside the axes
 Curve = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 

@@ -12,7 +12,8 @@ from olmoflow.errors import UserError
 from olmoflow.report.runs import Failure, Run
 
 SEEDS = ("init_seed", "data_seed")
-LOSS = "train/CE loss"
+# What is shown unless asked otherwise; a run has one of them.
+LOSSES = ("train/CE loss", "train/preference loss")
 # Figures that are no result, which `metrics=` may still ask for.
 _COUNTS = ("steps", "step", "tokens", "parameters")
 
@@ -173,7 +174,7 @@ def _metrics(runs: Sequence[Run], wanted: Sequence[str] | None) -> list[str]:
         return list(wanted or ())
     if wanted is None:
         rest = (n for n in known if "/" not in n and n not in _COUNTS)
-        return [*([LOSS] if LOSS in known else []), *rest]
+        return [*(loss for loss in LOSSES if loss in known), *rest]
     for name in wanted:
         if name not in known:
             close = get_close_matches(name, known, n=1)

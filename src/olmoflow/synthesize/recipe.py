@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from olmoflow.inference.chat import Answer, Failure, Reply
 from olmoflow.synthesize.prompt import Prompt
@@ -83,6 +83,27 @@ class Removed:
 
 
 Recipe = Generator[Sequence[Ask], Sequence[Reply], Pair | Removed]
+
+
+class Pipeline(Protocol):
+    """Makes the recipes of all prompts."""
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Where its recipes may lose a prompt, in their order."""
+        ...
+
+    def __call__(self, prompt: Prompt) -> Recipe:
+        """The recipe of a prompt."""
+        ...
+
+    def told(self) -> list[str]:
+        """Texts of files on which the questions depend."""
+        ...
+
+    def close(self) -> None:
+        """End what it started."""
+        ...
 
 
 def first_failure(replies: Sequence[Reply]) -> Failure | None:

@@ -2,7 +2,9 @@
 
 - tokenizer, bpe, dolma2    tokenizers: opened and saved, trained, rebuilt from ranks
 - encoder, kernels    many texts to ids at once, in compiled code
+- chat/    conversations: their templates, what is learnt of them, shards of them
 - format, shards, npy    litdata's chunks and a table; a corpus or one of Ai2's mixes into them
+- targets    which tokens of conversations are learnt
 - reader    random access to the chunks of a folder or URL, checked
 - remote, cache, bounded_folder    files behind a URL, fetched ahead into a folder with a bound
 - permutation, interleave, mixture    the order of samples: a function of mixture and seed

@@ -76,8 +76,13 @@ class ActivationCheckpointing:
                     "blocks.*.feed_forward or blocks.*.attention"
                 )
 
-    def apply(self, model: Olmo3) -> None:
-        """Replace the forward passes; before the model is sharded or compiled."""
+    def apply(self, model: Olmo3, *, draws: bool = False) -> None:
+        """Replace the forward passes; before the model is sharded or compiled.
+
+        Args:
+            model: Its blocks, or modules in them, are changed in place.
+            draws: It draws random numbers (dropout), which have to be drawn again alike.
+        """
         if self.mode == "budget":
             assert self.budget is not None
             torch._functorch.config.activation_memory_budget = self.budget
@@ -90,10 +95,9 @@ class ActivationCheckpointing:
                 if any(fnmatchcase(name, pattern) for pattern in self.modules)
             ]
         for module in chosen:
-            _checkpoint(module)
+            _checkpoint(module, draws)
 
 
-def _checkpoint(module: nn.Module) -> None:
-    # The model draws no random numbers, so none need be drawn again.
-    again = partial(checkpoint, module.forward, use_reentrant=False, preserve_rng_state=False)
+def _checkpoint(module: nn.Module, draws: bool) -> None:
+    again = partial(checkpoint, module.forward, use_reentrant=False, preserve_rng_state=draws)
     module.forward = again

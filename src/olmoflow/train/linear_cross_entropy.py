@@ -43,9 +43,10 @@ class _LinearCrossEntropy(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, z_loss: float, chunk: int
     ) -> tuple[Tensor, Tensor]:
         cast = weight.to(hidden.dtype)
-        wants = any(ctx.needs_input_grad[:2])
+        wants, wants_weight = any(ctx.needs_input_grad[:2]), ctx.needs_input_grad[1]
         grad_hidden = torch.empty_like(hidden)
-        grad_weight = torch.zeros_like(weight, dtype=torch.float32)
+        # A frozen LM head's would be the largest tensor of all.
+        grad_weight = torch.zeros_like(weight if wants_weight else weight[:0], dtype=torch.float32)
         totals = torch.zeros(2, dtype=torch.float32, device=hidden.device)
         for start in range(0, len(hidden), chunk):
             rows = slice(start, start + chunk)
@@ -68,7 +69,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
             p.scatter_add_(1, index, -counts[:, None])
             p = p.to(hidden.dtype)
             grad_hidden[rows] = p @ cast
-            grad_weight += (p.T @ h).float()
+            if wants_weight:
+                grad_weight += (p.T @ h).float()
         ctx.save_for_backward(grad_hidden, grad_weight)
         ctx.weight_dtype = weight.dtype
         return totals[0], totals[1]
@@ -79,7 +81,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         scale = grads[0]
         return (
             grad_hidden * scale.to(grad_hidden.dtype),
-            (grad_weight * scale).to(ctx.weight_dtype),
+            (grad_weight * scale).to(ctx.weight_dtype) if ctx.needs_input_grad[1] else None,
             None,
             None,
             None,

@@ -49,15 +49,18 @@ class _LinearLogProbs(torch.autograd.Function):
         hidden, weight, targets, lse = ctx.saved_tensors
         cast, (grad,) = weight.to(hidden.dtype), grads
         grad_hidden = torch.empty_like(hidden)
-        grad_weight = torch.zeros_like(weight, dtype=torch.float32)
+        # A frozen LM head's would be the largest tensor of all.
+        learns = ctx.needs_input_grad[1]
+        grad_weight = torch.zeros_like(weight if learns else weight[:0], dtype=torch.float32)
         for rows in _chunks(len(hidden), ctx.chunk):
             h, scale = hidden[rows], grad[rows, None]
             # d/dlogits of (picked - lse) = onehot - softmax
             d = (h @ cast.T).float().sub_(lse[rows, None]).exp_().mul_(-scale)
             d = d.scatter_add_(1, targets[rows, None], scale).to(hidden.dtype)
             grad_hidden[rows] = d @ cast
-            grad_weight += (d.T @ h).float()
-        return grad_hidden, grad_weight.to(weight.dtype), None, None
+            if learns:
+                grad_weight += (d.T @ h).float()
+        return grad_hidden, grad_weight.to(weight.dtype) if learns else None, None, None
 
 
 def _chunks(rows: int, chunk: int) -> Iterator[slice]:

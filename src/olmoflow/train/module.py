@@ -11,7 +11,7 @@ more weight the fewer its rank has: so Ai2's SFT ran.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -22,11 +22,14 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 from torchmetrics import MeanMetric
 
+from olmoflow.digests import file_digest
 from olmoflow.errors import UserError
 from olmoflow.model import Olmo3, Olmo3Config, initialise
 from olmoflow.model.attention import AttentionBackend
 from olmoflow.model.checkpoint import Checkpoint
+from olmoflow.model.checkpoint.digests import DIGESTS
 from olmoflow.train.activation_checkpointing import ActivationCheckpointing
+from olmoflow.train.adapters import LoRA, attach, fill
 from olmoflow.train.objectives import Batch, Objective
 from olmoflow.train.optimizer import SkipStepAdamW, parameter_groups
 from olmoflow.train.schedules import Schedule
@@ -44,6 +47,27 @@ class StartFrom:
 
     checkpoint: Checkpoint
     optimizer: bool = False
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """Adapters beside a frozen model, instead of training its own weights.
+
+    Attributes:
+        settings: Which layers are adapted, and how.
+        base: The checkpoint of the frozen model.
+        name: What the user calls it, NAME@STEP.
+    """
+
+    settings: LoRA
+    base: Checkpoint
+    name: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """What a checkpoint of the adapters says of them; the digest is that of the base's list."""
+        digest = file_digest(self.base.path / DIGESTS)
+        base = {"name": self.name, "path": str(self.base.path), "digest": digest}
+        return {"settings": asdict(self.settings), "base": base}
 
 
 Normalisation = Literal["global", "per_rank"]
@@ -65,6 +89,7 @@ class OlmoModule(pl.LightningModule):
         attention: Attention backend.
         compile_blocks: Compile each block with torch.compile.
         checkpointing: Which activations are computed again instead of kept.
+        adapters: Train these; None: the model's own weights.
         seed: Of the initial weights.
     """
 
@@ -81,6 +106,7 @@ class OlmoModule(pl.LightningModule):
         attention: AttentionBackend = "sdpa",
         compile_blocks: bool = False,
         checkpointing: ActivationCheckpointing | None = None,
+        adapters: Adapters | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -93,6 +119,9 @@ class OlmoModule(pl.LightningModule):
         self.checkpointing = checkpointing or ActivationCheckpointing()
         with torch.device("meta"):
             self.model = Olmo3(config, attention=attention, compute_dtype=compute_dtype)
+        self.adapters = adapters
+        if adapters is not None:
+            attach(self.model, adapters.settings)
         self.checkpointing.check(self.model, compiled=compile_blocks)
         self.averages = torch.nn.ModuleDict()
         self.tokens = 0
@@ -106,13 +135,20 @@ class OlmoModule(pl.LightningModule):
         strategy = self.trainer.strategy
         mesh = getattr(strategy, "mesh", None)
         self.model.context = getattr(strategy, "context", None)
-        self.checkpointing.apply(self.model)
+        self.checkpointing.apply(self.model, draws=self._dropout > 0)
         if mesh is not None:
             shard(self.model, mesh, self.model.compute_dtype)
-        initialise(self.model, self.seed, strategy.root_device)
+        if self.adapters is not None:
+            fill(self.model, self.adapters.base, strategy.root_device, self.seed)
+        else:
+            initialise(self.model, self.seed, strategy.root_device)
         if self.compile_blocks:
             for block in self.model.blocks:
                 block.compile()  # in place: state-dict keys stay clean
+
+    @property
+    def _dropout(self) -> float:
+        return self.adapters.settings.dropout if self.adapters else 0.0
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimizer over two groups: the embedding is not decayed."""
@@ -143,6 +179,8 @@ class OlmoModule(pl.LightningModule):
         step = self.global_step
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * self.schedule.factor(step)
+        if self._dropout:
+            torch.manual_seed(self.seed + step)  # a resumed run draws what it would have drawn
         share = sum(self.objective.count(batch) for batch in micro_batches)
         micro_batches = [self._own_part(batch) for batch in micro_batches]
         targets, tokens = self._global_counts(micro_batches)

@@ -95,12 +95,14 @@ class SkipStepAdamW(AdamW):
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
-    """Two groups: the input embedding is not decayed, everything else, norms too, is."""
+    """Two groups: the input embedding is not decayed, everything else, norms too, is.
+
+    What is frozen is in neither; a frozen embedding leaves one group.
+    """
     embedding: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
-        (embedding if name.endswith("embeddings.weight") else rest).append(parameter)
-    return [
-        {"params": rest},
-        {"params": embedding, "weight_decay": 0.0},
-    ]
+        if parameter.requires_grad:
+            (embedding if name.endswith("embeddings.weight") else rest).append(parameter)
+    groups: list[dict[str, Any]] = [{"params": rest}]
+    return [*groups, {"params": embedding, "weight_decay": 0.0}] if embedding else groups

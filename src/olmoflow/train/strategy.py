@@ -91,7 +91,12 @@ class HSDPStrategy(ModelParallelStrategy):
         module = self._module
         rest = {k: v for k, v in checkpoint.items() if k not in ("state_dict", "optimizer_states")}
         self.writer.save(
-            checkpoint["global_step"], module.model, self.optimizers[0], module.config, rest
+            checkpoint["global_step"],
+            module.model,
+            self.optimizers[0],
+            module.config,
+            rest,
+            module.adapters.record() if module.adapters else None,
         )
 
     @override

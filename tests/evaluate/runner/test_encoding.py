@@ -8,6 +8,7 @@ from tokenizers.processors import TemplateProcessing
 from olmoflow.errors import UserError
 from olmoflow.evaluate.runner.encoding import RequestEncoder, TooLong
 from olmoflow.evaluate.tasks.task import GenerateRequest, LoglikelihoodRequest
+from olmoflow.tokens.chat.template import load_template
 from olmoflow.tokens.tokenizer import Tokenizer, load_tokenizer
 
 
@@ -107,3 +108,12 @@ def test_a_question_in_chat_format_goes_into_the_models_own_template(tokenizer):
     assert encode(speaks, request).request.prompt_ids == expected
     with pytest.raises(UserError, match="has no chat template"):
         encode(tokenizer, request)
+
+
+def test_an_answer_in_chat_format_ends_with_its_turn(tokenizer):
+    template = load_template("think_sft_32b").source
+    speaks = Tokenizer(tokenizer.backend, {**tokenizer.config, "chat_template": template}, "speaks")
+    for chat in (True, False):
+        encoded = encode(speaks, GenerateRequest("Two and two are", (), 4, chat=chat)).request
+        assert (tokenizer.special_id("<|im_end|>") in encoded.stop_ids) == chat
+        assert tokenizer.eos_id in encoded.stop_ids

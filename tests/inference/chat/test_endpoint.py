@@ -148,6 +148,11 @@ def test_reasoning_that_the_server_took_out_comes_back(chat_server, ask):
     assert ask("a")[0] == Answer("<think>2 +", 3, "length")
 
 
+def test_the_beginning_that_the_servers_template_says_comes_back(chat_server, ask):
+    chat_server.say = lambda body: "2 + 2</think>4"
+    assert ask("a", begun_with="<think>")[0].text == "<think>2 + 2</think>4"
+
+
 def test_what_the_server_filtered_is_no_answer(chat_server, ask):
     chat_server.say = lambda body: (200, whole("", "content_filter"))
     assert ask("a") == {0: Failure("the server gave up (content_filter)")}

@@ -157,6 +157,10 @@ def test_what_is_too_long_becomes_what_was_chosen(room, file, tmp_path):
         assert (ids == eos).sum() == 1
         assert (spans[-1] == len(ids)) == (len(ids) < 120)  # nobody stopped where it was cut
     assert found["truncate"].too_long.total() == longer
+    with pytest.raises(UserError, match=r"no conversation is left to learn from \(dropped: 60\)"):
+        write(room, file, tmp_path / "nothing", sequence_length=20, too_long="drop")
+    with pytest.raises(UserError, match=r"source=poems: .*sums\.jsonl has no conversation of it"):
+        write(room, file, tmp_path / "nothing", source_name="poems")
 
 
 def test_rows_that_are_set_apart_are_counted_by_reason(room, file, tmp_path):

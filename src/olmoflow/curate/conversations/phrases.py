@@ -7,8 +7,6 @@ looked for, in which ``{assistant}`` and ``{developer}`` stand for each of the n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,6 @@ _KEYS = {"assistants", "developers", "phrases"}
 _SPELLING = str.maketrans({"’": "'", "\n": " ", "\t": " ", "\xa0": " "})
 
 
-@dataclass(frozen=True)
 class IdentityFilter:
     """Keep conversations in which the assistant claims no other name, maker or date cutoff.
 
@@ -39,22 +36,24 @@ class IdentityFilter:
         allowed: Names of the file that may be claimed: ``[Olmo]`` is on no list of ours.
     """
 
-    turns: str = "assistant"
-    phrases: str | None = None
-    allowed: tuple[str, ...] = ()
+    def __init__(
+        self, turns: str = "assistant", phrases: str | None = None, allowed: tuple[str, ...] = ()
+    ) -> None:
+        from ahocorasick_rs import AhoCorasick
 
-    def __post_init__(self) -> None:
-        check_which(_STEP, self.turns)
-        _automaton(self.phrases, self.allowed)
+        check_which(_STEP, turns)
+        file = OURS if phrases is None else require_file(_STEP, "phrases", phrases)
+        found = _phrases(file, {name.lower() for name in allowed})
+        self.turns, self.phrases = turns, list(dict.fromkeys(p.lower() for p in found))
+        self._automaton: Any = AhoCorasick(self.phrases)
 
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""
-        phrases, automaton = _automaton(self.phrases, self.allowed)
         faults: list[str | None] = []
         for text in texts_of(documents, self.turns):
             spelled = text.translate(_SPELLING).lower()
-            found = automaton.find_matches_as_indexes(spelled, overlapping=True)
-            whole = (phrases[p] for p, start, end in found if _is_whole(spelled, start, end))
+            found = self._automaton.find_matches_as_indexes(spelled, overlapping=True)
+            whole = (self.phrases[p] for p, start, end in found if _is_whole(spelled, start, end))
             phrase = next(whole, None)
             faults.append(None if phrase is None else f"says: {phrase}")
         return without_faults(documents, faults, {})
@@ -63,15 +62,6 @@ class IdentityFilter:
 def _is_whole(text: str, start: int, end: int) -> bool:
     before = text[start - 1 : start] if start else ""
     return not before.isalnum() and not text[end : end + 1].isalnum()
-
-
-@cache
-def _automaton(path: str | None, allowed: tuple[str, ...]) -> tuple[list[str], Any]:
-    from ahocorasick_rs import AhoCorasick
-
-    file = OURS if path is None else require_file(_STEP, "phrases", path)
-    phrases = list(dict.fromkeys(p.lower() for p in _phrases(file, {a.lower() for a in allowed})))
-    return phrases, AhoCorasick(phrases)
 
 
 def _phrases(file: Path, allowed: set[str]) -> Iterator[str]:

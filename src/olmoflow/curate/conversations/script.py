@@ -53,8 +53,8 @@ class ScriptShareFilter:
         shares = np.zeros(len(documents))
         for row, text in enumerate(texts_of(documents, turns)):
             points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-            visible = len(points) - np.count_nonzero(white[points])
-            shares[row] = np.count_nonzero(table[points]) / max(1, visible)
+            visible = len(points) - int(np.count_nonzero(white[points]))
+            shares[row] = int(np.count_nonzero(table[points])) / max(1, visible)
         return shares
 
 

@@ -153,7 +153,8 @@ class MixSources:
         times = np.array([self.repeat.get(name, 1.0) for name in names])
         most = self.max_rows_each if self.max_rows_each is not None else np.iinfo(np.int64).max
         limits = np.array([self.max_rows.get(name, most) for name in names], np.int64)
-        return np.minimum(np.floor(found * times + _ROUNDING).astype(np.int64), limits)
+        repeated = np.floor(found * times + _ROUNDING).astype(np.int64)
+        return np.asarray(np.minimum(repeated, limits))
 
     def _capped(self, names: list[str], allowed: NDArray[np.int64]) -> NDArray[np.float64]:
         """[sources], rows within the caps on shares; fractions, for they are shares as well."""

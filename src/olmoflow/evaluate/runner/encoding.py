@@ -15,6 +15,7 @@ from olmoflow.evaluate.runner.chat import render_chat
 from olmoflow.evaluate.tasks.task import GenerateRequest, LoglikelihoodRequest, Request
 from olmoflow.inference import Sampling
 from olmoflow.inference.engine import GenerationRequest, ScoreRequest
+from olmoflow.tokens.chat.spans import closing_ids
 from olmoflow.tokens.tokenizer import Tokenizer
 
 
@@ -130,7 +131,9 @@ class RequestEncoder:
         kept = prompt[-room:]
         # A stop text that is a special token never shows in the decoded text.
         special = {text: self.tokenizer.special_id(text) for text in request.stop_sequences}
-        ids_of_stops = [id_ for id_ in special.values() if id_ is not None]
+        ids_of_stops = {id_ for id_ in special.values() if id_ is not None}
+        if request.chat:  # a turn may end otherwise than a document does
+            ids_of_stops |= closing_ids(self.tokenizer)
         return Encoded(
             GenerationRequest(
                 kept,

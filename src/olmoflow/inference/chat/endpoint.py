@@ -77,6 +77,8 @@ class ChatEndpoint:
             server's Retry-After is heeded.
         thinking: ``keep`` puts what the server says apart as reasoning before the answer, between
             ``<think>`` and ``</think>``; ``drop`` leaves it out.
+        begun_with: What the server's template begins each answer with and the server does not
+            repeat, such as ``<think>``; put before each answer.
         limit_field: What the server calls the limit of tokens (``max_completion_tokens``).
         body: Fields added to every request; a null takes one out (``seed: null``).
 
@@ -95,6 +97,7 @@ class ChatEndpoint:
         retries: int = 6,
         backoff: float = 1.0,
         thinking: str = "keep",
+        begun_with: str = "",
         limit_field: str = "max_tokens",
         body: Mapping[str, Any] | None = None,
     ) -> None:
@@ -109,7 +112,7 @@ class ChatEndpoint:
                 f"engine.retries={retries}, engine.backoff={backoff}: expected 0 or more"
             )
         self.model, self.concurrency, self.thinking = model, concurrency, thinking
-        self.retries, self.backoff = retries, backoff
+        self.retries, self.backoff, self.begun_with = retries, backoff, begun_with
         self.limit_field, self.body = limit_field, dict(body or {})
         self._server = Connection(url, timeout, _authorization(api_key_env))
 
@@ -192,14 +195,18 @@ class ChatEndpoint:
         choice = completion.choices[0]
         if choice.finish_reason not in ("stop", "length"):
             return Failure(f"the server gave up ({choice.finish_reason})")
-        text = choice.message.content or ""
-        thought = choice.message.reasoning_content or choice.message.reasoning
-        if thought and self.thinking == "keep":
-            # A limit may fall within the thinking; what is unclosed must show as such.
-            cut = choice.finish_reason == "length" and not text
-            text = f"<think>{thought}" if cut else f"<think>{thought}</think>{text}"
         tokens = completion.usage.completion_tokens if completion.usage else None
+        text = self._text(choice.message, cut=choice.finish_reason == "length")
         return Answer(text, tokens, "stop" if choice.finish_reason == "stop" else "length")
+
+    def _text(self, message: _Message, *, cut: bool) -> str:
+        said, thought = message.content or "", message.reasoning_content or message.reasoning
+        if not thought:
+            return self.begun_with + said
+        if self.thinking == "drop":
+            return said
+        # A limit may fall within the thinking; what is unclosed must show as such.
+        return f"<think>{thought}" if cut and not said else f"<think>{thought}</think>{said}"
 
 
 def _authorization(variable: str | None) -> dict[str, str]:

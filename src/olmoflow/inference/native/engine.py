@@ -1,4 +1,4 @@
-"""The engine of this package: continuous batching in plain PyTorch, on any device.
+"""The engine of this package: continuous batching in PyTorch, on any device.
 
 - continuous batching: a sequence that ends leaves at once and the next one takes its place
 - rows of keys and values that grow with their sequences; rings on window layers; a memory budget
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from olmoflow.errors import UserError
 from olmoflow.inference.engine import Completion, GenerationRequest, Score, ScoreRequest
+from olmoflow.inference.native.compiled import reordering
 from olmoflow.inference.native.generation import Generation, OnToken, Setting
 from olmoflow.inference.native.memory import SMALLEST, capacity_for, default_budget, row_bytes
 from olmoflow.inference.native.network import Network
@@ -37,8 +38,8 @@ class NativeEngine:
 
     Args:
         model: Taken over: where it has the device and dtype of the engine, its parameters become
-            views of the engine's weights, so that memory is not needed twice. Products run in its
-            `compute_dtype`.
+            views of the engine's weights, so that memory is not needed twice (but for quantized
+            and for reordered weights). Products run in its `compute_dtype`.
         tokenizer: Gives texts and finds stop texts; without one there are only ids.
         device: Where to run; None: where the model is.
         max_batch: Sequences that run at the same time.
@@ -77,7 +78,9 @@ class NativeEngine:
             ("vocab_size", self._vocab_size, config.vocab_size),
         ):
             _check_range(name, value, most)
-        weights = Weights(model, device, packer(quantize, device, model.compute_dtype))
+        pack = packer(quantize, device, model.compute_dtype)
+        pack = pack or reordering(config, device, model.compute_dtype)
+        weights = Weights(model, device, pack)
         cache_bytes = default_budget(device) if cache_gib is None else int(cache_gib * GIB)
         smallest = row_bytes(config, min(SMALLEST, self._max_length), weights.dtype) * 8 // 7
         if cache_bytes < smallest:

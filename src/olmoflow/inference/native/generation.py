@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from olmoflow.inference.engine import Completion, FinishReason
-from olmoflow.inference.native.attention import DecodeAttention, SlabRows
+from olmoflow.inference.native.attention import SlabRows
 from olmoflow.inference.native.memory import SMALLEST, CacheMemory
 from olmoflow.inference.native.network import Network
 from olmoflow.inference.native.placement import Placement
@@ -25,7 +25,7 @@ from olmoflow.inference.native.reading import Reading
 from olmoflow.inference.native.seats import NOBODY, Prompt, Sample, Seats
 from olmoflow.inference.native.stopping import ends_at_text, text_before
 from olmoflow.inference.native.uniform import uniforms
-from olmoflow.inference.sampling import SamplingRows, choose
+from olmoflow.inference.sampling import SamplingRows
 from olmoflow.tokens.tokenizer import Tokenizer
 
 Ints = NDArray[np.int64]
@@ -163,15 +163,16 @@ class Generation:
         return _Batch(parts, seats, self.seats, self.network.device)
 
     def _decode(self, batch: _Batch, version: int) -> list[Completion]:
-        seats, device = batch.seats, self.network.device
+        seats = batch.seats
         read = self.seats.read[seats]
         positions = self.network.tensor(read)
         ids = self.network.tensor(self.seats.tokens[seats, read])
-        attention = DecodeAttention(self.network.config, batch.parts, positions)
+        attention = self.network.decode_attention(batch.parts, positions)
         hidden = self.network.hidden_states(ids, positions, attention)
-        logits = self.network.logits(hidden, self.setting.vocab_size)
-        drawn = torch.from_numpy(uniforms(batch.keys, self.seats.count[seats])).to(device)
-        tokens, logprobs = (x.cpu().numpy() for x in choose(logits, batch.sampling, drawn))
+        drawn = uniforms(batch.keys, self.seats.count[seats])
+        tokens, logprobs = self.network.choose(
+            hidden, self.setting.vocab_size, batch.sampling, drawn
+        )
         stopped, full = self.seats.append(seats, tokens, logprobs, version)
         if self.on_token:
             self._tell(seats, tokens)

@@ -110,10 +110,11 @@ def default_budget(device: torch.device) -> int:
     if device.type == "mps":
         free = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
         return free // 2
-    return _available_memory() // 2
+    return available_memory() // 2
 
 
-def _available_memory() -> int:
+def available_memory() -> int:
+    """Bytes of main memory that are free, or all of it where the system does not say."""
     meminfo = Path("/proc/meminfo")
     if meminfo.is_file():
         for line in meminfo.read_text().splitlines():

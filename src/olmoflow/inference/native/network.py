@@ -6,15 +6,27 @@ run as one matrix, without padding. Attention is the caller's: it knows where th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import embedding, linear, rms_norm, silu
+from torch.nn.functional import embedding, rms_norm
 
-from olmoflow.inference.native.weights import LayerWeights, Weights
+from olmoflow.inference.native.attention import DecodeAttention, SlabRows
+from olmoflow.inference.native.compiled import (
+    CompiledDecodeAttention,
+    CompiledRows,
+    has_loops,
+    product,
+    reordering,
+    sample,
+)
+from olmoflow.inference.native.rows import RowOperations, TorchRows
+from olmoflow.inference.native.weights import Weights
+from olmoflow.inference.sampling import SamplingRows, choose
 from olmoflow.model.rope import RotaryTable
 
 Ints = NDArray[np.int64]
@@ -43,9 +55,13 @@ class Network:
     def __init__(self, weights: Weights, window_rope: RotaryTable, full_rope: RotaryTable) -> None:
         self.weights, self.config, self.device = weights, weights.config, weights.device
         longest = self.config.max_sequence_length
-        self.window_rope = window_rope(0, longest, self.device)
-        self.full_rope = full_rope(0, longest, self.device)
-        self.heads = (self.config.n_heads, self.config.n_kv_heads, self.config.n_kv_heads)
+        tables = (rope(0, longest, self.device) for rope in (window_rope, full_rope))
+        self.compiled = has_loops(self.device, weights.dtype)
+        kind = CompiledRows if self.compiled else TorchRows
+        self.rows: RowOperations = kind(self.config, *tables)
+        self._reorder = reordering(self.config, self.device, weights.dtype)
+        self._head: Tensor | None = None
+        self._head_of = 0, 0  # vocabulary and state of the weights
 
     def hidden_states(self, ids: Tensor, positions: Tensor, attention: CachedAttention) -> Tensor:
         """What the LM head sees.
@@ -58,19 +74,35 @@ class Network:
         Returns:
             [N, d_model].
         """
-        near, far = (_turn(table, positions) for table in (self.window_rope, self.full_rope))
+        turn = self.rows.turn(positions)
         x = embedding(ids, self.weights.embeddings)
         for number, layer in enumerate(self.weights.layers):
-            rotation = far if self.config.is_full_attention(number) else near
-            seen = attention(number, *self._queries_keys_values(layer, x, rotation))
-            x = x + self._norm(linear(seen.flatten(1), layer.out), layer.attention_norm)
-            gate, up = linear(x, layer.gate_up).chunk(2, dim=-1)
-            x = x + self._norm(linear(silu(gate) * up, layer.down), layer.feed_forward_norm)
-        return self._norm(x, self.weights.norm)
+            seen = attention(number, *turn(number, layer, product(x, layer.qkv)))
+            x = self.rows.add_normed(x, product(seen.flatten(1), layer.out), layer.attention_norm)
+            gated = self.rows.gate(product(x, layer.gate_up))
+            x = self.rows.add_normed(x, product(gated, layer.down), layer.feed_forward_norm)
+        return rms_norm(
+            x.float(), self.weights.norm.shape, self.weights.norm, self.config.norm_eps
+        ).to(x.dtype)
+
+    def decode_attention(self, parts: Sequence[SlabRows], positions: Tensor) -> CachedAttention:
+        """Attention of one new token of each sequence; see `DecodeAttention`."""
+        kind = CompiledDecodeAttention if self.compiled else DecodeAttention
+        return kind(self.config, parts, positions)
+
+    def choose(
+        self, hidden: Tensor, vocab_size: int, rows: SamplingRows, uniforms: NDArray[np.float32]
+    ) -> tuple[Ints, NDArray[np.float32]]:
+        """Tokens that follow and their log-probabilities; see `olmoflow.inference.sampling`."""
+        drawn = torch.from_numpy(uniforms).to(self.device)
+        if self.compiled and rows.top_k is None and rows.top_p is None:
+            return sample(self._product(hidden, vocab_size), rows.temperature, drawn)
+        tokens, logprobs = choose(self.logits(hidden, vocab_size), rows, drawn)
+        return tokens.cpu().numpy(), logprobs.cpu().numpy()
 
     def logits(self, hidden: Tensor, vocab_size: int) -> Tensor:
         """[N, d_model] -> [N, vocab_size], fp32; the rows beyond only pad the embedding."""
-        return linear(hidden, self.weights.lm_head[:vocab_size]).float()
+        return self._product(hidden, vocab_size).float()
 
     def logprobs(
         self, hidden: Tensor, rows: Ints, tokens: Ints, vocab_size: int
@@ -102,23 +134,11 @@ class Network:
         """The values on the device."""
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
 
-    def _queries_keys_values(
-        self, layer: LayerWeights, x: Tensor, rotation: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        width = self.config.head_width
-        q, k, v = torch.split(linear(x, layer.qkv), [n * width for n in self.heads], dim=-1)
-        q, k = self._norm(q, layer.q_norm), self._norm(k, layer.k_norm)
-        both = torch.cat((q, k), dim=-1).view(len(x), -1, width).float()  # [N, H + H_kv, D]
-        cos, sin = rotation
-        turned = torch.addcmul(both * cos, both.roll(width // 2, -1), sin).to(x.dtype)
-        q, k = torch.split(turned, list(self.heads[:2]), dim=1)
-        return q, k, v.view(len(x), -1, width)
-
-    def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
-        return rms_norm(x.float(), weight.shape, weight, self.config.norm_eps).to(x.dtype)
-
-
-def _turn(table: tuple[Tensor, Tensor], positions: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and signed sine of each token, [N, 1, head_dim] each."""
-    cos, sin = (part[positions][:, None] for part in table)
-    return torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1)
+    def _product(self, hidden: Tensor, vocab_size: int) -> Tensor:
+        weights = self.weights
+        if self._reorder is None:
+            return product(hidden, weights.lm_head[:vocab_size])
+        if self._head is None or self._head_of != (vocab_size, weights.changes):
+            self._head = self._reorder(weights.lm_head[:vocab_size])
+            self._head_of = vocab_size, weights.changes
+        return product(hidden, self._head)

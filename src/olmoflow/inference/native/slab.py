@@ -130,5 +130,8 @@ class Slab:
         """
         self.layers[layer][:, rows, :, positions % self.slots[layer]] = keys_values
 
-    def _index(self, rows: Sequence[int]) -> Tensor:
+    def _index(self, rows: Sequence[int]) -> Tensor | slice:
+        first, number = rows[0], len(rows)
+        if list(rows) == list(range(first, first + number)):
+            return slice(first, first + number)  # as they lie: no gathering, no scattering
         return torch.tensor(list(rows), device=self.layers[0].device)

@@ -6,6 +6,8 @@ A *series* is a folder; every complete step of it is a folder of its own::
         __0_0.distcp …   torch distributed checkpoint (DCP) files, one per rank that wrote
         .metadata        DCP's index; keys `model.<name>`, `optimizer.state.<name>.exp_avg`, …
         model.json       the model's `Olmo3Config` as data
+        adapter.json     only where the tensors are adapters: their settings, and the model beside
+                         whose weights they stand (`digest` is that of its digests.json)
         trainer.pt       what else the trainer wants back (optional)
         digests.json     the step; size and sha256 of every file above
 

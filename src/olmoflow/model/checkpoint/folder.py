@@ -14,7 +14,13 @@ import torch
 from olmoflow.errors import UserError
 from olmoflow.model.checkpoint.digests import Digests, FileDigest
 from olmoflow.model.checkpoint.read import INDEX
-from olmoflow.model.checkpoint.step import MODEL_CONFIG, TRAINER, Checkpoint, step_folder
+from olmoflow.model.checkpoint.step import (
+    ADAPTER,
+    MODEL_CONFIG,
+    TRAINER,
+    Checkpoint,
+    step_folder,
+)
 from olmoflow.model.config import Olmo3Config
 
 
@@ -51,14 +57,19 @@ def make_room(series: Path, step: int) -> bool:
 
 
 def write_small_files(
-    partial: Path, config: Olmo3Config, trainer: Mapping[str, Any] | None
+    partial: Path,
+    config: Olmo3Config,
+    trainer: Mapping[str, Any] | None,
+    adapter: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write `model.json` and `trainer.pt`.
+    """Write `model.json`, `adapter.json` and `trainer.pt`.
 
     Raises:
         TypeError: `trainer` holds something that could not be read back as data.
     """
     (partial / MODEL_CONFIG).write_text(json.dumps(asdict(config), indent=1), encoding="utf-8")
+    if adapter is not None:
+        (partial / ADAPTER).write_text(json.dumps(adapter, indent=1), encoding="utf-8")
     if trainer is None:
         return
     buffer = io.BytesIO()
@@ -80,7 +91,7 @@ def finish(series: Path, step: int, files: Mapping[str, FileDigest]) -> Checkpoi
     """
     partial, final = partial_folder(series, step), step_folder(series, step)
     digests = dict(files)
-    for name in (INDEX, MODEL_CONFIG, TRAINER):
+    for name in (INDEX, MODEL_CONFIG, ADAPTER, TRAINER):
         if (partial / name).exists():
             digests[name] = FileDigest.of(partial / name)
             _flush(partial / name)

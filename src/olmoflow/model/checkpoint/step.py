@@ -31,8 +31,12 @@ from olmoflow.model.config import Olmo3Config
 
 MODEL_CONFIG = "model.json"
 TRAINER = "trainer.pt"
+ADAPTER = "adapter.json"
 MODEL_PREFIX = "model."
 OPTIMIZER_PREFIX = "optimizer."
+
+# Of a model with adapters, the frozen weights are the base's and are not saved again.
+TRAINED_ONLY = StateDictOptions(ignore_frozen_params=True)
 
 # Torch's form that keys every value by parameter name, so that it survives other groupings.
 FLAT_OPTIMIZER = StateDictOptions(flatten_optimizer_state_dict=True)
@@ -116,12 +120,14 @@ class Checkpoint:
     def load_model(self, model: nn.Module) -> None:
         """Overwrite the parameters of `model` in place, sharded (DTensor) or not.
 
-        With several ranks every rank calls it. The parameters keep their dtype and device.
+        Of a step that holds adapters only those that are trained. With several ranks every rank
+        calls it. The parameters keep their dtype and device.
 
         Raises:
             UserError: a tensor is missing, unexpected, of another shape, or damaged.
         """
-        state: dict[str, Any] = dict(get_model_state_dict(model))
+        options = None if self.adapter is None else TRAINED_ONLY
+        state: dict[str, Any] = dict(get_model_state_dict(model, options=options))
         stored = tensor_shapes(self._index, MODEL_PREFIX)
         for name in sorted(stored.keys() | state.keys()):
             if name not in stored:
@@ -134,6 +140,15 @@ class Checkpoint:
                     f"the model expects {list(state[name].shape)}"
                 )
         load_entries({MODEL_PREFIX + name: t for name, t in state.items()}, self._reader())
+
+    @property
+    def adapter(self) -> dict[str, Any] | None:
+        """What the step's adapters are and whose weights they stand beside; None: a whole model."""
+        if ADAPTER not in self.digests.files:
+            return None
+        self._check(ADAPTER)
+        found: dict[str, Any] = json.loads((self.path / ADAPTER).read_bytes())
+        return found
 
     @property
     def has_optimizer(self) -> bool:

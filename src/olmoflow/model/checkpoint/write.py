@@ -30,7 +30,7 @@ from olmoflow.model.checkpoint.folder import (
     write_small_files,
 )
 from olmoflow.model.checkpoint.read import first_cause
-from olmoflow.model.checkpoint.step import FLAT_OPTIMIZER, Checkpoint
+from olmoflow.model.checkpoint.step import FLAT_OPTIMIZER, TRAINED_ONLY, Checkpoint
 from olmoflow.model.config import Olmo3Config
 
 T = TypeVar("T")
@@ -74,6 +74,7 @@ class CheckpointWriter:
         optimizer: torch.optim.Optimizer | None,
         config: Olmo3Config,
         trainer: Mapping[str, Any] | None,
+        adapter: Mapping[str, Any] | None = None,
     ) -> None:
         """Write one step; waits for the previous save first.
 
@@ -84,6 +85,7 @@ class CheckpointWriter:
             config: of the model.
             trainer: what `Checkpoint.trainer_state` gives back: tensors, plain values and
                 containers of them. Rank 0's counts.
+            adapter: what `Checkpoint.adapter` gives back; then only trained parameters are stored.
 
         Raises:
             TypeError: `trainer` holds something that could not be read back as data.
@@ -97,12 +99,13 @@ class CheckpointWriter:
 
         def prepare() -> bool:
             if absent := make_room(self.series, step):
-                write_small_files(partial, config, trainer)
+                write_small_files(partial, config, trainer, adapter)
             return absent
 
         if not ranks.agree(prepare):
             return
-        state: dict[str, Any] = {"model": get_model_state_dict(model)}
+        options = None if adapter is None else TRAINED_ONLY
+        state: dict[str, Any] = {"model": get_model_state_dict(model, options=options)}
         if optimizer is not None:
             state["optimizer"] = optimizer_entries(model, optimizer)
         storage = StepWriter(partial)

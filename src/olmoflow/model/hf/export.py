@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ def export_hf(
     vocab_size: int | None = None,
     dtype: torch.dtype | None = None,
     max_shard_bytes: int = 5 * 10**9,
+    closing_ids: Collection[int] = (),
 ) -> None:
     """Write a folder that `AutoModelForCausalLM` and `AutoTokenizer` load.
 
@@ -44,6 +45,7 @@ def export_hf(
             as the tokenizer has ids.
         dtype: of the exported tensors; None keeps each as it is.
         max_shard_bytes: the weights are split into files of at most this size, or one tensor.
+        closing_ids: tokens that end a turn in conversation; generation stops at them too.
 
     Raises:
         UserError: the target exists, the tokenizer has more ids than the model has rows, or
@@ -66,9 +68,16 @@ def export_hf(
     special = special_ids(tokenizer)
     name = str(stored_dtype).removeprefix("torch.")
     _write_json(partial / "config.json", to_hf_config(config, vocab_size, name) | special)
-    _write_json(partial / "generation_config.json", special)
+    _write_json(partial / "generation_config.json", special | _ends(special, closing_ids))
     copy_tokenizer(tokenizer, partial)
     partial.rename(target)
+
+
+def _ends(special: dict[str, int | None], closing_ids: Collection[int]) -> dict[str, list[int]]:
+    """At what generation stops, if there is more than one such token."""
+    eos = special["eos_token_id"]
+    ends = sorted({*closing_ids, *([] if eos is None else [eos])})
+    return {"eos_token_id": ends} if len(ends) > 1 else {}
 
 
 def write_weights(

@@ -28,6 +28,13 @@ class DeltaLearning:
         """Ask both."""
         return strong_and_weak(prompt, prompt.messages, {})
 
+    def told(self) -> list[str]:
+        """Nothing but the prompts."""
+        return []
+
+    def close(self) -> None:
+        """Nothing was started."""
+
 
 def strong_and_weak(
     prompt: Prompt, messages: tuple[Message, ...], metadata: Mapping[str, Any]

@@ -89,6 +89,13 @@ class JudgedPairs:
             return (yield from self._by_scores(prompt, said))
         return (yield from self._by_preference(prompt, said))
 
+    def told(self) -> list[str]:
+        """What the judge is told."""
+        return [self.instruction.text]
+
+    def close(self) -> None:
+        """Nothing was started."""
+
     def asks(self, prompt: Prompt) -> list[Ask]:
         """Who is asked: the weak first, each pool in an order drawn for this prompt."""
         found: list[Ask] = []

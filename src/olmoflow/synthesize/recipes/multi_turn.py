@@ -70,6 +70,13 @@ class MultiTurn:
             return context
         return (yield from strong_and_weak(prompt, context, {"context": kind}))
 
+    def told(self) -> list[str]:
+        """What the strong model is told when it writes."""
+        return [self.instructions[kind].text for kind in sorted(self.instructions)]
+
+    def close(self) -> None:
+        """Nothing was started."""
+
     def kind_of(self, prompt: Prompt) -> str:
         """The kind that was drawn for a prompt."""
         at = draw(self.seed, "context", prompt.digest) / _ALL * sum(self.shares.values())

@@ -76,6 +76,10 @@ class Verified:
         judged = [_Judged(*each, verdict) for each, verdict in zip(said, verdicts, strict=True)]
         return self._pair(prompt, judged)
 
+    def told(self) -> list[str]:
+        """Nothing but the prompts."""
+        return []
+
     def close(self) -> None:
         """End the verifier's processes."""
         self.verifier.close()

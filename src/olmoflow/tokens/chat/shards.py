@@ -7,7 +7,6 @@ bytes written are the same whatever the number of threads.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from typing import Literal
 import numpy as np
 
 from olmoflow.documents import Document, Intake
+from olmoflow.environment import usable_cores
 from olmoflow.errors import UserError
 from olmoflow.tokens.chat.conversation import (
     Conversation,
@@ -108,7 +108,7 @@ def write_conversation_shards(
     with built_folder(output, intake) as folder:
         writer = ShardWriter(folder, opened.vocab_size, chunk_tokens, "conversations")
         fitting = Fitting(opened, sequence_length, too_long, statistics)
-        workers = num_workers or os.cpu_count() or 1
+        workers = num_workers or usable_cores()
         new = _new_encoder(encoder, opened, template, learn)
         for batch, encoded in worked_in_order(_batches(chosen), new, workers):
             _add(writer, _derivable(batch, encoded, intake, statistics), fitting)
@@ -116,7 +116,7 @@ def write_conversation_shards(
                 progress(intake.file_bytes, total)
         intake.close(source)  # again: now with what was underivable
         if not writer.documents:
-            raise UserError(f"{source}: no conversation is left; {_what_became(statistics)}")
+            raise UserError(_nothing_left(source, source_name, statistics))
         writer.finish()
         fitting.write(folder)
     statistics.malformed = _by_reason(intake) - statistics.underivable
@@ -231,9 +231,12 @@ def _by_reason(intake: Intake) -> Counter[str]:
     return Counter(without_places(malformed.reason) for malformed in intake.malformed)
 
 
-def _what_became(statistics: ConversationStatistics) -> str:
+def _nothing_left(source: Path, source_name: str | None, statistics: ConversationStatistics) -> str:
     reasons = statistics.too_long | statistics.underivable
-    return ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common(3))
+    if not reasons:
+        return f"source={source_name}: {source} has no conversation of it"
+    became = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common(3))
+    return f"{source}: no conversation is left to learn from ({became})"
 
 
 def _said_bytes(conversation: Conversation) -> int:

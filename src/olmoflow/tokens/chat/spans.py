@@ -17,12 +17,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from olmoflow.errors import UserError
 from olmoflow.tokens.chat.conversation import Message
-from olmoflow.tokens.chat.template import ChatTemplate
+from olmoflow.tokens.chat.template import ChatTemplate, own_template
+from olmoflow.tokens.tokenizer import Tokenizer
 
 Learn = Literal["all", "last"]
 Span = tuple[int, int]
@@ -84,6 +86,20 @@ def find_frame(template: ChatTemplate) -> Frame:
         )
     header = once[before[-1].end() : common]
     return Frame(before[-1][0], header, tuple(dict.fromkeys([inner[0], last[0]])))
+
+
+@lru_cache(maxsize=8)
+def closing_ids(tokenizer: Tokenizer) -> frozenset[int]:
+    """The tokens with which a model ends its turn in its own chat template.
+
+    None where the tokenizer has no template, or one without turns.
+    """
+    try:
+        frame = find_frame(own_template(tokenizer))
+    except UserError:
+        return frozenset()
+    found = (tokenizer.special_id(closer) for closer in frame.closers)
+    return frozenset(id_ for id_ in found if id_ is not None)
 
 
 def learnt_characters(

@@ -132,6 +132,8 @@ def own_template(tokenizer: Tokenizer) -> ChatTemplate:
         UserError: None does, or it is no Jinja.
     """
     source = tokenizer.config.get("chat_template")
+    if isinstance(source, list):  # several, by their names, as older files have them
+        source = {each["name"]: each["template"] for each in source}.get("default")
     if not isinstance(source, str) or not source:
         raise UserError(
             f"{tokenizer.name}: has no chat template; expected a model that was trained on "

@@ -179,9 +179,9 @@ class PairSteps(Dataset[list[MicroBatch]]):
 
     def __getitem__(self, step: int) -> list[MicroBatch]:
         first = self._origin + step * self._batch
-        ahead = self._order.locate(first, 16 * self._batch) if self._documents.shards.remote else []
-        if len(ahead):
-            self._documents.expect(_documents_of(ahead))
+        if self._documents.shards.remote:
+            # Far enough that whole chunks arrive in time; the order is known, so it costs nothing.
+            self._documents.expect(_documents_of(self._order.locate(first, 16 * self._batch)))
         pairs = self._order.locate(first, self._batch)
         own = self._cut(pairs)[self._rank :: self._world]
         return [self._micro_batch(pairs[places]) for places in own]

@@ -27,6 +27,7 @@ from torch.nn.functional import logsigmoid
 
 from olmoflow.errors import UserError
 from olmoflow.model import Olmo3
+from olmoflow.train.adapters import adapters_off, is_adapted
 from olmoflow.train.objectives.document_log_probs import DocumentLogProbs, document_log_probs
 from olmoflow.train.objectives.objective import Batch, Counts, LossTerms
 
@@ -97,13 +98,24 @@ class DirectPreference:
             model: The policy.
             batch: One packed row: ``input_ids``, ``labels`` and ``document_ids`` [1, T], where
                 document 2i is the chosen and 2i + 1 the rejected answer of pair i; ``pairs`` [P];
-                ``reference`` [2P], the summed log-probabilities under the reference.
+                ``reference`` [2P], the summed log-probabilities under the reference; a model with
+                adapters does without, for its frozen base is the reference.
         """
         pairs = len(batch["pairs"])
         policy = document_log_probs(model, batch, 2 * pairs, self.chunk_tokens)
-        rewards = self.rewards(policy, batch.get("reference"))
+        reference = batch.get("reference")
+        if reference is None and self.needs_reference and is_adapted(model):
+            reference = self._base_log_probs(model, batch)
+        rewards = self.rewards(policy, reference)
         losses = self.losses(rewards, policy)
         return LossTerms(losses.sum(), self._metrics(losses, rewards, policy))
+
+    @torch.no_grad()
+    def _base_log_probs(self, model: Olmo3, batch: Batch) -> Tensor:
+        with adapters_off(model):
+            return document_log_probs(
+                model, batch, 2 * len(batch["pairs"]), self.chunk_tokens
+            ).total
 
     def rewards(self, policy: DocumentLogProbs, reference: Tensor | None) -> Rewards:
         """Log-ratios to the reference, per token where the loss is length-normalised."""
