@@ -12,7 +12,8 @@ MODEL = {
 }
 SUMS = "[{kind: chain_sum, max_terms: 2, min_digits: 1, max_digits: 1}]"
 KINDS = {"pipeline": "verifiable_conversations", "pipeline.form": "plain", "pipeline.puzzles": SUMS}
-SFT = {"epochs": 10, "optimizer.lr": 2e-2, "global_batch_tokens": 512}
+SCORED = {"suite.children.greedy.size": 10, "suite.children.sampled": "null"}
+SFT = {"epochs": 4, "optimizer.lr": 2e-2, "global_batch_tokens": 512}
 
 
 def changed(step, settings):
@@ -42,9 +43,7 @@ def test_puzzles_become_pairs_and_a_table_by_method(tmp_path, monkeypatch, capfd
         f"{STEPS}.pairs_1.inputs={{conversations: prompts, strong.checkpoint: sft_1, "
         "weak.checkpoint: sft_1@4}",
         changed("dpo_1", MODEL | {"global_batch_pairs": 4, "optimizer.lr": 1e-3}),
-        *(f"++{STEPS}.{step}.overrides.{key}" for step in
-          ("base_score", "sft_score_1", "dpo_score_1")
-          for key in ("suite.children.greedy.size=10", "suite.children.sampled=null")),
+        *(changed(step, SCORED) for step in ("base_score", "sft_score_1", "dpo_score_1")),
     ]  # fmt: skip
     assert main(arguments) == 0
     done = json.loads(capfd.readouterr().out)["steps"]
