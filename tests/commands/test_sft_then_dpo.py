@@ -8,12 +8,12 @@ STEPS = "flow.steps"
 MODEL = {
     **{"model.vocab_size": 320, "model.d_model": 16, "model.n_heads": 2, "model.n_kv_heads": 1},
     **{"model.ffn_hidden_size": 32, "sequence_length": 128, "model.max_sequence_length": 128},
-    **{"log_every": 1, "runtime.accelerator": "cpu"},
+    **{"log_every": 10, "runtime.accelerator": "cpu"},
 }
 SUMS = "[{kind: chain_sum, max_terms: 2, min_digits: 1, max_digits: 1}]"
 KINDS = {"pipeline": "verifiable_conversations", "pipeline.form": "plain", "pipeline.puzzles": SUMS}
-SCORED = {"suite.children.greedy.size": 10, "suite.children.sampled": "null"}
-SFT = {"epochs": 4, "optimizer.lr": 2e-2, "global_batch_tokens": 512}
+SCORED = {"suite.children.greedy.size": 10, "suite.children.sampled.size": 5}
+SFT = {"epochs": 2, "optimizer.lr": 2e-2, "global_batch_tokens": 512}
 
 
 def changed(step, settings):
@@ -36,7 +36,8 @@ def test_puzzles_become_pairs_and_a_table_by_method(tmp_path, monkeypatch, capfd
         changed("base", MODEL | {"max_tokens": 1024, "global_batch_tokens": 512, "warmup": 1}),
         changed("puzzles", KINDS | {"pipeline.seed": 1000, "pipeline.size": 60}
                 | {"pipeline.held_out": "[{seed: 42, size: 10}]"}),
-        changed("prompts", KINDS | {"pipeline.seed": 2000, "pipeline.size": 40}),
+        changed("prompts", KINDS | {"pipeline.seed": 2000, "pipeline.size": 40}
+                | {"pipeline.held_out": "[{seed: 42, size: 10}, {seed: 1000, size: 60}]"}),
         *(f"++{STEPS}.{step}.overrides.sequence_length=128" for step in ("lessons",)),
         f"++{STEPS}.preferences_1.overrides.sequence_length=128",
         changed("sft_1", MODEL | SFT | {"save.every_steps": 4}),
