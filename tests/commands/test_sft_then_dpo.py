@@ -8,11 +8,12 @@ STEPS = "flow.steps"
 MODEL = {
     **{"model.vocab_size": 320, "model.d_model": 16, "model.n_heads": 2, "model.n_kv_heads": 1},
     **{"model.ffn_hidden_size": 32, "sequence_length": 128, "model.max_sequence_length": 128},
-    **{"log_every": 1, "runtime.accelerator": "cpu"},
+    **{"log_every": 10, "runtime.accelerator": "cpu"},
 }
 SUMS = "[{kind: chain_sum, max_terms: 2, min_digits: 1, max_digits: 1}]"
 KINDS = {"pipeline": "verifiable_conversations", "pipeline.form": "plain", "pipeline.puzzles": SUMS}
-SFT = {"epochs": 10, "optimizer.lr": 2e-2, "global_batch_tokens": 512}
+SCORED = {"suite.children.greedy.size": 10, "suite.children.sampled.size": 5}
+SFT = {"epochs": 2, "optimizer.lr": 2e-2, "global_batch_tokens": 512}
 
 
 def changed(step, settings):
@@ -35,16 +36,15 @@ def test_puzzles_become_pairs_and_a_table_by_method(tmp_path, monkeypatch, capfd
         changed("base", MODEL | {"max_tokens": 1024, "global_batch_tokens": 512, "warmup": 1}),
         changed("puzzles", KINDS | {"pipeline.seed": 1000, "pipeline.size": 60}
                 | {"pipeline.held_out": "[{seed: 42, size: 10}]"}),
-        changed("prompts", KINDS | {"pipeline.seed": 2000, "pipeline.size": 40}),
+        changed("prompts", KINDS | {"pipeline.seed": 2000, "pipeline.size": 40}
+                | {"pipeline.held_out": "[{seed: 42, size: 10}, {seed: 1000, size: 60}]"}),
         *(f"++{STEPS}.{step}.overrides.sequence_length=128" for step in ("lessons",)),
         f"++{STEPS}.preferences_1.overrides.sequence_length=128",
         changed("sft_1", MODEL | SFT | {"save.every_steps": 4}),
         f"{STEPS}.pairs_1.inputs={{conversations: prompts, strong.checkpoint: sft_1, "
         "weak.checkpoint: sft_1@4}",
         changed("dpo_1", MODEL | {"global_batch_pairs": 4, "optimizer.lr": 1e-3}),
-        *(f"++{STEPS}.{step}.overrides.{key}" for step in
-          ("base_score", "sft_score_1", "dpo_score_1")
-          for key in ("suite.children.aiw.size=10",)),
+        *(changed(step, SCORED) for step in ("base_score", "sft_score_1", "dpo_score_1")),
     ]  # fmt: skip
     assert main(arguments) == 0
     done = json.loads(capfd.readouterr().out)["steps"]
@@ -52,6 +52,6 @@ def test_puzzles_become_pairs_and_a_table_by_method(tmp_path, monkeypatch, capfd
     assert done["dpo_1"]["steps"] >= 1
     report = done["report"]
     assert [row["setting"]["method"] for row in report["rows"]] == ["dpo", "none", "sft"]
-    assert all(row["metrics"]["puzzles"]["n"] == 1 for row in report["rows"])
+    assert all(row["metrics"]["puzzles/greedy"]["n"] == 1 for row in report["rows"])
     text = (tmp_path / "artifacts" / "report" / report["report"] / "report.md").read_text()
     assert "## method=dpo against method=sft" in text

@@ -114,7 +114,8 @@ def _last_step(artifact: Artifact) -> int | None:
 def _scores(evaluation: Artifact) -> dict[str, float]:
     """The scores under ``SUITE`` and, where there are several tasks, ``SUITE/TASK``.
 
-    ``SUITE/macro`` is the mean over these tasks, each counting alike.
+    A part of a suite has its score as ``SUITE/PART`` too. ``SUITE/macro`` is the mean over these
+    tasks, each counting alike.
     """
     figures = evaluation.figures
     suite = str(figures.get("suite", "score"))
@@ -123,6 +124,8 @@ def _scores(evaluation: Artifact) -> dict[str, float]:
     found = {name: t["score"] for name, t in tasks.items() if t["score"] is not None}
     if len(tasks) > 1 or "parts" in figures:
         scores |= {f"{suite}/{name}": float(score) for name, score in found.items()}
+    parts = (figures.get("parts") or {}).items()
+    scores |= {f"{suite}/{k}": float(p["score"]) for k, p in parts if p["score"] is not None}
     # Of tasks with metrics of their own a mean says something only where the suite takes one.
     if len(tasks) > 1 and "parts" not in figures:
         scores[f"{suite}/{MACRO}"] = fmean(float(score) for score in found.values())

@@ -112,6 +112,15 @@ def test_loss_rewards_and_gradients_are_those_of_the_formula(model, pairs, loss,
 
 
 @pytest.mark.parametrize("loss", LOSSES)
+def test_the_chosen_answers_own_likelihood_adds_to_any_loss(model, pairs, loss):
+    without = DirectPreference(loss, **SETTINGS)(model, packed(pairs)).loss_sum
+    found = DirectPreference(loss, chosen_nll=0.3, **SETTINGS)(model, packed(pairs)).loss_sum
+    chosen = [tokens for (tokens, _), _ in pairs]
+    means = [model(t[None])[0].log_softmax(-1)[4:-1].gather(1, t[5:, None]).mean() for t in chosen]
+    torch.testing.assert_close(found - without, -0.3 * sum(means), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
 def test_packed_pairs_have_the_loss_of_single_ones(model, pairs, loss):
     objective = DirectPreference(loss, **SETTINGS)
     together = objective(model, packed(pairs)).loss_sum
@@ -131,7 +140,8 @@ def test_only_simpo_does_without_a_reference(model, pairs):
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("beta", 0.0), ("label_smoothing", 0.5), ("chunk_tokens", 0)]
+    ("setting", "value"),
+    [("beta", 0.0), ("label_smoothing", 0.5), ("chosen_nll", -1.0), ("chunk_tokens", 0)],
 )
 def test_a_number_out_of_its_range_is_named(setting, value):
     with pytest.raises(UserError, match=f"method.objective.{setting}={value}: expected"):

@@ -9,6 +9,9 @@ summed log-probabilities of an answer under the model and the reference, and |y|
     wpo        dpo's, each pair weighted by exp(π_c / |y_c| + π_r / |y_r|), which is
                not differentiated                                       (arXiv 2406.11827, eq. 3)
 
+To any of them ``chosen_nll`` adds -π_c / |y_c|, weighted (arXiv 2404.19733, eq. 2): a margin may
+grow while both answers become less likely, from which short answers suffer first.
+
 Olmo 3 takes dpo_norm with β = 5 (arXiv 2512.13961, appendix A.6.2). Ai2's code differentiates wpo's
 weight; the paper, and the code here, do not.
 """
@@ -47,6 +50,7 @@ class DirectPreference:
         beta: How strongly the model is held to the reference: β.
         label_smoothing: Share of pairs that are taken to be the wrong way round (cDPO).
         gamma_beta_ratio: SimPO's target margin over β.
+        chosen_nll: Weight of the chosen answer's negative log-probability per token.
         chunk_tokens: Targets whose logits exist at a time.
 
     Raises:
@@ -57,6 +61,7 @@ class DirectPreference:
     beta: float = 5.0
     label_smoothing: float = 0.0
     gamma_beta_ratio: float = 0.3
+    chosen_nll: float = 0.0
     chunk_tokens: int = 1024
 
     watched: ClassVar[str] = "preference loss"
@@ -70,6 +75,8 @@ class DirectPreference:
                 f"method.objective.label_smoothing={self.label_smoothing}: expected at least 0 "
                 "and less than 0.5"
             )
+        if self.chosen_nll < 0:
+            raise UserError(f"method.objective.chosen_nll={self.chosen_nll}: expected at least 0")
         if self.chunk_tokens < 1:
             raise UserError(
                 f"method.objective.chunk_tokens={self.chunk_tokens}: expected at least 1"
@@ -134,6 +141,8 @@ class DirectPreference:
         if self.loss == "wpo":
             mean = policy.mean.detach()
             losses = losses * (mean[0::2] + mean[1::2]).exp()
+        if self.chosen_nll:
+            losses = losses - self.chosen_nll * policy.mean[0::2]
         return losses
 
     def _metrics(
