@@ -24,6 +24,7 @@ from olmoflow.commands.combinations import (
     check_batch,
     check_combination,
     check_content,
+    check_lengths,
     shard_nodes,
 )
 from olmoflow.commands.launch import OutOfTime, launch
@@ -57,6 +58,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         config = {**config, "data": {**config["data"], "sources": mixture.sources}}
     sources = find_sources(config)
     check_content(config["method"]["name"], sources)
+    check_lengths(config, sources)
     start = find_checkpoint(config["checkpoint"]) if config["checkpoint"] else None
     check_start(config, start)
     check_adapter(config, start, mesh)
