@@ -104,3 +104,16 @@ def test_mistakes(spoken, arguments, message):
     error = spoken("train", *chosen, *spoken.settings, *SIZES, *arguments, status=2)
     assert len(error.splitlines()) == 1
     assert message in error
+
+
+def test_shards_in_another_vocabulary_are_refused(spoken):
+    text = spoken.folder / "other.jsonl"
+    text.write_text(json.dumps({"text": "wholly other words, quite apart; " * 50}) + "\n")
+    spoken("tokenize", f"corpus={text}", "tokenizer.vocab_size=290", "name=other")
+    path = spoken.folder / "talk.jsonl"
+    own = ["tokenizer=folder", "tokenizer.source=other", "template=plain", "sequence_length=128"]
+    spoken("tokenize", f"conversations={path}", *own, "too_long=drop", "name=foreign")
+    run = ["train", "shards=foreign", *SFT, *spoken.settings, *SIZES]
+    error = spoken(*run, status=2)
+    assert "shards=foreign: tokenized in another vocabulary than that of checkpoint=base" in error
+    assert "tokenizer.source=base" in error
