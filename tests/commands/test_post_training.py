@@ -90,7 +90,7 @@ def test_on_one_rank_both_means_are_the_same_and_different_runs(spoken):
         (["shards=absent"], "shards=absent: "),
         (
             ["shards=talk", "sequence_length=16", "global_batch_tokens=512"],
-            "sequence_length=16: shards=talk was made for 128 and holds up to ",
+            "sequence_length=16: shards=talk was made for 128 and holds documents of up to ",
         ),
         (["shards=talk", "checkpoint=null"], "checkpoint: missing; stage=post_train starts from"),
         (["shards=talk", "normalisation=rank"], "normalisation=rank: expected global or per_rank"),

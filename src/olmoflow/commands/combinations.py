@@ -145,8 +145,8 @@ def check_lengths(config: Mapping[str, Any], sources: Sequence[Input]) -> None:
         if longest > length:
             raise UserError(
                 f"sequence_length={length}: {source.role}={source.name} was made for "
-                f"{made['sequence_length']} and holds up to {longest} tokens in one; expected "
-                f"at least as many, or shards tokenized with sequence_length={length}"
+                f"{made['sequence_length']} and holds documents of up to {longest} tokens; "
+                f"expected at least as many, or shards tokenized with sequence_length={length}"
             )
 
 
