@@ -107,9 +107,24 @@ def test_a_malformed_line_is_named_and_set_apart(tmp_path, line, reason):
     message = str(error.value)
     assert message.startswith(f"{path}:151: {reason}")
     assert message.endswith(
-        "; 1 of 151 documents are malformed, more than max_error_rate=0.001 allows"
+        f"; 1 of {len(GOOD) + 1} documents are malformed, more than max_error_rate=0.001 allows"
     )
     assert "\n" not in message
+
+
+def test_a_malformed_line_near_the_beginning_is_judged_by_all_that_follow(tmp_path):
+    path = tmp_path / "a.jsonl"
+    rows = [{"id": str(number), "text": "a text"} for number in range(1100)]
+    path.write_bytes(jsonl(rows[:150]) + b"{\n" + jsonl(rows[150:]))
+    documents, intake = read(path, max_error_rate=0.001)
+    assert (len(documents), len(intake.malformed)) == (1100, 1)
+
+
+def test_what_is_wrong_throughout_ends_early(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"{\n" * 500)
+    with pytest.raises(UserError, match="11 of 11 documents are malformed"):
+        read(path, max_error_rate=0.001)
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])

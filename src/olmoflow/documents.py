@@ -23,8 +23,9 @@ from olmoflow.errors import UserError
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 TEXT_SUFFIXES = (".txt", ".md")
-# Judge the rate of malformed documents only once there are a few.
-_FEW = 100
+# Documents over which a rate is judged before the end: one malformed among the first hundred says
+# little of a million.
+_ENOUGH = 10_000
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Intake:
             UserError: Too many have been set apart.
         """
         self.malformed.append(Malformed(str(file), line, reason))
-        if self.documents + len(self.malformed) >= _FEW:
+        if len(self.malformed) > self.max_error_rate * _ENOUGH:
             self._judge(file, line, reason)
 
     def withdraw(self, file: Path, line: int, reason: str) -> None:

@@ -88,6 +88,10 @@ def test_on_one_rank_both_means_are_the_same_and_different_runs(spoken):
     [
         (["shards=s"], "shards=s: holds documents; method=sft expects conversations"),
         (["shards=absent"], "shards=absent: "),
+        (
+            ["shards=talk", "sequence_length=16", "global_batch_tokens=512"],
+            "sequence_length=16: shards=talk was made for 128 and holds documents of up to ",
+        ),
         (["shards=talk", "checkpoint=null"], "checkpoint: missing; stage=post_train starts from"),
         (["shards=talk", "normalisation=rank"], "normalisation=rank: expected global or per_rank"),
         (["shards=talk", "stage=pretrain"], "method=sft: stage=pretrain trains the base model; "),
@@ -100,3 +104,16 @@ def test_mistakes(spoken, arguments, message):
     error = spoken("train", *chosen, *spoken.settings, *SIZES, *arguments, status=2)
     assert len(error.splitlines()) == 1
     assert message in error
+
+
+def test_shards_in_another_vocabulary_are_refused(spoken):
+    text = spoken.folder / "other.jsonl"
+    text.write_text(json.dumps({"text": "wholly other words, quite apart; " * 50}) + "\n")
+    spoken("tokenize", f"corpus={text}", "tokenizer.vocab_size=290", "name=other")
+    path = spoken.folder / "talk.jsonl"
+    own = ["tokenizer=folder", "tokenizer.source=other", "template=plain", "sequence_length=128"]
+    spoken("tokenize", f"conversations={path}", *own, "too_long=drop", "name=foreign")
+    run = ["train", "shards=foreign", *SFT, *spoken.settings, *SIZES]
+    error = spoken(*run, status=2)
+    assert "shards=foreign: tokenized in another vocabulary than that of checkpoint=base" in error
+    assert "tokenizer.source=base" in error

@@ -111,6 +111,10 @@ def test_a_reference_of_another_model_or_other_shards_is_named(pairs):
     pairs(*score[:1], "shards=fewer", *score[2:], "checkpoint=base", "name=of_fewer")
     told = pairs(*pairs.dpo, "reference=of_fewer", status=2)
     assert "reference=of_fewer: made from shards fewer" in told
+    rounded = [each.replace("float32", "bfloat16") for each in score]
+    pairs(*rounded, "checkpoint=base", "name=rounded")
+    told = pairs(*pairs.dpo, "reference=rounded", status=2)
+    assert "reference=rounded: made with dtype=bfloat16, this run has float32" in told
     assert "expected log-probabilities" in pairs(*pairs.dpo, f"reference={path}", status=2)
     # A checkpoint by name is another reference on purpose.
     pairs(*pairs.dpo, "reference=other", "hard_stop=1", "name=held_to_other")

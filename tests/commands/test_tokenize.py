@@ -57,6 +57,12 @@ def test_own_documents_become_shards_that_lead_back_to_them(home, capsys):
     assert (folder / "train" / "index.json").stat().st_mtime_ns == before
 
 
+def test_settings_of_conversations_are_refused_for_plain_text(home, capsys):
+    status, captured = olmoflow(capsys, "tokenize", "corpus=text.jsonl", "template=plain")
+    assert status == 2
+    assert "template=plain: of conversations and preferences only; corpus= is" in captured.err
+
+
 def test_a_tokenized_mix_becomes_shards(home, capsys):
     (home / "mix").mkdir()
     for number in range(3):

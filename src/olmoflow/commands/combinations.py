@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-from olmoflow.artifact import Input
+from olmoflow.artifact import Input, open_artifact
 from olmoflow.errors import UserError
 from olmoflow.mesh import Mesh
 from olmoflow.tokens.format import INDEX
@@ -120,6 +121,42 @@ def check_content(method: str, sources: Sequence[Input]) -> None:
                 f"{source.role}={source.name}: holds {found}; method={method} expects {wanted} "
                 f"({how})"
             )
+
+
+def check_lengths(config: Mapping[str, Any], sources: Sequence[Input]) -> None:
+    """See that conversations and answers are no longer than a sequence.
+
+    What becomes of longer ones was chosen when the shards were made, for their ``sequence_length``.
+    In shorter sequences, packing would cut conversations that were not to be cut; of pairs, it
+    would show only after the reference has scored them.
+
+    Raises:
+        UserError: One is longer, and the shards were not made with ``too_long=split``.
+    """
+    length = config["sequence_length"]
+    if config["method"]["name"] not in _CONTENT or config["data"].get("packing") == "concatenate":
+        return
+    for source in sources:
+        artifact = None if "://" in source.name else open_artifact(source.path)
+        made = artifact.provenance["config"] if artifact else {}
+        if made.get("too_long") == "split" or made.get("sequence_length", 0) <= length:
+            continue
+        longest = _longest(source)
+        if longest > length:
+            raise UserError(
+                f"sequence_length={length}: {source.role}={source.name} was made for "
+                f"{made['sequence_length']} and holds documents of up to {longest} tokens; "
+                f"expected at least as many, or shards tokenized with sequence_length={length}"
+            )
+
+
+def _longest(source: Input) -> int:
+    """Tokens of the longest document."""
+    from olmoflow.tokens.reader import TokenShards
+
+    shards = TokenShards.open(source.path / "train")
+    starts = shards.document_starts.tolist()
+    return max(end - start for start, end in pairwise([*starts, len(shards)]))
 
 
 def _content(source: Input) -> str:

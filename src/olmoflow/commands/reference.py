@@ -76,7 +76,7 @@ def find_reference(
         same = (found.key, found.step) == (start.key, start.step)
         own = model if same else checkpoint_config(found)
         return _to_be_scored(config, found, shards, own)
-    _check_made(found, start, shards, model)
+    _check_made(found, start, shards, {"dtype": config["dtype"], "model": model_identity(model)})
     return Reference(found)
 
 
@@ -107,11 +107,11 @@ def _to_be_scored(
     return Reference(scoring.expected(), scoring)
 
 
-def _check_made(found: Input, start: Input, shards: Input, model: Olmo3Config) -> None:
+def _check_made(found: Input, start: Input, shards: Input, identity: Mapping[str, Any]) -> None:
     """See that log-probabilities are those of the run's start.
 
     Raises:
-        UserError: They are of another model or other shards; says of which.
+        UserError: They are of another model, other shards or another precision; says of which.
     """
     artifact = open_artifact(found.path)
     if artifact is None:
@@ -127,13 +127,19 @@ def _check_made(found: Input, start: Input, shards: Input, model: Olmo3Config) -
                 f"reference={found.name}: made from {role} {_named(other)}, this run has "
                 f"{_named(wanted)}; expected the same, or reference=null, which makes it"
             )
-    theirs, ours = artifact.provenance["config"]["model"], model_identity(model)
+    theirs, ours = (_flat(each) for each in (artifact.provenance["config"], identity))
     for key, value in ours.items():
         if theirs.get(key) != value:
             raise UserError(
-                f"reference={found.name}: made with model.{key}={theirs.get(key)}, this run has "
+                f"reference={found.name}: made with {key}={theirs.get(key)}, this run has "
                 f"{value}; expected the same, or reference=null, which makes it"
             )
+
+
+def _flat(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """`Scoring.identity` by the keys of the command line."""
+    model = {f"model.{key}": value for key, value in identity["model"].items()}
+    return {"dtype": identity["dtype"], **model}
 
 
 def _named(found: Input) -> str:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from olmoflow.artifact import Input, series_steps
 from olmoflow.commands.build import build
-from olmoflow.commands.checkpoints import adapters_only
+from olmoflow.commands.checkpoints import TOKENIZER, adapters_only
 from olmoflow.commands.combinations import POST_TRAIN
 from olmoflow.errors import UserError
 from olmoflow.model import Olmo3Config
+from olmoflow.tokens.tokenizer import TOKENIZER as TOKENIZER_FILE
 
 # A stage may stretch the positions, and initial weights are not used: the tensors stay the same.
 _MAY_DIFFER = {"yarn", "max_sequence_length", "init_std"}
@@ -58,6 +59,47 @@ def check_start(config: Mapping[str, Any], start: Input | None) -> None:
                 f"model.{key}={here[key]}: checkpoint={start.name} has {there}; expected a "
                 "checkpoint of the same architecture (only yarn and max_sequence_length may differ)"
             )
+
+
+def check_tokenizers(start: Input | None, sources: Sequence[Input]) -> None:
+    """See that shards are written in the vocabulary of the checkpoint that learns from them.
+
+    Added tokens may differ: Instruct has four more than Think, in rows that the model has anyway.
+
+    Raises:
+        UserError: A token of one has another id, or none, in the other.
+    """
+    known = None if start is None else _vocabulary(start.path)
+    if start is None or known is None:
+        return
+    for source in sources:
+        found = None if "://" in source.name else _vocabulary(source.path)
+        if found is None:
+            continue
+        added = known.added | found.added
+        differing = [t for t in known.ids.items() ^ found.ids.items() if t[0] not in added]
+        if differing:
+            token, id_ = min(differing, key=lambda pair: (pair[1], pair[0]))
+            raise UserError(
+                f"{source.role}={source.name}: tokenized in another vocabulary than that of "
+                f"checkpoint={start.name} (token {id_} is {token!r} in only one of them); "
+                f"expected shards made with tokenizer=folder tokenizer.source={start.name}"
+            )
+
+
+class _Vocabulary(NamedTuple):
+    ids: dict[str, int]
+    added: set[str]
+
+
+def _vocabulary(folder: Path) -> _Vocabulary | None:
+    """That of the tokenizer that stands with weights or shards; None if none does."""
+    file = folder / TOKENIZER / TOKENIZER_FILE
+    if not file.is_file():
+        return None
+    whole = json.loads(file.read_bytes())
+    added = {token["content"] for token in whole.get("added_tokens", ())}
+    return _Vocabulary(dict(whole["model"]["vocab"]), added)
 
 
 def take_over(start: Input, run_dir: Path) -> None:

@@ -230,7 +230,7 @@ def _nothing_left(steps: Sequence[Any]) -> str:
     beginning = " ".join(shown.split())[:200]
     return (
         f"no pair is left; the step {step.name} removed {step.removed.total()} of {step.came}, "
-        f"{n} of them: {reason} ({beginning})"
+        f"{n} of them: {reason}{f' ({beginning})' if beginning else ''}"
     )
 
 

@@ -32,6 +32,8 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         )
     if len(given) > 1:
         raise UserError(f"{given[0]} and {given[1]} are both given; expected one of them")
+    if given[0] in ("corpus", "mix"):
+        _refuse_settings_of_conversations(config, given[0])
     if given == ["mix"]:
         return _tokenized_mix(config)
     if given == ["conversations"]:
@@ -57,6 +59,15 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         "tokenizer": tokenizer.name,
         **work.finished.figures,
     }
+
+
+def _refuse_settings_of_conversations(config: Mapping[str, Any], what: str) -> None:
+    for key in ("template", "sequence_length", "too_long"):
+        if config[key] is not None:
+            raise UserError(
+                f"{key}={config[key]}: of conversations and preferences only; {what}= is plain "
+                f"text, expected conversations=… or no {key}"
+            )
 
 
 def _identity(config: Mapping[str, Any]) -> dict[str, Any]:

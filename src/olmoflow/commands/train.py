@@ -21,15 +21,17 @@ from olmoflow.artifact import Artifact, Claim, Input, claim, resolve
 from olmoflow.commands.adapters import check_adapter
 from olmoflow.commands.checkpoints import TOKENIZER, find_checkpoint
 from olmoflow.commands.combinations import (
+    POST_TRAIN,
     check_batch,
     check_combination,
     check_content,
+    check_lengths,
     shard_nodes,
 )
 from olmoflow.commands.launch import OutOfTime, launch
 from olmoflow.commands.mixtures import find_mixture
 from olmoflow.commands.reference import Reference, find_reference
-from olmoflow.commands.start import check_start, take_over
+from olmoflow.commands.start import check_start, check_tokenizers, take_over
 from olmoflow.digests import write_json
 from olmoflow.environment import git_diff, installed_packages, slurm_record
 from olmoflow.errors import UserError
@@ -57,8 +59,10 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         config = {**config, "data": {**config["data"], "sources": mixture.sources}}
     sources = find_sources(config)
     check_content(config["method"]["name"], sources)
+    check_lengths(config, sources)
     start = find_checkpoint(config["checkpoint"]) if config["checkpoint"] else None
     check_start(config, start)
+    check_tokenizers(start if config["stage"]["name"] == POST_TRAIN else None, sources)
     check_adapter(config, start, mesh)
     reference = find_reference(config, start, sources)
     inputs = [*sources, *([start] if start else []), *(mixture.inputs if mixture else [])]

@@ -75,6 +75,10 @@ TURN = "messages[1]"
             {"messages": [ASKED, {"role": "assistant", "content": ""}]},
             f"{TURN}: the assistant's turn is empty",
         ),
+        (
+            {"messages": [ASKED, {"role": "assistant", "content": " \n", "function_calls": ""}]},
+            f"{TURN}: the assistant's turn is empty",
+        ),
         ({"messages": [ASKED, {"role": "user"}]}, f"{TURN}: no content, expected a string"),
         ({"messages": [ASKED, ASKED | {"content": 4}]}, f"{TURN}.content is int, expected a"),
         ({"messages": [ASKED, ASKED | {"functions": []}]}, f"{TURN}.functions is list, expected"),

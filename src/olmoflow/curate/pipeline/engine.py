@@ -34,8 +34,8 @@ from olmoflow.errors import UserError
 STEPS = "steps.json"
 _OURS = ("train", "heldout", "errors")
 Progress = Callable[[str, int, int], None]
-# Judge the rate of errors only once there are a few documents.
-_FEW = 100
+# Documents over which a rate is judged before the end, as `Intake` does.
+_ENOUGH = 10_000
 # What one token takes: Ai2 counts 8.14T tokens in the 36.5 TB of text of Dolma 3's pool.
 BYTES_PER_TOKEN = 4.48
 
@@ -329,7 +329,7 @@ class _Run:
                     part = gathered(spec.folder, [u for u in units if u["number"] == number])
                     documents += _documents(part)
                     errors += part.errors
-                    if documents >= _FEW:
+                    if errors > self.pipeline.max_error_rate * _ENOUGH:
                         self._judge(part.first_error, errors, documents)
         except UserError:
             self._keep_errors(spec.folder.name, spec.folder)

@@ -176,7 +176,7 @@ def _message(turn: object, where: str) -> Message:
         raise MalformedTurnsError(f"{where}: role {role!r}, expected one of {', '.join(ROLES)}")
     texts = {key: _text(turn.get(key), f"{where}.{key}") for key in _TEXTS}
     if role == "assistant":
-        if not texts["content"] and not texts["function_calls"]:
+        if not any((texts[key] or "").strip() for key in ("content", "function_calls")):
             raise MalformedTurnsError(f"{where}: the assistant's turn is empty")
     elif texts["content"] is None:
         raise MalformedTurnsError(f"{where}: no content, expected a string")
