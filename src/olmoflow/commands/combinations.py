@@ -155,7 +155,7 @@ def _longest(source: Input) -> int:
     from olmoflow.tokens.reader import TokenShards
 
     shards = TokenShards.open(source.path / "train")
-    starts = shards.document_starts.tolist()
+    starts: list[int] = shards.document_starts.tolist()
     return max(end - start for start, end in pairwise([*starts, len(shards)]))
 
 

@@ -41,11 +41,11 @@ class Transcript:
 
     Args:
         folder: Of this speaker and these questions alone.
-        max_error_rate: Share of questions without an answer above which the work stops.
+        max_unanswered: Share of questions without an answer above which the work stops.
     """
 
-    def __init__(self, folder: Path, max_error_rate: float) -> None:
-        self.folder, self.max_error_rate = folder, max_error_rate
+    def __init__(self, folder: Path, max_unanswered: float) -> None:
+        self.folder, self.max_unanswered = folder, max_unanswered
 
     def read(self, questions: Sequence[Question]) -> list[Reply]:
         """The replies of a finished transcript, in the order of its questions."""
@@ -114,10 +114,10 @@ class Transcript:
 
     def _check(self, replies: dict[str, Reply]) -> None:
         failures = [each for each in replies.values() if isinstance(each, Failure)]
-        if len(failures) > self.max_error_rate * len(replies):
+        if len(failures) > self.max_unanswered * len(replies):
             raise UserError(
                 f"{len(failures)} of {len(replies)} questions have no answer, more than "
-                f"max_error_rate={self.max_error_rate:g} allows; the last: {failures[-1].reason}"
+                f"max_unanswered={self.max_unanswered:g} allows; the last: {failures[-1].reason}"
             )
 
     def _finish(self, rows: Sequence[dict[str, Any]]) -> None:
