@@ -156,9 +156,9 @@ def test_the_ladder_predicts_its_next_size_from_end_to_end(tmp_path, monkeypatch
         f"++{steps}.rungs.sweep={{{sizes}, init_seed: [1]}}",
         f"++{steps}.again.sweep={{{one}, init_seed: [2]}}",
         f"++{steps}.target.overrides={{model: ladder/197k, max_tokens: 4096, {rung[1:]}",
-        f"++{steps}.prediction.overrides={{fit.resamples: 3, "
+        f"++{steps}.prediction.overrides={{fit.resamples: 3, fit.starts: 3, "
         "predict: [{parameters: 163632, tokens: 4096}]}",
-        f"++{steps}.report.overrides={{fit.resamples: 3}}",
+        f"++{steps}.report.overrides={{fit.resamples: 3, fit.starts: 3}}",
     ]
     assert main(arguments) == 0
     done = json.loads(capfd.readouterr().out)["steps"]
