@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from olmoflow.mesh import Mesh
 from olmoflow.model import Olmo3
