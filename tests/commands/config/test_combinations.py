@@ -1,6 +1,7 @@
 """Stage, method and variant that do not belong together: what is said, and what to write."""
 
 import json
+import re
 
 import pytest
 
@@ -30,6 +31,31 @@ WRITE = r"stage=post_train variant=think\|instruct method=sft\|dpo"
 def test_a_missing_recipe_lists_those_there_are(chosen, message):
     with pytest.raises(UserError, match=message):
         compose("train", chosen)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "listed", "not_listed"),
+    [
+        (["stage=post_train", "method=sft"], "olmo3_tiny/think_sft", "olmo3_7b/"),
+        (
+            ["stage=post_train", "method=sft", "variant=think", "model=olmo3_1b"],
+            "olmo3_32b/think_sft, olmo3_7b/think_sft, olmo3_tiny/think_sft",
+            "think_dpo",
+        ),
+        (["recipe=olmo3_7b/pretrian"], "olmo3_7b/pretrain", "olmo3_32b/"),
+        (["recipe=nothing"], "ladder", "olmo3_tiny/"),
+    ],
+)
+def test_a_missing_recipe_lists_the_nearest_and_says_where_the_others_are(
+    chosen, listed, not_listed
+):
+    with pytest.raises(UserError) as error:
+        compose("train", chosen)
+    text = str(error.value).partition("expected one of ")[2]
+    assert listed in text
+    assert not_listed not in text
+    assert text.count(",") < 10
+    assert re.search(r"; olmoflow train --help lists all \d+$", text)
 
 
 @pytest.mark.parametrize(

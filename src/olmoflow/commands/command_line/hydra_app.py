@@ -27,7 +27,13 @@ from omegaconf.errors import OmegaConfBaseException
 from olmoflow import commands
 from olmoflow.commands.command_line.groups import READS_GROUPS, file_under, group_name, record_job
 from olmoflow.commands.config.budget import budget_steps
-from olmoflow.commands.config.combinations import data_of, optimizer_of, recipe_of, why_no_recipe
+from olmoflow.commands.config.combinations import (
+    data_of,
+    nearest_recipes,
+    optimizer_of,
+    recipe_of,
+    why_no_recipe,
+)
 from olmoflow.commands.config.ladder import ladder
 from olmoflow.commands.launching.slurm.submit import STAYS_HERE, Cell, look_ahead, submit
 from olmoflow.commands.launching.slurm.submit import report as report_submission
@@ -243,7 +249,7 @@ def explain(error: Exception, command: str, overrides: Sequence[str]) -> str:
     """One line for one of Hydra's errors: the key, what was found, what was expected."""
     text = str(error.__cause__ or error) if not str(error).strip() else str(error)
     if match := re.search(r"Could not find '([^']+)'", text):
-        return _explain_choice(match[1], text)
+        return _explain_choice(match[1], text, command)
     if match := re.search(
         r"Could not override '([^']+)'\.\s*\n?(?:No match in the defaults)", text
     ):
@@ -262,20 +268,28 @@ def explain(error: Exception, command: str, overrides: Sequence[str]) -> str:
     return " ".join(text.split())
 
 
-def _explain_choice(choice: str, text: str) -> str:
+def _explain_choice(choice: str, text: str, command: str) -> str:
     group, _, option = choice.rpartition("/")
-    reason = ""
     if choice.startswith(("recipe/", "experiments/", "suite/")):
         group, option = choice.split("/", 1)
         folder = config_root() / (group if group == "experiments" else f"conf/{group}")
         known = [p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.yaml")]
-        if group == "recipe":
-            reason = f"{why_no_recipe(option)}; "
     else:
         known = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
+    if group == "recipe":
+        return _explain_recipe(option, sorted(known), command)
     close = get_close_matches(option, known, n=1)
-    hint = f"did you mean {close[0]}? " if close and not reason else ""
-    return f"{group}={option}: {reason}{hint}expected one of {', '.join(sorted(known))}"
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"{group}={option}: {hint}expected one of {', '.join(sorted(known))}"
+
+
+def _explain_recipe(recipe: str, known: Sequence[str], command: str) -> str:
+    near = nearest_recipes(recipe, known)[:_MOST_LISTED]
+    rest = "" if len(near) == len(known) else f"; olmoflow {command} --help lists all {len(known)}"
+    return f"recipe={recipe}: {why_no_recipe(recipe)}; expected one of {', '.join(near)}{rest}"
+
+
+_MOST_LISTED = 10
 
 
 def _did_you_mean(key: str, command: str, overrides: Sequence[str]) -> str:

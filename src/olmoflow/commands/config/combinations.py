@@ -59,6 +59,13 @@ def why_no_recipe(recipe: str) -> str:
     return "no published recipe for this combination (recipe=ladder fits any size)"
 
 
+def nearest_recipes(recipe: str, known: Sequence[str]) -> list[str]:
+    """Of the recipes there are, those of the same model; where it has none, of the same kind."""
+    model, _, kind = recipe.rpartition("/")
+    of_model = [each for each in known if model and each.startswith(f"{model}/")]
+    return of_model or [each for each in known if each.endswith(f"/{kind}")] or list(known)
+
+
 def check_combination(config: Mapping[str, Any]) -> None:
     """See that stage, method and variant belong together.
 
