@@ -41,6 +41,11 @@ def test_conversations_become_shards_that_a_model_learns_from(tiny, rows):
     shards.verify_all()
     assert len(shards.targets) == made["target_tokens"]
     assert tiny(*arguments) == made
+    # What says nothing about rows makes no other shards.
+    assert tiny(*arguments, "max_error_rate=0.5", "seed=3", "max_bytes=1e9") == made
+    pinned = json.loads((folder / "provenance.json").read_text())["config"]
+    assert not {"mix", "base_url", "corpus", "preferences"} & set(pinned)
+    assert (pinned["too_long"], pinned["sequence_length"]) == (None, 512)
     # Whoever speaks with what was trained on them finds the template.
     template = load_tokenizer(folder / "tokenizer").config["chat_template"]
     assert "Olmo 3 Think 32B" in template

@@ -25,6 +25,12 @@ CONVERSATION_SETTINGS = (
     *("conversations", "preferences"),
     *("template", "sequence_length", "too_long", "learn"),
 )
+# They say nothing about rows: of documents, of a mix, or when reading stops. The rows and the
+# tokenizer are inputs.
+_NOT_OF_ROWS = frozenset(
+    {"corpus", "mix", "base_url", "max_bytes", "seed", "max_error_rate"}
+    | {"conversations", "preferences", "tokenizer"}
+)
 DOWNLOAD = ".download"
 _CHOICES = {"too_long": (None, "truncate", "drop", "split"), "learn": ("all", "last")}
 
@@ -41,7 +47,7 @@ def tokenize_rows(config: Mapping[str, Any], what: Rows) -> dict[str, Any]:
     with claim(
         "shards",
         command="tokenize",
-        config=_identity(config, what, template),
+        config=_identity(config, template),
         inputs=[source, tokenizer],
         name=config["name"],
     ) as work:
@@ -152,10 +158,11 @@ def _given_tokenizer(config: Mapping[str, Any]) -> Input:
     return make_tokenizer(config, None)
 
 
-def _identity(config: Mapping[str, Any], what: Rows, template: ChatTemplate) -> dict[str, Any]:
+def _identity(config: Mapping[str, Any], template: ChatTemplate) -> dict[str, Any]:
     """What makes the shards, apart from rows and tokenizer."""
     digest = hashlib.sha256(template.source.encode()).hexdigest()[:12]
-    return {**config, what: None, "tokenizer": None, "template": digest}
+    kept = {key: value for key, value in config.items() if key not in _NOT_OF_ROWS}
+    return {**kept, "template": digest}
 
 
 def _write_splits(
