@@ -86,6 +86,23 @@ def test_losses_do_not_depend_on_the_packing(pairs):
             assert a[name] == pytest.approx(b[name], abs=1e-6, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("method.objective.beta=0", "method.objective.beta=0: expected a positive number"),
+        ("method.objective.beta=-1", "method.objective.beta=-1: expected a positive number"),
+        ("method.objective.loss=dpoo", "method.objective.loss='dpoo': input should be"),
+        ("normalisation=none", "normalisation=none: expected global or per_rank"),
+    ],
+)
+def test_a_mistake_shows_before_the_reference_is_scored(pairs, setting, message):
+    before = pairs("list", "kind=logprobs")
+    told = pairs(*pairs.dpo, "dtype=bfloat16", setting, status=2)
+    assert message in told
+    assert pairs("list", "kind=logprobs") == before
+    assert not list((pairs.home / "logprobs").rglob("parts"))
+
+
 def test_simpo_needs_no_reference(pairs):
     simpo = [*pairs.dpo, "method.objective.loss=simpo", "hard_stop=1"]
     before = len(pairs("list", "kind=logprobs")["artifacts"])

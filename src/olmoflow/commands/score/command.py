@@ -110,15 +110,22 @@ def report(result: Mapping[str, Any]) -> None:
     )
 
 
-def make_log_probs(scoring: Scoring, name: str | None = None) -> Artifact:
+def make_log_probs(scoring: Scoring, name: str | None = None, run: Path | None = None) -> Artifact:
     """Score the shards, unless that has been done; goes on where it was cut.
 
+    Args:
+        scoring: What and how.
+        name: The artifact's.
+        run: The folder of the training run that waits for it, if one does: a mistake in its config
+            shows before anything is scored.
+
     Raises:
-        UserError: The shards say nothing of what is learnt, or a document is too long.
+        UserError: The shards say nothing of what is learnt, a document is too long, or the run
+            cannot be built.
     """
     with scoring.claim(name) as work:
         if work.finished is None:
-            _prepare(scoring, work.path)
+            _prepare(scoring, work.path, run)
             _run_ranks(scoring, work.path)
             work.finish(_collect(scoring, work.path))
     assert work.finished is not None
@@ -146,7 +153,7 @@ def model_identity(model: Olmo3Config) -> dict[str, Any]:
     return {**values, "head_dim": model.head_width}
 
 
-def _prepare(scoring: Scoring, folder: Path) -> None:
+def _prepare(scoring: Scoring, folder: Path, run: Path | None) -> None:
     write_json(
         folder / JOB,
         {
@@ -157,6 +164,7 @@ def _prepare(scoring: Scoring, folder: Path) -> None:
             "attention": scoring.attention,
             "parallel": dict(scoring.parallel),
             "runtime": dict(scoring.runtime),
+            "run": None if run is None else str(run),
         },
     )
 

@@ -17,7 +17,7 @@ from olmoflow.commands.command_line.progress import progress_bar
 from olmoflow.commands.inputs.checkpoints import device_of, open_checkpoint
 from olmoflow.commands.launching.launch import OUTCOME, die_with_parent, rank_from_srun
 from olmoflow.commands.score.command import JOB, PARTS
-from olmoflow.commands.train.rank import DTYPES
+from olmoflow.commands.train.rank import DTYPES, check_run
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
 from olmoflow.mesh import Mesh
@@ -34,6 +34,8 @@ def score(folder: Path) -> None:
     from olmoflow.tokens.reader import TokenShards
 
     job = json.loads((folder / JOB).read_text())
+    if job["run"]:
+        check_run(Path(job["run"]))
     layout, rank = Mesh.of(job["parallel"]), int(os.environ.get("RANK", 0))
     reader = DocumentReader(TokenShards.open(job["shards"]))
     device = _device(job["runtime"]["accelerator"])

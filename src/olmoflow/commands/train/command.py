@@ -177,10 +177,10 @@ def prepare_run(
 ) -> None:
     """Leave in the run folder what the ranks read and what a reader may ask later."""
     folder = work.path
-    if reference:
-        reference.make()
     _copy_tokenizer(sources[0], folder / TOKENIZER)
     (folder / CONFIG).write_text(yaml.safe_dump(dict(config), sort_keys=False))
+    if reference:
+        reference.make(folder)
     write_json(
         folder / JOB,
         {

@@ -79,6 +79,18 @@ def train(folder: Path) -> dict[str, Any]:
     return outcome
 
 
+def check_run(folder: Path) -> None:
+    """See that a run folder's config can be built, before work is done on its behalf.
+
+    Raises:
+        UserError: A node does not fit its class, or values do not fit each other.
+    """
+    config = yaml.safe_load((folder / CONFIG).read_text())
+    build_module(config)
+    check_vocabulary(config, folder / TOKENIZER)
+    build_evaluation(config, folder / TOKENIZER)
+
+
 def build_module(config: Mapping[str, Any], start: Input | None = None) -> Any:
     """The LightningModule of a resolved config; its parameters are still on the meta device.
 

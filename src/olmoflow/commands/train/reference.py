@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from olmoflow.artifact import Input, open_artifact, resolve
@@ -39,10 +40,10 @@ class Reference:
     input: Input
     scoring: Scoring | None = None
 
-    def make(self) -> None:
-        """See that they are there."""
+    def make(self, run: Path) -> None:
+        """See that they are there, for the run of this folder, whose config is checked before."""
         if self.scoring is not None:
-            made = make_log_probs(self.scoring)
+            made = make_log_probs(self.scoring, run=run)
             assert made.key == self.input.key
 
 
