@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -120,7 +120,21 @@ def _srun(
     return [*command, rank_python(cluster), "-P"], environment
 
 
-def rank_from_srun(run_dir: Path) -> None:
+def run_rank(work: Callable[[Path], object]) -> None:
+    """In a process that `launch` started: do a rank's work in the folder of the command line.
+
+    What the work raises is left where the parent finds it.
+    """
+    from torch.distributed.elastic.multiprocessing.errors import record
+
+    folder = Path(sys.argv[1])
+    _rank_from_srun(folder)
+    if "SLURM_STEP_ID" not in os.environ:  # SLURM ends its tasks itself
+        die_with_parent()
+    record(work)(folder)
+
+
+def _rank_from_srun(run_dir: Path) -> None:
     """Within an srun task, set what torchrun would set for a rank; nothing elsewhere."""
     if "RANK" in os.environ or "SLURM_PROCID" not in os.environ:
         return

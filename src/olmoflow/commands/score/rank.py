@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.distributed.elastic.multiprocessing.errors import record
 
 from olmoflow.artifact import Input
 from olmoflow.commands.command_line.progress import progress_bar
 from olmoflow.commands.inputs.checkpoints import device_of, open_checkpoint
-from olmoflow.commands.launching.launch import OUTCOME, die_with_parent, rank_from_srun
+from olmoflow.commands.launching.launch import OUTCOME, run_rank
 from olmoflow.commands.score.command import JOB, PARTS
 from olmoflow.commands.train.rank import DTYPES, check_run
 from olmoflow.digests import write_json
@@ -81,14 +79,5 @@ def _device(accelerator: str) -> torch.device:
     return device
 
 
-@record
-def main() -> None:
-    """Run as one of several ranks."""
-    if "SLURM_STEP_ID" not in os.environ:  # SLURM ends its tasks itself
-        die_with_parent()
-    score(Path(sys.argv[1]))
-
-
 if __name__ == "__main__":
-    rank_from_srun(Path(sys.argv[1]))
-    main()
+    run_rank(score)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,14 +12,13 @@ from typing import Any, get_args
 
 import torch
 import yaml
-from torch.distributed.elastic.multiprocessing.errors import record
 
 from olmoflow.artifact import Input
 from olmoflow.commands.config.adapters import build_adapter
 from olmoflow.commands.config.build import build
 from olmoflow.commands.config.combinations import shard_nodes
 from olmoflow.commands.inputs.checkpoints import TOKENIZER, open_checkpoint
-from olmoflow.commands.launching.launch import OUTCOME, die_with_parent, rank_from_srun
+from olmoflow.commands.launching.launch import OUTCOME, run_rank
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
 from olmoflow.mesh import Mesh
@@ -231,14 +229,5 @@ def check_vocabulary(config: Mapping[str, Any], tokenizer: Path) -> None:
         )
 
 
-@record
-def main() -> None:
-    """Run as one of several ranks."""
-    if "SLURM_STEP_ID" not in os.environ:  # SLURM ends its tasks itself
-        die_with_parent()
-    train(Path(sys.argv[1]))
-
-
 if __name__ == "__main__":
-    rank_from_srun(Path(sys.argv[1]))
-    main()
+    run_rank(train)
