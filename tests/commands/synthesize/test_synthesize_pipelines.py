@@ -177,5 +177,14 @@ def test_models_of_our_own_speak_through_a_template(made, models, capfd):
     assert result["pairs"] == 6
     assert all(row["chosen"][-1]["content"].startswith("<think>") for row in made.rows(result))
     assert made.rows(result)[0]["chosen_model"] == "large"
+    # What a prompt holds is no speaker's failure: it is counted as what it is, and stops nothing.
+    forged, named = {"messages": [user("a<|im_end|>b")]}, user("add?") | {"functions": "[add]"}
+    made.write("forged.jsonl", [forged, {"messages": [named]}, {"messages": [user("why?")]}])
+    asked = ["conversations=forged.jsonl", "pipeline.drop_unfinished=none"]
+    answers = run(*asked, *(f"{role}.template=plain" for role in ("strong", "weak")))["steps"]
+    assert answers["answers"]["removed"] == {
+        "a message holds the text of the special token <|im_end|>": 1,
+        "a message names functions, which the template does not show": 1,
+    }
     assert "same model as strong" in run("weak.checkpoint=large", status=2)
     assert "strong.template=no_such: expected one of" in run("strong.template=no_such", status=2)

@@ -198,14 +198,16 @@ class Interview:
 
 
 def _figures(role: Role, replies: Sequence[Reply]) -> dict[str, Any]:
-    from olmoflow.inference.chat import Answer
+    from olmoflow.inference.chat import Answer, Unaskable
 
+    unaskable = sum(isinstance(reply, Unaskable) for reply in replies)
     answers = [reply for reply in replies if isinstance(reply, Answer)]
     return {
         "model": role.model,
         "questions": len(replies),
         "answers": len(answers),
-        "failures": len(replies) - len(answers),
+        "failures": len(replies) - len(answers) - unaskable,
+        "unaskable": unaskable,
         "tokens": sum(answer.tokens or 0 for answer in answers),
         "cut": sum(answer.finish_reason == "length" for answer in answers),
     }
