@@ -38,7 +38,7 @@ def open_hf(
     Raises:
         UserError: ``transformers`` cannot load it.
     """
-    # torchao, which transformers imports where it is there, registers types that torch knows by now.
+    # torchao, which transformers imports where it is there, registers what torch knows by now.
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
