@@ -1,5 +1,7 @@
 """``olmoflow generate``: samples, stop texts, and what is streamed."""
 
+from dataclasses import replace
+
 import pytest
 
 from olmoflow.commands.main import main
@@ -53,7 +55,43 @@ def test_packed_weights(ask):
     assert len(ask(f"prompt={PROMPT}", "quantize=int8", "stop_at_eos=false")["token_ids"]) == 30
 
 
-def test_mistakes_are_named(ask):
-    assert "n=0: expected at least 1" in ask(f"prompt={PROMPT}", "n=0", status=2)
-    assert "quantize=int3: expected one of" in ask(f"prompt={PROMPT}", "quantize=int3", status=2)
-    assert "stop=['']: expected texts" in ask(f"prompt={PROMPT}", "stop=['']", status=2)
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["n=0"], "n=0: expected at least 1"),
+        (["n=2.5"], "n=2.5: expected a number of samples"),
+        (["max_new_tokens=many"], "max_new_tokens=many: expected a number of tokens"),
+        (["temperature=hot"], "temperature=hot: expected a number"),
+        (["chat=maybe"], "chat=maybe: expected true or false"),
+        (["quantize=int3"], "quantize=int3: expected one of"),
+        (["stop=['']"], "stop=['']: expected texts"),
+        (["max_new_tokens=1000000"], "than the 512 that the model takes; expected at most "),
+        ([f"prompt={PROMPT * 600}"], " tokens; the model takes 512 with the answer"),
+        (["prompt="], "prompt: empty; expected some text to continue"),
+    ],
+)
+def test_mistakes_are_named(ask, arguments, expected):
+    prompt = [] if arguments[0].startswith("prompt") else [f"prompt={PROMPT}"]
+    error = ask(*prompt, *arguments, status=2)
+    assert expected in error
+    assert len(error.splitlines()) == 1
+
+
+def test_nothing_is_shown_before_a_mistake(ask):
+    assert ask(f"prompt={PROMPT}", "max_new_tokens=1000000", text=True, status=2) == ""
+
+
+def test_a_broken_model_says_nothing(ask, monkeypatch):
+    """Of NaN any token is the likeliest."""
+    from olmoflow.inference.native import NativeEngine
+
+    generate = NativeEngine.generate
+    monkeypatch.setattr(
+        NativeEngine,
+        "generate",
+        lambda *given, **named: (
+            replace(each, logprobs=[float("nan")]) for each in generate(*given, **named)
+        ),
+    )
+    assert "the model computes NaN" in ask(f"prompt={PROMPT}", status=2)
+    assert ask(f"prompt={PROMPT}", text=True, status=2).endswith("\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from olmoflow.commands.inputs.checkpoints import find_checkpoint, load_model
 from olmoflow.errors import UserError
 
 if TYPE_CHECKING:
-    from olmoflow.inference.engine import GenerationRequest
+    from olmoflow.inference.engine import Completion, GenerationRequest
     from olmoflow.inference.native import NativeEngine
     from olmoflow.tokens.tokenizer import Tokenizer
 
@@ -21,14 +22,23 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Generate; see ``conf/generate.yaml`` for the settings."""
     if (config["prompt"] is None) == (config["prompt_ids"] is None):
         raise UserError("prompt: expected either prompt=… (or prompt_file=…) or prompt_ids=[…]")
+    _check_settings(config)
     stops = _texts(config["stop"])
     engine, tokenizer = _open(config)
     request = _request(config, tokenizer, stops)
+    _check_length(request, engine.max_length)
     streams = config["output"] == "text" and request.n == 1
     stream = _Stream(tokenizer, request.prompt_ids, stops) if streams else None
     samples = sorted(engine.generate([request], on_token=stream), key=lambda each: each.sample)
     if stream:
         stream.finish()
+    if not _all_numbers(samples):
+        if stream:
+            print(flush=True)
+        raise UserError(
+            "checkpoint: the model computes NaN or no probability at all; its weights may be "
+            "damaged, or too large for its dtype"
+        )
     shown = [
         {
             "token_ids": each.token_ids,
@@ -115,6 +125,46 @@ def _ends(config: Mapping[str, Any], tokenizer: Tokenizer | None) -> frozenset[i
     from olmoflow.tokens.chat.spans import closing_ids
 
     return frozenset({tokenizer.eos_id}) | (closing_ids(tokenizer) if config["chat"] else set())
+
+
+def _check_settings(config: Mapping[str, Any]) -> None:
+    """Refuse settings of another type before a model is loaded."""
+    for key, kinds, expected in (
+        ("max_new_tokens", (int,), "a number of tokens"),
+        ("n", (int,), "a number of samples"),
+        ("seed", (int,), "a whole number"),
+        ("temperature", (int, float), "a number"),
+        ("top_p", (int, float), "a number"),
+        ("top_k", (int, type(None)), "a number of tokens, or null for all"),
+        ("chat", (bool,), "true or false"),
+        ("stop_at_eos", (bool,), "true or false"),
+    ):
+        if type(config[key]) not in kinds:
+            raise UserError(f"{key}={config[key]}: expected {expected}")
+    for key in ("max_new_tokens", "n"):
+        if config[key] < 1:
+            raise UserError(f"{key}={config[key]}: expected at least 1")
+
+
+def _check_length(request: GenerationRequest, longest: int) -> None:
+    """Refuse what the model cannot take, in the command's own words."""
+    known, new = len(request.prompt_ids), request.max_new_tokens
+    if not known:
+        raise UserError("prompt: empty; expected some text to continue")
+    if known >= longest:
+        raise UserError(
+            f"prompt: has {known:,} tokens; the model takes {longest:,} with the answer"
+        )
+    if known + new > longest:
+        raise UserError(
+            f"max_new_tokens={new}: with the prompt's {known:,} tokens more than the {longest:,} "
+            f"that the model takes; expected at most {longest - known:,}"
+        )
+
+
+def _all_numbers(samples: Sequence[Completion]) -> bool:
+    """Whether the model computes numbers: of NaN any token is the likeliest."""
+    return all(math.isfinite(value) for each in samples for value in each.logprobs)
 
 
 class _Stream:

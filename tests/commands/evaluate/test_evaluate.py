@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from olmoflow.artifact import key_of
+from olmoflow.commands.main import main
 
 TASKS = "tasks=[arc_easy:rc:0shot,arc_easy:bpb:0shot,lambada:greedy]"
 QUIET = ["runtime.progress=false", "runtime.accelerator=cpu"]
@@ -140,6 +141,7 @@ class _Input:
         ([TASKS, "engine=vlm"], "engine=vlm: did you mean vllm?"),
         ([TASKS, "engine=hf"], "engine=hf: r is no Hugging Face folder; `olmoflow export"),
         ([TASKS, "limit=0"], "limit=0: expected a number of questions, at least 1"),
+        ([TASKS, "seed=first"], "seed=first: expected a whole number"),
         (["limit=3"], "limit=3: suite=bits_per_byte has no such setting"),
         ([TASKS, "checkpoint=null"], "checkpoint: missing; give checkpoint=…"),
         ([TASKS, "runtime.wandb_run=training"], "wandb_run=training: expected logger=wandb"),
@@ -158,8 +160,20 @@ def test_a_model_that_is_too_short_is_named_and_no_zero(tiny, trained):
     row = made["tasks"]["minerva_math_500:bpb"]
     assert row["score"] is None
     assert row["outcomes"] == {"too_long": 3}
-    assert "no instance could be asked: a continuation of" in row["error"]
+    assert "no instance was answered: a continuation of" in row["error"]
     assert made["tasks"]["lambada:bpb"]["outcomes"]["truncated"] == 3
+
+
+def test_why_there_is_no_score_stands_below_the_table_once(tiny, trained, capfd):
+    tasks = "tasks=[minerva_math_500:bpb,minerva_math_algebra:bpb,lambada:bpb]"
+    capfd.readouterr()
+    asked = ["evaluate", "checkpoint=r", tasks, "++engine.max_length=100", "limit=3", *QUIET]
+    assert main(asked) == 0
+    said = capfd.readouterr().out.splitlines()
+    (line,) = [each for each in said if each.startswith("no score of minerva_math_500:bpb")]
+    assert "no instance was answered: a continuation of" in line
+    assert sum(each.rstrip().endswith("bits_per_byte_corr  no score") for each in said) >= 1
+    assert max(map(len, (each for each in said if "bits_per_byte" in each))) < 100
 
 
 def test_scores_are_logged_to_a_run_of_their_own(tiny, trained, wandb_records):

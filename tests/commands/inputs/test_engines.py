@@ -31,6 +31,20 @@ def test_mistakes_name_the_key(change, message):
         open_engine({**VLLM, **change}, STEP, {})
 
 
+def test_another_kind_of_model_is_told_its_engine(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    folder = Input("checkpoint", "external", "llm", "ba9876543210", tmp_path)
+    native = {"_target_": "olmoflow.inference.native.engine.NativeEngine"}
+    with pytest.raises(UserError, match=r"llm is of the type llama, .* expected engine=hf"):
+        open_engine(native, folder, {})
+
+
+def test_a_chat_endpoint_is_no_engine():
+    node = {"_target_": "olmoflow.inference.chat.endpoint.ChatEndpoint"}
+    with pytest.raises(UserError, match="a chat endpoint answers messages and knows no tokens"):
+        open_engine(node, STEP, {})
+
+
 def test_a_server_that_is_not_there():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

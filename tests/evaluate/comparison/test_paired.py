@@ -61,7 +61,7 @@ def test_what_tells_nothing_has_no_p_value():
     assert paired([0.3], [0.4]).stderr is None
     assert paired([0.5, 0.25], [0.75, 0.5]).p_value is None
     same = paired([1, 0, 1], [1, 0, 1])
-    assert (same.difference, same.p_value, same.mde80) == (0, 1.0, 0.0)
+    assert (same.difference, same.p_value, same.low, same.mde80) == (0, 1.0, None, None)
 
 
 def test_holm_corrects_for_the_number_of_tests():

@@ -3,6 +3,7 @@
 import json
 import math
 import statistics
+from dataclasses import replace
 
 import pytest
 import torch
@@ -156,9 +157,31 @@ def test_a_model_that_is_too_short_for_a_task_has_no_score(tasks, open_engine, t
     task = tasks.Speech(max_new_tokens=64)
     found = run([task, tasks.Cloze()], open_engine(max_length=64), tokenizer, tmp_path)
     assert found["speech"].score is None
-    assert "no instance could be asked: an answer of up to 64 tokens" in found["speech"].error
+    assert "no instance was answered: an answer of up to 64 tokens" in found["speech"].error
     assert not crashed(found["speech"])
     assert found["cloze"].score is not None
+
+
+def test_a_model_of_nan_has_no_score(tasks, open_engine, tokenizer, tmp_path):
+    """The first choice would look like the likeliest, and so a broken model like a fair guess."""
+    engine = open_engine()
+    score, generate = engine.score, engine.generate
+    engine.score = lambda requests: (
+        (number, replace(found, logprobs=[float("nan")])) for number, found in score(requests)
+    )
+    found = run([tasks.Cloze(), tasks.Speech()], engine, tokenizer, tmp_path)
+    assert found["cloze"].score is None
+    assert found["cloze"].outcomes == {"no_number": 5}
+    assert "the model computes NaN" in found["cloze"].error
+    assert found["speech"].score is not None
+    engine.generate = lambda requests: (
+        replace(each, logprobs=[float("nan")]) if each.request == 0 else each
+        for each in generate(requests)
+    )
+    found = run([tasks.Speech()], engine, tokenizer, tmp_path / "speech")["speech"]
+    assert (found.n, found.outcomes["no_number"]) == (4, 1)
+    again = rescore_tasks(planned([tasks.Speech()], tmp_path / "again"), tmp_path / "speech")
+    assert again["speech"] == found
 
 
 def test_truncated_contexts_are_counted(tasks, open_engine, tokenizer, tmp_path):
@@ -222,3 +245,5 @@ def test_a_task_of_the_models_own_length_is_made_with_its_tokenizer(
     assert count_tokens(tokenizer, "The sky") == bound.task.count("The sky")
     # Cut at its beginning it would have lost what it asks for.
     assert (found.score, found.error) == (None, "the model takes 512 tokens, the task has 4096")
+    again = rescore_tasks(Plan([bound], tmp_path / "again", "k", ABOUT), tmp_path)["niah"]
+    assert again == found

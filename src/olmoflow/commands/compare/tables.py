@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from olmoflow.commands.evaluate.tables import print_table
+from olmoflow.commands.evaluate.tables import print_reasons, print_table
 
 
 def print_pair(result: Mapping[str, Any]) -> None:
@@ -21,7 +21,7 @@ def print_pair(result: Mapping[str, Any]) -> None:
     table.add_column("b is")
     for task, row in result["tasks"].items():
         if "error" in row:
-            table.add_row(task, *["–"] * 8, row["error"])
+            table.add_row(task, *["–"] * 8, row["verdict"])
             continue
         table.add_row(f"{task} ({row['metric']})", *_cells(row), row["verdict"])
     if parts := list(_walk(result.get("parts") or {}, 0)):
@@ -33,6 +33,7 @@ def print_pair(result: Mapping[str, Any]) -> None:
                 unknown = part.get("low") is None and part.get("reason")
                 table.add_row("  " * depth + name, *_cells(part), unknown or part["verdict"])
     print_table(table)
+    print_reasons({task: row["error"] for task, row in result["tasks"].items() if "error" in row})
     Console().print(
         "95 % interval of the paired difference by its standard error; p: McNemar's exact test of "
         "accuracies, else normal, Holm's correction for the number of tasks; MDE80: the smallest "

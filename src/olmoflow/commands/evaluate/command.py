@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,11 @@ def _bits_per_byte(config: Mapping[str, Any], checkpoint: Input, shards: Path) -
             sequence_length=config["suite"]["sequence_length"] or model.config.max_sequence_length,
             batch_size=config["suite"]["batch_size"],
             progress=advance,
+        )
+    if not math.isfinite(scores.model.value):
+        raise UserError(
+            f"checkpoint={checkpoint.name}: the model computes NaN or infinity on the held-out "
+            "text; its weights may be damaged, or too large for its dtype"
         )
     rows_by_name = {"all": scores.model, **scores.by_source}
     return {

@@ -26,13 +26,14 @@ def print_tasks(result: Mapping[str, Any]) -> None:
             _number(node["stderr"]),
             f"{node['n']:,}",
             metrics.get(node.get("task"), _way(node)),
-            node.get("reason") or _chosen(node),
+            _remark(node),
             style=style,
         )
     print_table(table)
     console = Console()
+    print_reasons({task: row["error"] for task, row in result["tasks"].items() if "error" in row})
     for task, row in result["tasks"].items():
-        if notes := _notes(row):
+        if row["score"] is not None and (notes := _notes(row)):  # else the table says why
             console.print(f"{task}: {notes}", highlight=False, markup=False, soft_wrap=True)
     print(f"evaluation {result['evaluation']}: {result['path']}")
 
@@ -42,6 +43,17 @@ def print_table(table: Table) -> None:
     console = Console()
     wide = console.measure(table, options=console.options.update(max_width=1000)).maximum
     Console(width=max(console.width, wide)).print(table)
+
+
+def print_reasons(reasons: Mapping[str, str]) -> None:
+    """Why tasks have no score, once for all that have the same reason."""
+    by_reason: dict[str, list[str]] = {}
+    for task, reason in reasons.items():
+        by_reason.setdefault(reason, []).append(task)
+    for reason, tasks in by_reason.items():
+        names = ", ".join(tasks[:3]) + (f" and {len(tasks) - 3} more" if len(tasks) > 3 else "")
+        text = f"no score of {names}: {reason}"
+        Console().print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_heldout(result: Mapping[str, Any]) -> None:
@@ -78,8 +90,11 @@ def _way(node: Mapping[str, Any]) -> str:
     return {"macro": "mean", "micro": "mean over questions", "best_format": "best of"}[aggregate]
 
 
-def _chosen(node: Mapping[str, Any]) -> str:
-    return f"{node['chosen']}" if node.get("chosen") else ""
+def _remark(node: Mapping[str, Any]) -> str:
+    """How many parts lack a score, or which format was taken; why, stands below the table."""
+    if node.get("reason"):
+        return "no score" if "task" in node else str(node["reason"]).partition(":")[0]
+    return str(node.get("chosen") or "")
 
 
 def _notes(row: Mapping[str, Any]) -> str:
@@ -89,6 +104,7 @@ def _notes(row: Mapping[str, Any]) -> str:
         "timeout": "timed out",
         "error": "failed to be verified",
         "too_long": "do not fit the model and have no part in the score",
+        "no_number": "are NaN to the model and have no part in the score",
         "truncated": "lost the beginning of their context",
         "unfinished": "reached the limit of tokens",
     }

@@ -32,6 +32,8 @@ def evaluate_tasks(config: Mapping[str, Any], overrides: list[str]) -> dict[str,
 
     suite = find_suite(config, overrides)
     limit = check_limit(config["limit"])
+    if type(config["seed"]) is not int:
+        raise UserError(f"seed={config['seed']}: expected a whole number")
     checkpoint = find_checkpoint(config["checkpoint"])
     tokenizer = find_tokenizer(checkpoint, config["template"])
     stored = find_answers(config["recompute"], checkpoint)

@@ -70,9 +70,9 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
 
 def report(result: Mapping[str, Any]) -> None:
     """The law and its predictions."""
-    from rich.console import Console
     from rich.table import Table
 
+    from olmoflow.commands.evaluate.tables import print_table
     from olmoflow.evaluate.scaling.page import plain
     from olmoflow.evaluate.scaling.plot import short
 
@@ -86,13 +86,13 @@ def report(result: Mapping[str, Any]) -> None:
     table = Table(box=None, header_style="bold")
     variables = result["variables"]
     for name in ("", *variables, "predicted", "95 % interval", "measured", "error", "noise"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for each in result["predictions"]:
         for what in ("loss", "accuracy"):
             if (found := each[what]) is not None:
                 table.add_row(what, *(short(each[v]) for v in variables), *_cells(found))
     if result["predictions"]:
-        Console().print(table)
+        print_table(table)
     print(f"report {result['report']}: {result['file']}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,12 +37,17 @@ def open_engine(config: Mapping[str, Any], checkpoint: Input, runtime: Mapping[s
         UserError: A setting is mistyped, the checkpoint cannot be loaded, or the server is not
             there, or has another model.
     """
-    wanted = SUPPLIED.intersection(
-        inspect.signature(locate(config["_target_"], "engine")).parameters
-    )
+    target = locate(config["_target_"], "engine")
+    if inspect.isclass(target) and not hasattr(target, "generate"):
+        raise UserError(
+            "engine: a chat endpoint answers messages and knows no tokens; expected native, vllm "
+            "or hf"
+        )
+    wanted = SUPPLIED.intersection(inspect.signature(target).parameters)
     check(config, "engine", wanted)  # before a model is loaded in vain
     given: dict[str, Any] = {}
     if "model" in wanted:
+        _check_olmo3(checkpoint)
         # Packed piece by piece on its way: the whole model may be more than the device holds.
         packed = config.get("quantize") not in (None, "none")
         given["model"] = load_model(checkpoint, runtime, in_main_memory=packed).model
@@ -56,11 +62,6 @@ def open_engine(config: Mapping[str, Any], checkpoint: Input, runtime: Mapping[s
     if "serves" in wanted:
         given["serves"] = served_name(checkpoint)
     engine: Engine = build(config, "engine", **given)
-    if not hasattr(engine, "generate"):
-        raise UserError(
-            "engine: a chat endpoint answers messages and knows no tokens; expected native, vllm "
-            "or hf"
-        )
     return engine
 
 
@@ -70,6 +71,22 @@ def served_name(checkpoint: Input) -> str:
     The key and step of one of ours, the fingerprint of a Hugging Face folder.
     """
     return checkpoint.key if checkpoint.step is None else f"{checkpoint.key}@{checkpoint.step}"
+
+
+def _check_olmo3(checkpoint: Input) -> None:
+    """Say which engine takes another model's folder, before ours says what it lacks."""
+    file = checkpoint.path / "config.json"
+    if checkpoint.kind != "external" or not file.is_file():
+        return
+    try:
+        kind = json.loads(file.read_text()).get("model_type")
+    except (ValueError, AttributeError):
+        return  # whoever reads it says what is wrong with it
+    if kind != "olmo3":
+        raise UserError(
+            f"engine=native: {checkpoint.name} is of the type {kind}, and native speaks Olmo 3 "
+            "alone; expected engine=hf, which takes whatever transformers loads"
+        )
 
 
 def _hf_folder(checkpoint: Input) -> Path:

@@ -60,16 +60,19 @@ class TaskComparison:
 
     @property
     def verdict(self) -> str:
-        """What the interval says: ``better``, ``worse`` (b, of the two) or that it cannot tell."""
-        if self.paired is None:
+        """What the interval says: ``better``, ``worse`` (b, of the two) or why it cannot tell."""
+        found = self.paired
+        if found is None:
             return "no score"
-        return verdict(self.paired.low, self.paired.high, higher_is_better=self.higher_is_better)
+        if found.n > 1 and not found.higher + found.lower:
+            return "no question differs"
+        return verdict(found.low, found.high, higher_is_better=self.higher_is_better)
 
 
 def verdict(low: float | None, high: float | None, *, higher_is_better: bool) -> str:
     """What an interval of b less a says of b."""
     if low is None or high is None:
-        return "one question tells nothing"
+        return "no interval"
     if low <= 0 <= high:
         return "no difference"
     return "better" if (low > 0) == higher_is_better else "worse"

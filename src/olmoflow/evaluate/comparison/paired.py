@@ -32,7 +32,7 @@ class Paired:
         difference: ``b - a``.
         stderr: Its standard error; None for fewer than two questions.
         low: Lower end of the 95 % interval (normal approximation, which fewer than some thirty
-            questions do not justify).
+            questions do not justify); None where every question differs alike, or there is one.
         high: Upper end.
         higher: Questions on which b has the higher value.
         lower: On which it has the lower one.
@@ -40,7 +40,7 @@ class Paired:
             every value is 0 or 1. ``normal``: the difference over its standard error.
         p_value: Two-sided; None where there is none (one question; every difference the same).
         mde80: The smallest true difference that so many questions would show with a probability of
-            80 % at a level of 5 %.
+            80 % at a level of 5 %; None like `low`.
     """
 
     n: int
@@ -73,14 +73,15 @@ def paired(a: Sequence[float], b: Sequence[float]) -> Paired:
         squares = math.fsum((d - difference) ** 2 for d in differences)
         stderr = math.sqrt(squares / (n - 1) / n)
     binary = all(value in (0, 1) for value in (*a, *b))
+    low, high = interval(difference, stderr)
     return Paired(
         n=n,
         a=math.fsum(a) / n,
         b=math.fsum(b) / n,
         difference=difference,
         stderr=stderr,
-        low=None if stderr is None else difference - _Z * stderr,
-        high=None if stderr is None else difference + _Z * stderr,
+        low=low,
+        high=high,
         higher=higher,
         lower=lower,
         test="mcnemar" if binary else "normal",
@@ -116,14 +117,15 @@ def minimum_detectable_effect(stderr: float | None) -> float | None:
 
     The variance of the observed differences over n is the variance of the questions' true
     differences and that of both models' samples together, so the measured standard error is all
-    that is needed.
+    that is needed. None without one, and where it is 0: questions that all differ alike say nothing
+    of how much others would.
     """
-    return None if stderr is None else (_Z + _Z_POWER) * stderr
+    return (_Z + _Z_POWER) * stderr if stderr else None
 
 
 def interval(difference: float, stderr: float | None) -> tuple[float | None, float | None]:
-    """The 95 % interval by the normal approximation."""
-    if stderr is None:
+    """The 95 % interval by the normal approximation; none where that has nothing to go by."""
+    if not stderr:
         return None, None
     return difference - _Z * stderr, difference + _Z * stderr
 

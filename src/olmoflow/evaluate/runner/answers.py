@@ -1,8 +1,9 @@
-"""Has an engine answer instances: equal requests once, whatever does not fit named."""
+"""Has an engine answer instances: equal requests once; what does not fit or is no number named."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,13 @@ class _Likelihood(NamedTuple):
 
 _Result = _Likelihood | list[Completion]
 
+NOT_A_NUMBER = (
+    "the model computes NaN or no probability at all; its weights may be damaged, or too large for "
+    "its dtype"
+)
+"""Why an instance has no responses that an engine did answer. The likeliest of choices that are all
+NaN would be the first one, which is right in some quarter of the questions."""
+
 
 @dataclass(frozen=True)
 class Answered:
@@ -53,8 +61,9 @@ class Answered:
 
     Attributes:
         instance: The question.
-        responses: To its requests, in their order; None where one could not be asked.
-        error: Why it could not.
+        responses: To its requests, in their order; None where one could not be asked, or its answer
+            is no number.
+        error: Why there are none.
     """
 
     instance: Instance
@@ -213,6 +222,8 @@ class Answerer:
             if isinstance(each, TooLong) or key is None:
                 return Answered(instance, None, each.reason if isinstance(each, TooLong) else "")
             result = results[key]
+            if not _all_numbers(result):
+                return Answered(instance, None, NOT_A_NUMBER)
             if isinstance(result, _Likelihood):
                 responses.append(
                     LoglikelihoodResponse(
@@ -246,6 +257,12 @@ class Answerer:
         for stop in filter(None, stops):
             text = text.partition(stop)[0]
         return text
+
+
+def _all_numbers(result: _Result) -> bool:
+    if isinstance(result, _Likelihood):
+        return math.isfinite(result.sum_logits)
+    return all(math.isfinite(sum(each.logprobs)) for each in result)
 
 
 def _identity(request: ScoreRequest | GenerationRequest) -> bytes:

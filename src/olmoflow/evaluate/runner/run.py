@@ -114,17 +114,18 @@ def rescore_tasks(plan: Plan, source: Path) -> dict[str, TaskSummary]:
     Raises:
         UserError: The evaluation lacks a task, or asked it something else.
     """
-    stored = {
-        read_summary(path.parent)[0].name: path.parent for path in source.glob(f"*/{METRICS}")
-    }
+    stored = {}
+    for path in source.glob(f"*/{METRICS}"):
+        summary, file = read_summary(path.parent)
+        stored[summary.name] = path.parent, None if file["num_instances"] else summary.error
     done = {}
     for number, leaf in enumerate(plan.leaves):
         if leaf.key not in stored:
             known = ", ".join(sorted(stored)) or "none"
             raise UserError(f"recompute: {leaf.key} has no stored answers; there are: {known}")
-        instances = list(leaf.task.instances(leaf.limit))
-        answer = partial(read_answered, stored[leaf.key], instances)
-        done[leaf.key] = _run_task(plan, number, answer)
+        folder, error = stored[leaf.key]
+        instances = [] if error else list(leaf.task.instances(leaf.limit))
+        done[leaf.key] = _run_task(plan, number, partial(read_answered, folder, instances), error)
     return done
 
 
@@ -173,13 +174,14 @@ def _run_waiting(
 
 
 def _run_task(
-    plan: Plan, number: int, answer: Callable[[], list[Answered]], too_short: str | None = None
+    plan: Plan, number: int, answer: Callable[[], list[Answered]], not_asked: str | None = None
 ) -> TaskSummary:
+    """Score a task and write its files; `not_asked` says why its questions were not asked."""
     leaf, started = plan.leaves[number], time.monotonic()
     rows: list[tuple[Answered, InstanceScore | None]] = []
     try:
-        if too_short:
-            summary = failed(leaf.key, leaf.task, too_short)
+        if not_asked:
+            summary = failed(leaf.key, leaf.task, not_asked)
         else:
             answered = answer()
             scores = score_answered(leaf.task, answered)

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from olmoflow.evaluate.runner.answers import Answered
+from olmoflow.evaluate.runner.answers import NOT_A_NUMBER, Answered
 from olmoflow.evaluate.tasks.task import GenerateResponse, InstanceScore, Task
 
-TOO_LONG, TRUNCATED, UNFINISHED = "too_long", "truncated", "unfinished"
+TOO_LONG, NO_NUMBER, TRUNCATED, UNFINISHED = "too_long", "no_number", "truncated", "unfinished"
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,16 @@ class TaskSummary:
         task_hash: Of its config.
         primary_metric: The metric that stands for it.
         higher_is_better: Of that metric.
-        score: Its mean over the instances that could be asked; None: there is none, see `error`.
+        score: Its mean over the instances that were answered; None: there is none, see `error`.
         stderr: Standard error of `score`; None where it is not defined.
         n: Instances behind `score`.
         metrics: Mean of every metric.
         stderrs: Their standard errors, where defined.
         outcomes: How often verifiers said ``scored``, ``no_answer``, ``timeout`` and ``error``
             (without a verifier every instance is scored); further ``too_long``, instances that do
-            not fit the model and have no part in the score; ``truncated``, instances whose context
-            lost its beginning; ``unfinished``, samples that reached the limit of tokens.
+            not fit the model and have no part in the score; ``no_number``, likewise instances to
+            which it says NaN; ``truncated``, instances whose context lost its beginning;
+            ``unfinished``, samples that reached the limit of tokens.
         error: Why there is no score, in one line.
     """
 
@@ -82,16 +83,14 @@ def summarise(
         name: What it is called among the others.
         task: The task.
         answered: All of its instances.
-        scores: Of each; None where it could not be asked.
+        scores: Of each; None where it was not answered.
     """
     outcomes = _outcomes(answered, scores)
     found = [score for score in scores if score is not None]
     if not found:
         reasons = Counter(a.error for a in answered if a.error)
         why = reasons.most_common(1)[0][0] if reasons else "it has no instances"
-        return failed(
-            name, task, f"no instance could be asked: {why}" if reasons else why, outcomes
-        )
+        return failed(name, task, f"no instance was answered: {why}" if reasons else why, outcomes)
     metrics, stderrs = {}, {}
     for metric in found[0].metrics:
         values = [score.metrics[metric] for score in found if metric in score.metrics]
@@ -131,7 +130,7 @@ def _outcomes(
     counts: Counter[str] = Counter()
     for each, score in zip(answered, scores, strict=True):
         if score is None or each.responses is None:
-            counts[TOO_LONG] += 1
+            counts[NO_NUMBER if each.error == NOT_A_NUMBER else TOO_LONG] += 1
             continue
         counts.update(score.outcomes or {"scored": 1})
         counts[TRUNCATED] += any(r.truncated for r in each.responses)

@@ -7,6 +7,7 @@ batch depends on what else is in it, beyond rounding.
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -37,10 +38,12 @@ def open_hf(
     Raises:
         UserError: ``transformers`` cannot load it.
     """
+    # torchao, which transformers imports where it is there, registers what torch knows by now.
+    logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
-    quiet: Any = logging
+    quiet: Any = transformers_logging
     quiet.disable_progress_bar()
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(
