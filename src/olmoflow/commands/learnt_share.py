@@ -27,8 +27,7 @@ def learnt_share(config: Mapping[str, Any]) -> float:
         found = [_count(node["shards"]) for node in shard_nodes(config["data"])]
     except UserError:
         return 1.0  # not there: what a plan does without
-    learnt, tokens = (sum(counts) for counts in zip(*found, strict=True))
-    return learnt / tokens
+    return sum(learnt for learnt, _ in found) / sum(tokens for _, tokens in found)
 
 
 @lru_cache(maxsize=64)
