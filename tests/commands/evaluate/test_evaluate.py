@@ -1,6 +1,7 @@
 """Tasks of Ai2's evaluation wheel through the command, on a model of a few thousand weights."""
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -174,6 +175,20 @@ def test_why_there_is_no_score_stands_below_the_table_once(tiny, trained, capfd)
     assert "no instance was answered: a continuation of" in line
     assert sum(each.rstrip().endswith("bits_per_byte_corr  no score") for each in said) >= 1
     assert max(map(len, (each for each in said if "bits_per_byte" in each))) < 100
+
+
+def test_another_dtype_is_another_evaluation(tiny, trained):
+    tasks = "tasks=[lambada:bpb]"
+    found = [
+        evaluate(tiny, "checkpoint=r", tasks, *dtype)
+        for dtype in ([], ["runtime.dtype=float32"], ["runtime.dtype=bfloat16"])
+    ]
+    scores = [each["tasks"]["lambada:bpb"]["score"] for each in found]
+    assert len({each["evaluation"] for each in found}) == 3
+    assert scores[0] == scores[1] != scores[2]
+    files = [Path(each["path"]) / "tasks/000-lambada-bpb/metrics.json" for each in found]
+    dtypes = [json.loads(file.read_text())["model_config"]["dtype"] for file in files]
+    assert dtypes == ["float32", "float32", "bfloat16"]
 
 
 def test_scores_are_logged_to_a_run_of_their_own(tiny, trained, wandb_records):

@@ -31,6 +31,8 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     step = f"{checkpoint.key}@{checkpoint.step}"
     fixed = {k: v for k, v in config.items() if k not in _OF_TASKS}
     fixed |= {"checkpoint": step, "shards": None}
+    if config["runtime"]["dtype"] != "auto":  # who asks for one wants that one's scores
+        fixed["dtype"] = config["runtime"]["dtype"]
     with claim(
         "evaluation",
         command="evaluate",

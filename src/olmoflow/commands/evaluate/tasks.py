@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from olmoflow.artifact import Claim, Input, claim, open_artifact, resolve
 from olmoflow.commands.command_line.progress import progress_bar
-from olmoflow.commands.inputs.checkpoints import find_checkpoint, tokenizer_folder
+from olmoflow.commands.inputs.checkpoints import (
+    device_of,
+    dtype_of,
+    find_checkpoint,
+    tokenizer_folder,
+)
 from olmoflow.commands.inputs.engines import open_engine
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
 TASKS, METRICS = "tasks", "metrics.json"
 # What of an engine's settings could change a score; the others are where and how fast.
 _IN_KEY = ("_target_", "max_length", "quantize")
+VLLM = "olmoflow.inference.vllm.VLLMEngine"
 
 
 def evaluate_tasks(config: Mapping[str, Any], overrides: list[str]) -> dict[str, Any]:
@@ -53,6 +59,8 @@ def evaluate_tasks(config: Mapping[str, Any], overrides: list[str]) -> dict[str,
     }
     if config["template"] is None:
         del identity["template"]  # the checkpoint's own
+    if config["runtime"]["dtype"] != "auto":  # who asks for one wants that one's scores
+        identity["dtype"] = config["runtime"]["dtype"]
     with claim(
         "evaluation",
         command="evaluate",
@@ -62,7 +70,7 @@ def evaluate_tasks(config: Mapping[str, Any], overrides: list[str]) -> dict[str,
     ) as work:
         if work.finished is None:
             model = {"checkpoint": checkpoint.key, "step": checkpoint.step}
-            model |= {"engine": identity["engine"], "dtype": config["runtime"]["dtype"]}
+            model |= {"engine": identity["engine"], "dtype": _dtype(config, stored)}
             about = {
                 "model_hash": hash_of(model),
                 "model_config": {"name": checkpoint.name} | model,
@@ -77,6 +85,16 @@ def evaluate_tasks(config: Mapping[str, Any], overrides: list[str]) -> dict[str,
             work.finish(result)
     assert work.finished is not None
     return {"evaluation": work.finished.name, "path": str(work.path), **work.finished.figures}
+
+
+def _dtype(config: Mapping[str, Any], stored: Input | None) -> str:
+    """In which a model of this process computes; of a server, or without a model, what was said."""
+    here = stored is None and config["engine"]["_target_"] != VLLM
+    given = config["runtime"]
+    if not here:
+        return str(given["dtype"])
+    found = dtype_of(given["dtype"], device_of(given["accelerator"]))
+    return str(found).removeprefix("torch.")
 
 
 def find_suite(config: Mapping[str, Any], overrides: list[str]) -> Suite:
