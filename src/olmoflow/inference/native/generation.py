@@ -167,12 +167,9 @@ class Generation:
         read = self.seats.read[seats]
         positions = self.network.tensor(read)
         ids = self.network.tensor(self.seats.tokens[seats, read])
-        attention = self.network.decode_attention(batch.parts, positions)
-        hidden = self.network.hidden_states(ids, positions, attention)
+        logits = self.network.next_logits(batch.parts, ids, positions, self.setting.vocab_size)
         drawn = uniforms(batch.keys, self.seats.count[seats])
-        tokens, logprobs = self.network.choose(
-            hidden, self.setting.vocab_size, batch.sampling, drawn
-        )
+        tokens, logprobs = self.network.choose(logits, batch.sampling, drawn)
         stopped, full = self.seats.append(seats, tokens, logprobs, version)
         if self.on_token:
             self._tell(seats, tokens)

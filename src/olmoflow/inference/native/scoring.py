@@ -178,9 +178,7 @@ class _Stem:
         attention = ChunkAttention(
             self.network.config, slab, _one(0), _one(start), _one(len(ids)), positions
         )
-        self.network.hidden_states(
-            self.network.tensor(ids), self.network.tensor(positions), attention
-        )
+        self.network.read(self.network.tensor(ids), self.network.tensor(positions), attention)
 
 
 @torch.inference_mode()
