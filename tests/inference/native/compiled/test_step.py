@@ -26,7 +26,7 @@ CONFIG = Olmo3Config(
     yarn=YaRN(factor=4.0, original_max_position=80),
 )
 POSITIONS = {1: [0], 9: [0, 5, 23, 24, 60, 63, 127, 31, 90]}
-TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 0.05}
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 0.15}
 
 
 @pytest.fixture(params=[1, 2], autouse=True)

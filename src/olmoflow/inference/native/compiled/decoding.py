@@ -10,9 +10,10 @@ from torch import Tensor
 
 from olmoflow.inference.native.attention import SlabRows
 from olmoflow.inference.native.compiled.phases import STRIDE
-from olmoflow.inference.native.compiled.step import CACHE, LAYER, PHASES, decode
+from olmoflow.inference.native.compiled.step import LAYER, PHASES, decode
 from olmoflow.inference.native.compiled.tiles import ROWS
 from olmoflow.inference.native.panels import COLUMNS, Panels
+from olmoflow.inference.native.slab import Slab
 from olmoflow.inference.native.weights import LayerWeights, Weights
 from olmoflow.model.rope import Rotation
 
@@ -91,13 +92,14 @@ class DecodingStep:
 
 def _describe_caches(parts: Sequence[SlabRows], layers: int) -> tuple[Tensor, Tensor, Tensor]:
     """[layers, slabs, 3] addresses of keys and of values and slots; of each token slab and row."""
-    rows = [
-        [*(half.data_ptr() for half in part.slab.layers[layer]), part.slab.slots[layer]]
-        for layer in range(layers)
-        for part in parts
-    ]
-    assert all(len(row) == CACHE for row in rows)
+    rows = [_describe_cache(part.slab, layer) for layer in range(layers) for part in parts]
     counts = [part.count for part in parts]
     slabs = np.repeat(np.arange(len(parts)), counts)
     places = np.concatenate([np.arange(count) for count in counts])
     return torch.tensor(rows), torch.from_numpy(slabs), torch.from_numpy(places)
+
+
+def _describe_cache(slab: Slab, layer: int) -> tuple[int, int, int]:
+    numbers = slab.layers[layer]
+    keys = numbers.data_ptr()
+    return keys, keys + numbers.nbytes // 2, slab.slots[layer]

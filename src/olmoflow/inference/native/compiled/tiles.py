@@ -96,6 +96,7 @@ def _multiply_add(builder: Any, total: Any, inputs: Any, outputs: Any) -> Any:
 
 
 def _multiply_add_pairs(builder: Any, total: Any, inputs: Any, outputs: Any) -> Any:
+    binding.initialize_native_asmparser()
     kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
     return builder.asm(
         kind, "vdpbf16ps $3, $2, $0", "=v,0,v,v", [total, inputs, outputs], side_effect=False
