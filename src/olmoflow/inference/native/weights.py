@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -108,7 +109,8 @@ class Weights:
             field: self._single(f"blocks.{number}.{name}.weight", parameters, torch.float32)
             for field, name in _NORMS.items()
         }
-        return LayerWeights(**matrices, **norms)
+        fields: dict[str, Any] = {**matrices, **norms}
+        return LayerWeights(**fields)
 
     def _fused(self, number: int, field: str, parameters: Mapping[str, Tensor]) -> Tensor:
         names = [f"blocks.{number}.{name}.weight" for name in _FUSED[field]]

@@ -25,7 +25,7 @@ _give_way = types.ExternalFunction("sched_yield", types.int32())
 
 
 @intrinsic
-def _add(typing: Any, address: Any, number: Any) -> Any:
+def _to_raise(typing: Any, address: Any, number: Any) -> Any:
     """Raise the integer at an address; returns what it was."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -36,7 +36,7 @@ def _add(typing: Any, address: Any, number: Any) -> Any:
 
 
 @intrinsic
-def _read(typing: Any, address: Any) -> Any:
+def _to_read(typing: Any, address: Any) -> Any:
     """The integer at an address, which other threads raise."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -46,10 +46,15 @@ def _read(typing: Any, address: Any) -> Any:
     return types.int64(types.int64), generate
 
 
+_add: Any = _to_raise
+_read: Any = _to_read
+
+
 @compiled
 def next_item(phase: int) -> int:
     """An item that nobody else has; there may be none with that number."""
-    return _add(phase, 1)
+    item: int = _add(phase, 1)
+    return item
 
 
 @compiled

@@ -10,6 +10,7 @@ there. These are functions that other compiled loops call.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -28,6 +29,8 @@ _INT, _LONG = ir.IntType(32), ir.IntType(64)
 
 def has_tiles(dtype: torch.dtype) -> bool:
     """Whether this processor multiplies so, and has nothing better (AMX, which oneDNN uses)."""
+    if os.name != "posix":  # threads that wait give way as POSIX has it
+        return False
     features = binding.get_host_cpu_features()
     if dtype == torch.bfloat16:
         return bool(features.get("avx512bf16")) and not features.get("amx-bf16")
@@ -35,7 +38,7 @@ def has_tiles(dtype: torch.dtype) -> bool:
 
 
 @intrinsic
-def multiply_tile(
+def _multiply(
     typing: Any, x: Any, stride: Any, panel: Any, words: Any, sums: Any, like: Any
 ) -> Any:
     """Sums of a tile, into the beginning of an array `sums`, as [8, 32] fp32.
@@ -49,15 +52,17 @@ def multiply_tile(
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         target = context.make_array(sums)(context, builder, arguments[4])
         out = builder.ptrtoint(target.data, _LONG)
-        _multiply_tile(builder, multiply_add, *arguments[:4], out)
+        _generate(builder, multiply_add, arguments[:4], out)
         return context.get_dummy_value()
 
     return signature, generate
 
 
-def _multiply_tile(
-    builder: Any, multiply_add: Any, x: Any, stride: Any, panel: Any, words: Any, out: Any
-) -> None:
+multiply_tile: Any = _multiply
+
+
+def _generate(builder: Any, multiply_add: Any, arguments: Any, out: Any) -> None:
+    x, stride, panel, words = arguments
     before, loop = builder.block, builder.append_basic_block("words")
     after = builder.append_basic_block("sums")
     rows = [builder.add(x, builder.mul(stride, _LONG(row))) for row in range(ROWS)]

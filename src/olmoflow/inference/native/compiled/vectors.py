@@ -14,12 +14,13 @@ from numba import types
 from numba.core import cgutils
 from numba.core.extending import intrinsic
 
+_code: Any = cgutils  # has no types
 _INT, _LONG, _FLOAT = ir.IntType(32), ir.IntType(64), ir.FloatType()
 _FAST = ("reassoc", "contract", "nsz")
 
 
 @intrinsic(prefer_literal=True)
-def score_keys(typing: Any, query: Any, keys: Any, scores: Any, width: Any) -> Any:
+def _score_keys(typing: Any, query: Any, keys: Any, scores: Any, width: Any) -> Any:
     """Products of a query, [width] fp32, with each of len(scores) keys, [slots * width]."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -30,7 +31,7 @@ def score_keys(typing: Any, query: Any, keys: Any, scores: Any, width: Any) -> A
         vector = ir.VectorType(_FLOAT, width.literal_value)
         one = _load(builder, query.data, _LONG(0), types.float32, vector)
         add_up = _add_up(builder, vector)
-        with cgutils.for_range(builder, scores.nitems) as loop:
+        with _code.for_range(builder, scores.nitems) as loop:
             key = _load(builder, keys.data, loop.index, signature.args[1].dtype, vector)
             product = builder.fmul(one, key, flags=_FAST)
             score = builder.call(add_up, [_FLOAT(0.0), product], fastmath=_FAST)
@@ -41,7 +42,7 @@ def score_keys(typing: Any, query: Any, keys: Any, scores: Any, width: Any) -> A
 
 
 @intrinsic(prefer_literal=True)
-def weigh_values(typing: Any, weights: Any, values: Any, out: Any, width: Any) -> Any:
+def _weigh_values(typing: Any, weights: Any, values: Any, out: Any, width: Any) -> Any:
     """Sum of len(weights) values, [slots * width], by their weights, into [width] fp32."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -50,8 +51,8 @@ def weigh_values(typing: Any, weights: Any, values: Any, out: Any, width: Any) -
             for kind, value in zip(signature.args[:3], arguments[:3], strict=True)
         )
         vector = ir.VectorType(_FLOAT, width.literal_value)
-        total = cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * vector.count))
-        with cgutils.for_range(builder, weights.nitems) as loop:
+        total = _code.alloca_once_value(builder, ir.Constant(vector, [0.0] * vector.count))
+        with _code.for_range(builder, weights.nitems) as loop:
             value = _load(builder, values.data, loop.index, signature.args[1].dtype, vector)
             weight = _broadcast(
                 builder, builder.load(builder.gep(weights.data, [loop.index])), vector
@@ -63,6 +64,10 @@ def weigh_values(typing: Any, weights: Any, values: Any, out: Any, width: Any) -
         return context.get_dummy_value()
 
     return types.void(weights, values, out, width), generate
+
+
+score_keys: Any = _score_keys
+weigh_values: Any = _weigh_values
 
 
 def _load(builder: Any, data: Any, number: Any, dtype: Any, vector: Any) -> Any:
@@ -88,4 +93,4 @@ def _broadcast(builder: Any, number: Any, vector: Any) -> Any:
 def _add_up(builder: Any, vector: Any) -> Any:
     name = f"llvm.vector.reduce.fadd.v{vector.count}f32"
     kind = ir.FunctionType(_FLOAT, [_FLOAT, vector])
-    return cgutils.get_or_insert_function(builder.module, kind, name)
+    return _code.get_or_insert_function(builder.module, kind, name)
