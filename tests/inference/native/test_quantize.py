@@ -10,6 +10,7 @@ from olmoflow.errors import UserError
 from olmoflow.inference import Sampling
 from olmoflow.inference.engine import GenerationRequest, ScoreRequest
 from olmoflow.inference.native import NativeEngine
+from olmoflow.inference.native.panels import Panels
 from olmoflow.model import Olmo3, Olmo3Config, initialise
 
 CONFIG = Olmo3Config(
@@ -46,7 +47,8 @@ def matrix_bytes(engine):
     for layer in engine._setting.network.weights.layers:
         for matrix in (layer.qkv, layer.out, layer.gate_up, layer.down):
             names = getattr(matrix, "tensor_data_names", None)
-            parts = [getattr(matrix, name) for name in names] if names else [matrix]
+            whole = matrix.numbers if isinstance(matrix, Panels) else matrix
+            parts = [getattr(matrix, name) for name in names] if names else [whole]
             total += sum(part.nbytes for part in parts)
     return total
 

@@ -55,7 +55,7 @@ def test_the_greedy_continuation_is_known_as_such(model):
     assert (scores[0].greedy, scores[1].greedy) == (True, False)
 
 
-def test_what_requests_share_is_computed_once(model, monkeypatch):
+def test_what_requests_share_is_computed_once(model, tokens_read):
     examples = random_ids(100, 1)
     requests = [
         ScoreRequest([*examples, 90, question], [choice, 5, 6])
@@ -63,17 +63,9 @@ def test_what_requests_share_is_computed_once(model, monkeypatch):
         for choice in range(4)
     ]
     engine = NativeEngine(model)
-    network, lengths = engine._setting.network, []
-    run = type(network).hidden_states
-
-    def counted(self, ids, *arguments):
-        lengths.append(len(ids))
-        return run(self, ids, *arguments)
-
-    monkeypatch.setattr(type(network), "hidden_states", counted)
     by_number(engine, requests)
     # The examples once; of each question its own token, of each choice all tokens but the last.
-    assert sum(lengths) == 101 + 8 * (1 + 4 * 2)
+    assert tokens_read() == 101 + 8 * (1 + 4 * 2)
 
 
 def test_nothing_to_score(model):

@@ -153,11 +153,15 @@ class ChunkAttention:
         else:
             out = self._attend_stored(layer, block_q, block_k, block_v)
         if self.store:
-            rows, positions, kept = self.kept[self.slab.slots[layer]]
-            new = torch.stack((k, v), dim=1)
-            self.slab.write(layer, rows, positions, new if kept is None else new[kept])
+            self.keep(layer, k, v)
         flat = out.flatten(0, 1)
         return flat if self.padded is None else flat[self.padded]
+
+    def keep(self, layer: int, k: Tensor, v: Tensor) -> None:
+        """Store the new tokens' keys and values, [N, H_kv, D]."""
+        rows, positions, kept = self.kept[self.slab.slots[layer]]
+        new = torch.stack((k, v), dim=1)
+        self.slab.write(layer, rows, positions, new if kept is None else new[kept])
 
     def _attend_stored(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         stored = min(self.longest_start, self.slab.slots[layer])

@@ -6,9 +6,10 @@ one token of every sequence that is. A sequence that ends leaves its seat at onc
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -32,6 +33,8 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 OnToken = Callable[[int, int, int], None]
 """Called with the number of the request, that of the sample, and each new token."""
+_AHEAD = 512
+"""New tokens that a sequence gets room for at first where memory is ample, so that few move."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +114,11 @@ class Generation:
 
     def _seat_waiting(self) -> None:
         new, state = list[int](), self.network.weights.changes
+        self._make_room()
         while self.waiting and self.seats.free:
             sample = self.waiting[0]
             seat = self.seats.seat(sample, state)
-            if not self.placement.place(seat, self._first_length(seat)):
+            if not self.placement.place(seat, self._first_length(sample)):
                 self.seats.leave(seat)
                 break
             self.waiting.popleft()
@@ -123,10 +127,24 @@ class Generation:
             self.reading.plan(new, state, {sample.prompt.number for sample in self.waiting})
             self._batch = None
 
-    def _first_length(self, seat: int) -> int:
+    def _make_room(self) -> None:
+        """Let memory grow once for all that come, as far as it allows."""
+        coming = islice(self.waiting, len(self.seats.free))
+        memory = self.placement.memory
+        capacities = Counter(memory.capacity_for(self._first_length(one)) for one in coming)
+        for capacity, rows in capacities.items():
+            memory.reserve(capacity, rows)
+
+    def _first_length(self, sample: Sample) -> int:
         """Tokens that a sequence gets room for at first: it may end early."""
-        known = int(self.seats.total[seat])
-        left = int(self.seats.limit[seat] - self.seats.count[seat])
+        request, said = sample.prompt.request, len(sample.token_ids)
+        known, left = len(request.prompt_ids) + said, request.max_new_tokens - said
+        memory = self.placement.memory
+        if self.network.compiled:  # which reads no slot that is empty
+            length = known + min(left, max(_AHEAD, known))
+            all_of_them = memory.row_bytes(memory.capacity_for(length)) * self.setting.max_batch
+            if all_of_them <= memory.budget // 2:
+                return length
         return known + min(left, max(SMALLEST // 2, known // 4))
 
     def _enlarge(self) -> None:
@@ -167,12 +185,9 @@ class Generation:
         read = self.seats.read[seats]
         positions = self.network.tensor(read)
         ids = self.network.tensor(self.seats.tokens[seats, read])
-        attention = self.network.decode_attention(batch.parts, positions)
-        hidden = self.network.hidden_states(ids, positions, attention)
+        logits = self.network.next_logits(batch.parts, ids, positions, self.setting.vocab_size)
         drawn = uniforms(batch.keys, self.seats.count[seats])
-        tokens, logprobs = self.network.choose(
-            hidden, self.setting.vocab_size, batch.sampling, drawn
-        )
+        tokens, logprobs = self.network.choose(logits, batch.sampling, drawn)
         stopped, full = self.seats.append(seats, tokens, logprobs, version)
         if self.on_token:
             self._tell(seats, tokens)

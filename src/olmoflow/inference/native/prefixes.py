@@ -26,6 +26,8 @@ SHORTEST = 16
 def common_length(a: Ints, b: Ints) -> int:
     """Tokens with which both begin."""
     shorter = min(len(a), len(b))
+    if not shorter or a[0] != b[0]:  # most have nothing in common, and there are many pairs
+        return 0
     differing = (a[:shorter] != b[:shorter]).nonzero()[0]
     return int(differing[0]) if len(differing) else shorter
 

@@ -119,16 +119,24 @@ class Reading:
         attention = ChunkAttention(
             self.network.config, slab, self.seats.row[seats], starts, lengths, positions
         )
-        hidden = self.network.hidden_states(ids, self.network.tensor(positions), attention)
-        self._score_prompts(seats, lengths, of_token, positions, hidden)
-
-    def _score_prompts(
-        self, seats: Ints, lengths: Ints, of_token: Ints, positions: Ints, hidden: Tensor
-    ) -> None:
-        """Log-probabilities of the tokens that follow those just read, where they are wanted."""
+        given = ids, self.network.tensor(positions), attention
         wanted = np.array([self._sample(seat).prompt.lacks_logprobs for seat in seats])
         if not wanted.any():
+            self.network.read(*given)
             return
+        hidden = self.network.hidden_states(*given)
+        self._score_prompts(seats, lengths, wanted, of_token, positions, hidden)
+
+    def _score_prompts(
+        self,
+        seats: Ints,
+        lengths: Ints,
+        wanted: NDArray[np.bool_],
+        of_token: Ints,
+        positions: Ints,
+        hidden: Tensor,
+    ) -> None:
+        """Log-probabilities of the tokens that follow those just read, where they are wanted."""
         chosen = np.repeat(wanted, lengths).nonzero()[0]
         following = self.seats.tokens[of_token[chosen], positions[chosen] + 1]
         logprobs = self.network.logprobs(hidden, chosen, following, self.vocab_size)[0]

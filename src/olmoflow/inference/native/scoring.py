@@ -26,6 +26,9 @@ Ints = NDArray[np.int64]
 Pass = Callable[[], list[tuple[int, Score]]]
 """Computes some of the scores; each has the number of its request."""
 
+_BRANCHES, _FEW = 8, 128
+"""Tokens of a tree's branches, as a multiple of its context's or as a number, whichever is more.
+Attention of a tree grows with its square, reading a short context once more costs little."""
 _COPIES = 32
 """Keys that a pass copies, as a multiple of its tokens at most."""
 
@@ -63,7 +66,8 @@ def grow_trees(requests: Sequence[ScoreRequest], most: int) -> list[Tree]:
 
     Args:
         requests: Any.
-        most: Tokens of a tree's branches together; a context with more of them has several trees.
+        most: Tokens of a tree's branches together, at most. A context with more of them, or many
+            for its length, has several trees.
     """
     by_context: dict[bytes, dict[bytes, list[int]]] = {}
     for number, request in enumerate(requests):
@@ -73,9 +77,10 @@ def grow_trees(requests: Sequence[ScoreRequest], most: int) -> list[Tree]:
     trees = list[Tree]()
     for context, continuations in by_context.items():
         tree = Tree(np.frombuffer(context, dtype=np.int64).copy())
+        room = min(most, max(_FEW, _BRANCHES * len(tree.context)))
         for continuation, numbers in continuations.items():
             branch = np.frombuffer(continuation, dtype=np.int64).copy()
-            if tree.branches and tree.new_tokens + len(branch) - 1 > most:
+            if tree.branches and tree.new_tokens + len(branch) - 1 > room:
                 trees.append(tree)
                 tree = Tree(tree.context)
             tree.branches.append(branch)
@@ -178,9 +183,7 @@ class _Stem:
         attention = ChunkAttention(
             self.network.config, slab, _one(0), _one(start), _one(len(ids)), positions
         )
-        self.network.hidden_states(
-            self.network.tensor(ids), self.network.tensor(positions), attention
-        )
+        self.network.read(self.network.tensor(ids), self.network.tensor(positions), attention)
 
 
 @torch.inference_mode()

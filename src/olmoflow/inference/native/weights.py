@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from olmoflow.errors import UserError
+from olmoflow.inference.native.panels import Panels
 from olmoflow.model import Olmo3, Olmo3Config
 from olmoflow.model.rename import parameter_shapes
 
-Pack = Callable[[Tensor], Tensor]
-"""A matrix to what stands for it in products: itself, or a quantized one."""
+Matrix = Tensor | Panels
+"""What stands for a matrix in products: itself, a quantized one, or one that is arranged anew."""
+Pack = Callable[[Tensor], Matrix]
 
+_Make = Callable[[int, str, Mapping[str, Tensor]], Matrix]
 _FUSED = {
     "qkv": ("attention.q_proj", "attention.k_proj", "attention.v_proj"),
     "out": ("attention.o_proj",),
@@ -36,10 +40,10 @@ _NORMS = {
 class LayerWeights:
     """One block. Matrices are [out, in]; norms are fp32."""
 
-    qkv: Tensor
-    out: Tensor
-    gate_up: Tensor
-    down: Tensor
+    qkv: Matrix
+    out: Matrix
+    gate_up: Matrix
+    down: Matrix
     q_norm: Tensor
     k_norm: Tensor
     attention_norm: Tensor
@@ -99,13 +103,14 @@ class Weights:
 
     @torch.no_grad()
     def _layer(self, number: int, parameters: Mapping[str, Tensor]) -> LayerWeights:
-        make = self._fused if self.pack is None else self._packed
+        make: _Make = self._fused if self.pack is None else self._packed
         matrices = {field: make(number, field, parameters) for field in _FUSED}
         norms = {
             field: self._single(f"blocks.{number}.{name}.weight", parameters, torch.float32)
             for field, name in _NORMS.items()
         }
-        return LayerWeights(**matrices, **norms)
+        fields: dict[str, Any] = {**matrices, **norms}
+        return LayerWeights(**fields)
 
     def _fused(self, number: int, field: str, parameters: Mapping[str, Tensor]) -> Tensor:
         names = [f"blocks.{number}.{name}.weight" for name in _FUSED[field]]
@@ -116,7 +121,7 @@ class Weights:
             _adopt(parameters[name], view)
         return fused
 
-    def _packed(self, number: int, field: str, tensors: Mapping[str, Tensor]) -> Tensor:
+    def _packed(self, number: int, field: str, tensors: Mapping[str, Tensor]) -> Matrix:
         assert self.pack is not None
         names = [f"blocks.{number}.{name}.weight" for name in _FUSED[field]]
         return self.pack(torch.cat([self._here(tensors[name], self.dtype) for name in names]))

@@ -7,7 +7,9 @@ compute, up to rounding.
 """
 
 from olmoflow.inference.native.compiled.attention import CompiledDecodeAttention
-from olmoflow.inference.native.compiled.products import product, reordering
+from olmoflow.inference.native.compiled.decoding import DecodingStep
+from olmoflow.inference.native.compiled.likelihoods import likelihoods_of
+from olmoflow.inference.native.compiled.products import gated_product, product, reordering
 from olmoflow.inference.native.compiled.rows import CompiledRows
 from olmoflow.inference.native.compiled.sampling import sample
 from olmoflow.inference.native.compiled.threads import has_loops
@@ -15,7 +17,10 @@ from olmoflow.inference.native.compiled.threads import has_loops
 __all__ = [
     "CompiledDecodeAttention",
     "CompiledRows",
+    "DecodingStep",
+    "gated_product",
     "has_loops",
+    "likelihoods_of",
     "product",
     "reordering",
     "sample",

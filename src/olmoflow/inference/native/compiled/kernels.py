@@ -14,12 +14,12 @@ from olmoflow.inference.native.compiled.loops import (
     compiled,
     exp,
     highest,
-    inlined,
     narrow,
     take,
     widen,
 )
 from olmoflow.inference.native.compiled.threads import Loop
+from olmoflow.inference.native.compiled.vectors import score_keys, weigh_values
 
 _BLOCK = 4
 """Rows that a thread takes at a time."""
@@ -28,7 +28,8 @@ _SUMMED = 128
 
 
 @compiled
-def _inverse_rms(x: Any, epsilon: Any) -> Any:
+def inverse_rms(x: Any, epsilon: Any) -> Any:
+    """What RMSNorm multiplies with, but for the weight."""
     total = np.float32(0)
     for i in range(len(x)):
         total += widen(x[i]) * widen(x[i])
@@ -58,7 +59,7 @@ def _turn(dtype: Any, width: int) -> Callable[[Any], None]:
                 start = row * stride
                 for part in range(2):
                     heads = a[4 + part]
-                    scale = _inverse_rms(x[start : start + heads * width], epsilon)
+                    scale = inverse_rms(x[start : start + heads * width], epsilon)
                     for head in range(heads):
                         near = x[start + head * width : start + head * width + half]
                         far = x[start + head * width + half : start + (head + 1) * width]
@@ -91,7 +92,7 @@ def _add_normed(dtype: Any) -> Callable[[Any], None]:
             for row in range(first, min(first + _BLOCK, rows)):
                 own = x[row * width : (row + 1) * width]
                 added = y[row * width : (row + 1) * width]
-                scale = _inverse_rms(added, epsilon)
+                scale = inverse_rms(added, epsilon)
                 for i in range(width):
                     own[i] = narrow(widen(own[i]) + widen(added[i]) * scale * weight[i], dtype)
 
@@ -120,32 +121,14 @@ def _gate(dtype: Any) -> Callable[[Any], None]:
     return run
 
 
-@inlined
-def _scores(query: Any, keys: Any, scores: Any, width: int) -> None:
-    for slot in range(len(scores)):
-        score = np.float32(0)
-        for i in range(width):
-            score += query[i] * widen(keys[slot * width + i])
-        scores[slot] = score
-
-
 @compiled
-def _softmax(scores: Any) -> Any:
+def softmax(scores: Any) -> Any:
     """To weights that are not normalised yet, in place; returns their sum."""
     most, total = highest(scores), np.float32(0)
     for slot in range(len(scores)):
         scores[slot] = exp(scores[slot] - most)
         total += scores[slot]
     return total
-
-
-@inlined
-def _weigh(weights: Any, values: Any, seen: Any, width: int) -> None:
-    for i in range(width):
-        seen[i] = np.float32(0)
-    for slot in range(len(weights)):
-        for i in range(width):
-            seen[i] += weights[slot] * widen(values[slot * width + i])
 
 
 def _attend(dtype: Any, width: int) -> Callable[[Any], None]:
@@ -179,9 +162,9 @@ def _attend(dtype: Any, width: int) -> Callable[[Any], None]:
             for head in range(kv_head * group, (kv_head + 1) * group):
                 for i in range(width):
                     query[i] = widen(q[row * stride + head * width + i]) * scale
-                _scores(query, keys, scores[:filled], width)
-                total = _softmax(scores[:filled])
-                _weigh(scores[:filled], values, seen, width)
+                score_keys(query, keys, scores[:filled], width)
+                total = softmax(scores[:filled])
+                weigh_values(scores[:filled], values, seen, width)
                 for i in range(width):
                     out[(row * heads + head) * width + i] = narrow(seen[i] / total, dtype)
 
@@ -263,5 +246,35 @@ def _sample(dtype: Any) -> Callable[[Any], None]:
     return run
 
 
+def _accumulate(dtype: Any) -> Callable[[Any], None]:
+    """Takes a part of each row's logits into a softmax that is not complete yet.
+
+    Arguments: logits [N, width], width, id of the first, the largest logit so far [N], the sum of
+    e^(logit - largest) [N], and whose the largest is [N].
+    """
+
+    def run(data: Any) -> None:
+        a = arguments(data, 8)
+        rows, width, first = a[1], a[3], a[4]
+        logits = at(a[2], rows * width, dtype)
+        largest, sums = at(a[5], rows, FP32), at(a[6], rows, FP32)
+        likeliest = at(a[7], rows, np.int64)
+        while True:
+            row = take(data)
+            if row >= rows:
+                break
+            own = logits[row * width : (row + 1) * width]
+            most = highest(own)
+            if most > largest[row]:
+                sums[row] *= exp(largest[row] - most)
+                largest[row], likeliest[row] = most, first + _first_of(own, most)
+            most, total = largest[row], np.float32(0)
+            for i in range(width):
+                total += exp(widen(own[i]) - most)
+            sums[row] += total
+
+    return run
+
+
 turn, add_normed, gate = Loop(_turn), Loop(_add_normed), Loop(_gate)
-attend, sample = Loop(_attend), Loop(_sample)
+attend, sample, accumulate = Loop(_attend), Loop(_sample), Loop(_accumulate)

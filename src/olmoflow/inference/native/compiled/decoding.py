@@ -1,0 +1,105 @@
+"""Gives the compiled decoding step its addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from olmoflow.inference.native.attention import SlabRows
+from olmoflow.inference.native.compiled.phases import STRIDE
+from olmoflow.inference.native.compiled.step import LAYER, PHASES, decode
+from olmoflow.inference.native.compiled.tiles import ROWS
+from olmoflow.inference.native.panels import COLUMNS, Panels
+from olmoflow.inference.native.slab import Slab
+from olmoflow.inference.native.weights import LayerWeights, Weights
+from olmoflow.model.rope import Rotation
+
+
+class DecodingStep:
+    """One new token of each sequence, from its id to the logits of what follows.
+
+    Args:
+        weights: Whose matrices are panels.
+        window_rope: Rotations of window layers.
+        full_rope: Rotations of full-attention layers.
+    """
+
+    def __init__(self, weights: Weights, window_rope: Rotation, full_rope: Rotation) -> None:
+        self.weights, self.config = weights, weights.config
+        self.window_rope, self.full_rope = window_rope, full_rope
+        self.epsilon = torch.tensor([self.config.norm_eps])
+        phases = PHASES * self.config.n_layers + 2
+        self.counters = torch.zeros(phases * STRIDE, dtype=torch.int64)
+        self._layers, self._layers_of = self._describe_layers(), weights.changes
+
+    def __call__(
+        self, parts: Sequence[SlabRows], ids: Tensor, positions: Tensor, head: Panels
+    ) -> Tensor:
+        """Store the tokens' keys and values and compute what follows.
+
+        Args:
+            parts: The slabs that the tokens belong to, in the order of the batch.
+            ids: [N] int64.
+            positions: [N] int64, tokens that each sequence has read before.
+            head: The LM head.
+
+        Returns:
+            Logits, [N, vocabulary].
+        """
+        config, weights = self.config, self.weights
+        if self._layers_of != weights.changes:
+            self._layers, self._layers_of = self._describe_layers(), weights.changes
+        count = len(ids)
+        width, heads = config.head_width, config.n_heads
+        widths = (
+            *(config.d_model, (heads + 2 * config.n_kv_heads) * width, heads * width),
+            *(config.d_model, config.ffn_hidden_size, head.outputs),
+        )
+        work = [weights.embeddings.new_empty((max(count, ROWS), columns)) for columns in widths]
+        torch.index_select(weights.embeddings, 0, ids, out=work[0][:count])
+        caches, slabs, rows = _describe_caches(parts, config.n_layers)
+        self.counters.zero_()
+        decode(
+            (weights.dtype, width),
+            count,
+            *(heads, config.n_kv_heads, config.d_model, config.ffn_hidden_size, head.outputs),
+            *(config.n_layers, max(max(part.slab.slots) for part in parts)),
+            *(self.epsilon, self.counters, self._layers, caches, len(parts), slabs, rows),
+            *(positions, weights.norm, head.numbers, *work),
+            # What a thread multiplies in a phase must be worth waking it.
+            numbers=count * config.d_model * config.ffn_hidden_size // COLUMNS,
+        )
+        return work[-1][:count]
+
+    def _describe_layers(self) -> Tensor:
+        """[layers, 10] addresses: four matrices, four norms, cosines and sines."""
+        rows = [self._describe(*each) for each in enumerate(self.weights.layers)]
+        return torch.tensor(rows, dtype=torch.int64)
+
+    def _describe(self, number: int, layer: LayerWeights) -> list[int]:
+        matrices = [layer.qkv, layer.out, layer.gate_up, layer.down]
+        norms = [layer.q_norm, layer.k_norm, layer.attention_norm, layer.feed_forward_norm]
+        far = self.config.is_full_attention(number)
+        tables = self.full_rope if far else self.window_rope
+        panels = [matrix.numbers for matrix in matrices if isinstance(matrix, Panels)]
+        addresses = [tensor.data_ptr() for tensor in (*panels, *norms, *tables)]
+        assert len(addresses) == LAYER
+        return addresses
+
+
+def _describe_caches(parts: Sequence[SlabRows], layers: int) -> tuple[Tensor, Tensor, Tensor]:
+    """[layers, slabs, 3] addresses of keys and of values and slots; of each token slab and row."""
+    rows = [_describe_cache(part.slab, layer) for layer in range(layers) for part in parts]
+    counts = [part.count for part in parts]
+    slabs = np.repeat(np.arange(len(parts)), counts)
+    places = np.concatenate([np.arange(count) for count in counts])
+    return torch.tensor(rows), torch.from_numpy(slabs), torch.from_numpy(places)
+
+
+def _describe_cache(slab: Slab, layer: int) -> tuple[int, int, int]:
+    numbers = slab.layers[layer]
+    keys = numbers.data_ptr()
+    return keys, keys + numbers.nbytes // 2, slab.slots[layer]
