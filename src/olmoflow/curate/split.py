@@ -58,7 +58,7 @@ def split_documents(
     try:
         with CorpusWriter(output) as writer:
             for document in read_documents(source, intake):
-                heldout = uniform(seed, document.text) < heldout_fraction
+                heldout = uniform(seed, document.text.encode()) < heldout_fraction
                 row = {k: v for k, v in asdict(document).items() if v or k in _ALWAYS}
                 writer.write("heldout" if heldout else "train", row)
     finally:
@@ -71,7 +71,8 @@ def split_documents(
     return SplitStatistics(writer.documents, writer.bytes, len(intake.malformed))
 
 
-def uniform(seed: int, text: str) -> float:
-    """A number in [0, 1) that the text decides."""
-    digest = hashlib.sha256(f"{seed}\0{text}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
+def uniform(seed: int, text: bytes | memoryview) -> float:
+    """A number in [0, 1) that the text, in UTF-8, decides."""
+    whole = hashlib.sha256(f"{seed}\0".encode())
+    whole.update(text)
+    return int.from_bytes(whole.digest()[:8], "big") / 2**64
