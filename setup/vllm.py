@@ -35,7 +35,7 @@ DEFAULTS = {"port": "8000", "host": "127.0.0.1", "dtype": "bfloat16"}
 
 def main(arguments: Sequence[str]) -> int:
     """Make the environment, and serve; returns the exit status."""
-    from olmoflow.commands.checkpoints import find_checkpoint
+    from olmoflow.commands.inputs.checkpoints import find_checkpoint
     from olmoflow.errors import UserError
 
     signal.signal(signal.SIGTERM, interrupt)
@@ -75,7 +75,7 @@ def parse(arguments: Sequence[str]) -> tuple[str | None, dict[str, str], list[st
 def serve(name: str, settings: dict[str, str], passed_on: Sequence[str]) -> None:
     """Serve until interrupted."""
     from olmoflow.artifact import home
-    from olmoflow.commands.vllm_server import hf_folder, serving
+    from olmoflow.commands.launching.vllm_server import hf_folder, serving
     from olmoflow.errors import UserError
 
     started = time.monotonic()

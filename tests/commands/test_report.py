@@ -66,6 +66,20 @@ def test_evaluations_are_columns_of_the_checkpoints_that_they_scored(swept):
     assert of_evaluations["rows"] == of_runs["rows"]
 
 
+def test_rows_are_named_by_a_setting_of_what_the_runs_were_made_from(tiny):
+    source = ["pipeline=documents", f"source={tiny.folder / 'text.jsonl'}"]
+    tiny("curate", *source, "pipeline.heldout_fraction=0.3", "name=d")
+    tiny("tokenize", "corpus=d", "tokenizer=folder", "tokenizer.source=s", "name=t")
+    tiny("train", "-m", "shards=s,t", *tiny.settings, "group=sources")
+    made = tiny("report", "group=sources", "columns=[pipeline.heldout_fraction]")
+    assert [row["setting"] for row in made["rows"]] == [
+        {"pipeline.heldout_fraction": "0.1"},
+        {"pipeline.heldout_fraction": "0.3"},
+    ]
+    error = tiny("report", "group=sources", "columns=[pipeline.sise]", status=2)
+    assert "columns=pipeline.sise: neither the runs nor what they were made from has" in error
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 from omegaconf import OmegaConf
 
-from olmoflow.commands.hydra_app import compose
+from olmoflow.commands.command_line.hydra_app import compose
 from olmoflow.commands.main import config_root
 from olmoflow.errors import UserError
 from olmoflow.evaluate.suites import build_suite, suite_of_tasks

@@ -98,7 +98,11 @@ def test_model_can_be_lifted_out():
 
 
 @pytest.mark.parametrize(
-    "module", ["commands.main", "commands.flow", "commands.launch", "commands.list_", "artifact"]
+    "module",
+    [
+        *("artifact", "commands.main", "commands.list_", "commands.flow.command"),
+        *("commands.launching.launch", "commands.train.command"),
+    ],
 )
 def test_what_waits_or_only_looks_imports_no_torch(module):
     """Help and lists come at once, and the parent of many ranks takes no memory of its own."""

@@ -21,8 +21,8 @@ from urllib.request import urlopen
 import pytest
 import torch
 
-from olmoflow.commands.checkpoints import find_checkpoint, load_model, tokenizer_folder
-from olmoflow.commands.engines import open_engine, served_name
+from olmoflow.commands.inputs.checkpoints import find_checkpoint, load_model, tokenizer_folder
+from olmoflow.commands.inputs.engines import open_engine, served_name
 from olmoflow.commands.main import main
 from olmoflow.errors import UserError
 from olmoflow.inference.engine import Engine, GenerationRequest, ScoreRequest

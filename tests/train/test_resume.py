@@ -106,7 +106,7 @@ def test_the_loss_curve_is_bit_equal_to_the_uninterrupted_run(whole, shards, tmp
 
 def rank_process(folder, rank):
     """The process id of a rank of the run in a folder."""
-    wanted = b"olmoflow.commands.train_rank", str(folder / "checkpoint" / "run").encode()
+    wanted = b"olmoflow.commands.train.rank", str(folder / "checkpoint" / "run").encode()
     for process in Path("/proc").glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_bytes().split(b"\0")

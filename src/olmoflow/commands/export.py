@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from olmoflow.commands.checkpoints import find_checkpoint, open_checkpoint, tokenizer_folder
+from olmoflow.commands.inputs.checkpoints import find_checkpoint, open_checkpoint, tokenizer_folder
 from olmoflow.errors import UserError
 
 

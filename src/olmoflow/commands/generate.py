@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from olmoflow.commands.checkpoints import find_checkpoint, load_model
+from olmoflow.commands.inputs.checkpoints import find_checkpoint, load_model
 from olmoflow.errors import UserError
 
 if TYPE_CHECKING:

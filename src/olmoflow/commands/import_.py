@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from olmoflow.artifact import Input, claim, resolve
-from olmoflow.commands.checkpoints import TOKENIZER
-from olmoflow.commands.progress import progress_bar
+from olmoflow.commands.command_line.progress import progress_bar
+from olmoflow.commands.inputs.checkpoints import TOKENIZER
 from olmoflow.digests import fingerprint
 from olmoflow.errors import UserError
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from olmoflow.artifact import KINDS, artifacts, home
+from olmoflow.commands.command_line.plain import parse_plain
 from olmoflow.commands.main import print_json
-from olmoflow.commands.plain import parse_plain
 
 
 def main(arguments: Sequence[str]) -> None:

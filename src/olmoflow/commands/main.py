@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from olmoflow import __version__
-from olmoflow.commands.free_text import take_free_text
+from olmoflow.commands.command_line.free_text import take_free_text
 from olmoflow.errors import UserError
 
 # Composed by Hydra from conf/COMMAND.yaml.
@@ -87,12 +87,12 @@ def _run(command: str, arguments: list[str]) -> int:
         hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
         raise UserError(f"{command}: no such command; {hint}")
     if {"-h", "--help"} & set(arguments):
-        from olmoflow.commands.help import command_help
+        from olmoflow.commands.command_line.help import command_help
 
         print(command_help(command, config_root()))
         return 0
     # Hydra is only imported here: help and the plain commands stay instant.
-    from olmoflow.commands.hydra_app import run_command
+    from olmoflow.commands.command_line.hydra_app import run_command
 
     texts, rest = take_free_text(arguments)
     return run_command(command, rest, texts)

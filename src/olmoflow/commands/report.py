@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from olmoflow.artifact import Artifact, Input, artifacts, claim, find
-from olmoflow.commands.groups import read_group
+from olmoflow.commands.command_line.groups import read_group
 from olmoflow.errors import UserError
 
 if TYPE_CHECKING:

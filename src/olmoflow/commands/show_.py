@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from olmoflow.artifact import Ancestor, Artifact, find, lineage, verify
+from olmoflow.commands.command_line.plain import parse_plain
 from olmoflow.commands.list_ import number_text
 from olmoflow.commands.main import print_json
-from olmoflow.commands.plain import parse_plain
 
 
 def main(arguments: Sequence[str]) -> None:

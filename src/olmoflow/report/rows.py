@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from olmoflow.errors import UserError
-from olmoflow.report.runs import Failure, Run
+from olmoflow.report.runs import Failure, Run, inherited
 
 SEEDS = ("init_seed", "data_seed")
 # What is shown unless asked otherwise; a run has one of them.
@@ -137,14 +137,23 @@ def _settings(runs: Sequence[Run]) -> list[dict[str, str]]:
 
 
 def _chosen(runs: Sequence[Run], columns: Sequence[str]) -> list[dict[str, str]]:
-    """What each run was set to in these columns; a group's choice is the name in its node."""
+    """What each run was set to in these columns; a group's choice is the name in its node.
+
+    Of a setting that no run has, what it was made from may have it: a mixture its size.
+    """
     settings = [
         {key: str(run.config.get(key, run.config.get(f"{key}.name", "–"))) for key in columns}
         for run in runs
     ]
     for key in columns:
         if runs and all(setting[key] == "–" for setting in settings):
-            raise UserError(f"columns={key}: none of the runs has this setting")
+            values = [inherited(run, key) for run in runs]
+            if all(value is None for value in values):
+                raise UserError(
+                    f"columns={key}: neither the runs nor what they were made from has this setting"
+                )
+            for setting, value in zip(settings, values, strict=True):
+                setting[key] = "–" if value is None else str(value)
     return settings
 
 

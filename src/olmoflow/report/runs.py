@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from olmoflow.artifact import Artifact, Input, artifacts, open_artifact
+from olmoflow.artifact import Ancestor, Artifact, Input, artifacts, lineage, open_artifact
 
 JOB, METRICS = "job.json", "metrics.csv"
 MACRO = "macro"
@@ -64,6 +64,24 @@ def collect_runs(found: Sequence[Artifact]) -> list[Run]:
         subject, step = checkpoint or (artifact, _last_step(artifact))
         subjects.setdefault((subject.key, step), subject)
     return [_read(subject, step, known) for (_, step), subject in subjects.items()]
+
+
+def inherited(run: Run, key: str) -> Any:
+    """A setting of what a run was made from: of the nearest ancestor that has one; None."""
+    subject = open_artifact(run.inputs[0].path) if run.inputs else None
+    level = lineage(subject) if subject is not None else []
+    while level:
+        for ancestor in level:
+            found = _setting(ancestor, key)
+            if found is not None:
+                return found
+        level = [above for ancestor in level for above in ancestor.parents]
+    return None
+
+
+def _setting(ancestor: Ancestor, key: str) -> Any:
+    made = ancestor.artifact
+    return None if made is None else _flat(made.provenance["config"]).get(key)
 
 
 def _read(subject: Artifact, step: int | None, evaluations: Sequence[Artifact]) -> Run:

@@ -18,7 +18,7 @@ from typing import Any
 import zstandard
 
 from olmoflow.errors import UserError
-from olmoflow.inference.chat import Answer, Failure, Question, Reply, Speaker
+from olmoflow.inference.chat import Answer, Failure, Question, Reply, Speaker, Unaskable
 from olmoflow.synthesize.prompt import canonical
 
 PARTIAL = "answers.partial.jsonl"
@@ -113,10 +113,11 @@ class Transcript:
             self._check(replies)
 
     def _check(self, replies: dict[str, Reply]) -> None:
-        failures = [each for each in replies.values() if isinstance(each, Failure)]
-        if len(failures) > self.max_unanswered * len(replies):
+        asked = [each for each in replies.values() if not isinstance(each, Unaskable)]
+        failures = [each for each in asked if isinstance(each, Failure)]
+        if len(failures) > self.max_unanswered * len(asked):
             raise UserError(
-                f"{len(failures)} of {len(replies)} questions have no answer, more than "
+                f"{len(failures)} of {len(asked)} questions have no answer, more than "
                 f"max_unanswered={self.max_unanswered:g} allows; the last: {failures[-1].reason}"
             )
 
@@ -131,7 +132,8 @@ class Transcript:
 
 def _row(key: str, reply: Reply) -> dict[str, Any]:
     if isinstance(reply, Failure):
-        return {"key": key, "failure": reply.reason}
+        name = "unaskable" if isinstance(reply, Unaskable) else "failure"
+        return {"key": key, name: reply.reason}
     return {
         "key": key,
         "text": reply.text,
@@ -141,6 +143,8 @@ def _row(key: str, reply: Reply) -> dict[str, Any]:
 
 
 def _reply(row: dict[str, Any]) -> Reply:
+    if "unaskable" in row:
+        return Unaskable(row["unaskable"])
     if "failure" in row:
         return Failure(row["failure"])
     return Answer(row["text"], row["tokens"], row["finish_reason"])

@@ -12,7 +12,7 @@ unpickle. Its levels are ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -35,36 +35,18 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 class AdamW8bit(SkipStepAdamW):
     """`SkipStepAdamW` with 8-bit moments. Arguments as there.
 
-    Args:
-        params: Parameters or groups.
-        lr: Peak learning rate.
-        betas: Decay of the first and second moments.
-        eps: Added to the root of the second moment.
-        weight_decay: Decoupled weight decay.
-        window: How many losses and norms are remembered.
-        sigma: How many standard deviations are far off.
-
     Raises:
         UserError: A parameter is sharded over ranks.
     """
 
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float,
-        betas: tuple[float, float] = (0.9, 0.95),
-        eps: float = 1e-8,
-        weight_decay: float = 0.1,
-        window: int = 128,
-        sigma: float = 6.0,
-    ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, window, sigma)
-        for group in self.param_groups:
-            if any(isinstance(parameter, DTensor) for parameter in group["params"]):
-                raise UserError(
-                    "optimizer=adamw_8bit: several ranks found; expected one, for its moments are "
-                    "not sharded"
-                )
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Take parameters in, those that are whole."""
+        super().add_param_group(param_group)
+        if any(isinstance(parameter, DTensor) for parameter in self.param_groups[-1]["params"]):
+            raise UserError(
+                "optimizer=adamw_8bit: several ranks found; expected one, for its moments are not "
+                "sharded"
+            )
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -47,4 +47,4 @@ def test_what_is_on_the_list_is_found_and_nothing_else(tmp_path_factory, listed,
 def test_a_list_without_entries_is_refused(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"\n\r\n\n")
     with pytest.raises(UserError, match=r"step\.banlist_file=.*a file with an entry a line"):
-        banlist.check(NAME, str(tmp_path / "a.txt"), False)
+        banlist.check(NAME, str(tmp_path / "a.txt"))

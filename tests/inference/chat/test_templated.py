@@ -3,7 +3,7 @@
 import pytest
 
 from olmoflow.errors import UserError
-from olmoflow.inference.chat import Answer, Question
+from olmoflow.inference.chat import Answer, Question, Unaskable
 from olmoflow.inference.chat.templated import TemplatedSpeaker
 from olmoflow.inference.engine import GenerationRequest
 from olmoflow.inference.sampling import Sampling
@@ -54,9 +54,16 @@ def test_what_one_question_cannot_have_leaves_the_others(engine, tokenizer):
         question("words " * 300),
     ]
     found = dict(speaker.answer(questions))
-    assert "special token <|im_end|>" in found[0].reason
+    assert found[0] == Unaskable("a message holds the text of the special token <|im_end|>")
     assert isinstance(found[1], Answer)
     assert "longer than the model" in found[2].reason
+    assert not isinstance(found[2], Unaskable)
+
+
+def test_functions_that_the_template_leaves_out_are_not_asked_about(engine, tokenizer):
+    named = Question((Message("user", "words", functions="[add]"),), 4, GREEDY)
+    ((_, reply),) = TemplatedSpeaker(engine, tokenizer, PLAIN).answer([named])
+    assert reply == Unaskable("a message names functions, which the template does not show")
 
 
 def test_the_limit_never_passes_the_models_length(engine, tokenizer):

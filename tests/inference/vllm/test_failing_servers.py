@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from olmoflow.artifact import Input
-from olmoflow.commands.engines import open_engine
+from olmoflow.commands.inputs.engines import open_engine
 from olmoflow.errors import UserError
 from olmoflow.inference.engine import GenerationRequest, ScoreRequest
 from olmoflow.inference.vllm import VLLMEngine

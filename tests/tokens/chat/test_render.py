@@ -58,7 +58,8 @@ def test_exactly_what_was_said_is_learnt_or_the_row_is_set_apart(name, data, con
     (rendered,) = encoder.encode_many([messages])
     if isinstance(rendered, UnderivableSpans):
         swallowed = any(turn.content[:1].isspace() for turn in turns)
-        assert swallowed if turns else rendered.reason == "no turn of an assistant"
+        unshown = name == "instruct" and any(m.functions for m in messages if m.role == "user")
+        assert swallowed or unshown if turns else rendered.reason == "no turn of an assistant"
         return
     closed = ["<|im_end|>", "<|endoftext|>"]
     for text, turn in zip(learnt(room.opened, rendered), turns, strict=True):
@@ -96,6 +97,27 @@ def test_a_batch_is_its_conversations(room):
 def test_what_cannot_be_derived_is_set_apart_with_its_reason(messages, reason, room):
     with pytest.raises(UnderivableSpans, match=reason):
         _encoder(room, "think").encode(messages)
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "shown"),
+    [
+        *((name, role, True) for name in CHAT[:3] for role in ("system", "user")),
+        *(("instruct", "system", True), ("instruct", "user", False)),
+        *(("plain", "system", False), ("plain", "user", False)),
+    ],
+)
+def test_functions_that_a_template_leaves_out_set_the_row_apart(name, role, shown, room):
+    encoder = _encoder(room, name)
+    named = Message(role, "Add.", functions='[{"name": "add"}]')
+    if shown:
+        assert '"add"' in room.opened.decode(encoder.encode([named, THOUGHT]).ids.tolist())
+    else:
+        reason = r"messages\[0\] names functions, which the template does not show"
+        with pytest.raises(UnderivableSpans, match=reason):
+            encoder.encode([named, THOUGHT])
+    for none in ("", "[]", None):
+        encoder.encode([Message(role, "Add.", functions=none), THOUGHT])
 
 
 TURN = "<|im_start|>{{ m['role'] }}\n{{ CONTENT }}<|im_end|>\n"

@@ -24,13 +24,16 @@ from olmoflow.curate.strings import strings_of
 _NEWLINE, _RETURN = 10, 13
 
 
-def check(name: str, path: str, case_sensitive: bool) -> None:
+@cache
+def check(name: str, path: str) -> None:
     """Refuse a list that is missing, cannot be read, or has no entry.
+
+    Nothing is made of its entries: the process that checks is often not the one that looks up.
 
     Raises:
         UserError: It names the step ``name`` and its argument ``banlist_file``.
     """
-    if not len(hashes(name, path, case_sensitive)):
+    if not _read(name, path, case_sensitive=True).strip(b"\r\n"):
         refuse(name, "banlist_file", path, "a file with an entry a line")
 
 

@@ -69,7 +69,7 @@ class UrlSubstringFilter:
     def __post_init__(self) -> None:
         if self.num_banned_substrs < 1:
             refuse(_NAME, "num_banned_substrs", self.num_banned_substrs, "1 or more")
-        banlist.check(_NAME, self.banlist_file, self.case_sensitive)
+        banlist.check(_NAME, self.banlist_file)
 
     def __call__(self, documents: pa.Table) -> Outcome:
         """See `Operation`."""

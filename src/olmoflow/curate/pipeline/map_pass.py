@@ -30,6 +30,7 @@ from olmoflow.curate.sources.columns import unit_tables
 from olmoflow.curate.sources.location import SourceFile
 from olmoflow.curate.sources.reading import Reading, SourceUnit
 from olmoflow.curate.strings import strings_of
+from olmoflow.curate.text.measures import keep_rows
 
 READ = "read"
 _MANY_SOURCES = 200
@@ -193,7 +194,7 @@ class _Run:
                 if reasons is None:
                     reasons = pa.nulls(len(batch), pa.large_string())
                 account.removed(batch, rows, reasons)
-                batch = outcome.documents.filter(pa.array(keep)).combine_chunks()
+                batch = keep_rows(outcome.documents, keep)
             measure.moved(batch)
             account.after.add(measure.amount())
         return batch

@@ -5,6 +5,13 @@
 - templated   an engine behind a chat template
 """
 
-from olmoflow.inference.chat.speaker import Answer, Failure, Question, Reply, Speaker
+from olmoflow.inference.chat.speaker import (
+    Answer,
+    Failure,
+    Question,
+    Reply,
+    Speaker,
+    Unaskable,
+)
 
-__all__ = ["Answer", "Failure", "Question", "Reply", "Speaker"]
+__all__ = ["Answer", "Failure", "Question", "Reply", "Speaker", "Unaskable"]

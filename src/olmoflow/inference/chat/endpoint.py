@@ -17,7 +17,7 @@ import aiohttp
 from pydantic import BaseModel, ValidationError
 
 from olmoflow.errors import UserError
-from olmoflow.inference.chat.speaker import Answer, Failure, Question, Reply
+from olmoflow.inference.chat.speaker import Answer, Failure, Question, Reply, Unaskable
 from olmoflow.inference.vllm.connection import Connection
 from olmoflow.inference.vllm.connection import Reply as HTTPReply
 from olmoflow.inference.vllm.dispatch import Dispatch
@@ -129,7 +129,7 @@ class ChatEndpoint:
         if any(
             m.functions or m.function_calls or m.role == "environment" for m in question.messages
         ):
-            return number, Failure("the conversation has functions, which an endpoint is not given")
+            return number, Unaskable("a message has functions, which an endpoint is not given")
         attempt = 0
         while True:
             try:

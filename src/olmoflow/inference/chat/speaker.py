@@ -55,6 +55,14 @@ class Failure:
     reason: str
 
 
+@dataclass(frozen=True)
+class Unaskable(Failure):
+    """Why this question cannot be put to this speaker: for what its conversation holds.
+
+    It says nothing of how well the speaker answers, so it is counted apart.
+    """
+
+
 Reply = Answer | Failure
 
 

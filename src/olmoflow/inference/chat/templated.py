@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from olmoflow.errors import UserError
-from olmoflow.inference.chat.speaker import Answer, Failure, Question, Reply
+from olmoflow.inference.chat.speaker import Answer, Failure, Question, Reply, Unaskable
 from olmoflow.inference.engine import Completion, Engine, GenerationRequest
 from olmoflow.tokens.chat.conversation import Message
 from olmoflow.tokens.chat.spans import find_frame
-from olmoflow.tokens.chat.template import ChatTemplate
+from olmoflow.tokens.chat.template import ChatTemplate, unshown_functions
 from olmoflow.tokens.tokenizer import Tokenizer
 
 
@@ -59,13 +59,20 @@ class TemplatedSpeaker:
         self.engine.close()
 
     def _request(self, question: Question) -> GenerationRequest | Failure:
-        for message in question.messages:
-            if token := next((t for t in self._forging if t in message.content), None):
-                return Failure(f"a message holds the text of the special token {token}")
+        said = [
+            text
+            for message in question.messages
+            for text in (message.content, message.functions, message.function_calls)
+            if text
+        ]
+        if token := next((t for t in self._forging for text in said if t in text), None):
+            return Unaskable(f"a message holds the text of the special token {token}")
         try:
             text = self.template.render(question.messages, add_generation_prompt=True)
         except UserError as error:  # a template may refuse some orders of turns
             return Failure(str(error))
+        if unshown_functions(question.messages, text):
+            return Unaskable("a message names functions, which the template does not show")
         ids = self.tokenizer.encode(text)
         room = self.engine.max_length - len(ids)
         if room < 1:

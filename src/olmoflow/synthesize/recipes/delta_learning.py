@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from olmoflow.inference.chat import Failure
+from olmoflow.inference.chat import Failure, Unaskable
 from olmoflow.synthesize.prompt import Prompt
 from olmoflow.synthesize.recipe import Ask, Pair, Recipe, Removed, Spoken, answers
 from olmoflow.tokens.chat.conversation import Message
@@ -56,5 +56,7 @@ def strong_and_weak(
 
 
 def no_answer(prompt: Prompt, speaker: str, failure: Failure) -> Removed:
-    """The end of a recipe whose question was not answered."""
+    """The end of a recipe whose question was not answered, or could not be put."""
+    if isinstance(failure, Unaskable):
+        return Removed(prompt, "answers", failure.reason, prompt.messages[-1].content)
     return Removed(prompt, "answers", f"no answer from {speaker}", failure.reason)

@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 
 from olmoflow.errors import UserError
 from olmoflow.tokens.chat.conversation import Message
-from olmoflow.tokens.chat.template import ChatTemplate, own_template
+from olmoflow.tokens.chat.template import ChatTemplate, own_template, unshown_functions
 from olmoflow.tokens.tokenizer import Tokenizer
 
 Learn = Literal["all", "last"]
@@ -114,13 +114,16 @@ def learnt_characters(
         learn: Which of the assistant's turns: ``all``, or the ``last``.
 
     Raises:
-        UnderivableSpans: The template changes the words, or does not close a turn.
+        UnderivableSpans: The template changes the words, leaves functions out, or does not close a
+            turn.
     """
     turns = [place for place, message in enumerate(messages) if message.role == "assistant"]
     if not turns:
         raise UnderivableSpans("no turn of an assistant")
     learnt = turns if learn == "all" else turns[-1:]
     plain = _render(template, messages)
+    if lost := unshown_functions(messages, plain):
+        raise UnderivableSpans(lost)
     marks = [mark for mark in _MARKS if mark not in plain][:2]
     marked = _render(template, [_marked(m, i in learnt, marks) for i, m in enumerate(messages)])
     found = list(re.finditer("|".join(marks), marked))

@@ -142,6 +142,21 @@ def own_template(tokenizer: Tokenizer) -> ChatTemplate:
     return _checked(ChatTemplate(f"of {tokenizer.name}", source, _named_tokens(tokenizer)))
 
 
+def unshown_functions(messages: Sequence[Message], text: str) -> str | None:
+    """What a rendered text lacks of the functions that its messages name; None where nothing.
+
+    Templates leave out what they do not know: `instruct` the functions of a user, `plain` all.
+    """
+    for place, message in enumerate(messages):
+        functions = (message.functions or "").strip()
+        if functions not in _NO_FUNCTIONS and functions not in text:
+            return f"messages[{place}] names functions, which the template does not show"
+    return None
+
+
+_NO_FUNCTIONS = ("", "[]")
+
+
 def template_names() -> list[str]:
     """The published templates."""
     return sorted(path.stem for path in TEMPLATES.glob(f"*{_SUFFIX}"))

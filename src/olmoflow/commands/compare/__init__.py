@@ -1,0 +1,1 @@
+"""``olmoflow compare``: `command` runs it, `tables` prints it."""

@@ -1,0 +1,1 @@
+"""``olmoflow curate``: `command` runs it, `pipeline` makes steps, `questions` only answers."""

@@ -1,0 +1,1 @@
+"""``olmoflow evaluate``: `command` runs it, `tasks` a suite of tasks, `tables` prints."""

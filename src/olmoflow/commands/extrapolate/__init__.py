@@ -1,0 +1,1 @@
+"""``olmoflow extrapolate``: `command` runs it, `rungs` reads the ladder."""

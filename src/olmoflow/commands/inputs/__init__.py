@@ -1,0 +1,1 @@
+"""What several commands take: checkpoints, tokenizers, mixtures and engines, found and opened."""

@@ -1,0 +1,102 @@
+"""Tokenizers as inputs of commands: made or found, and put beside what they made."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from olmoflow.artifact import Input, Kind, claim, resolve
+from olmoflow.commands.inputs.checkpoints import TOKENIZER
+from olmoflow.errors import UserError
+
+KINDS = ("train", "load", "cl100k")
+# What `tokenizer.source` may name besides a folder and the Hub.
+SOURCES: tuple[Kind, ...] = ("tokenizer", "checkpoint", "shards")
+
+
+def check_kind(settings: Mapping[str, Any]) -> None:
+    """See that a tokenizer's settings are of a kind that there is.
+
+    Raises:
+        UserError: They are not.
+    """
+    if settings["kind"] not in KINDS:
+        raise UserError(f"tokenizer.kind={settings['kind']}: expected one of {', '.join(KINDS)}")
+
+
+def make_tokenizer(config: Mapping[str, Any], corpus: Input | None) -> Input:
+    """The tokenizer as an artifact: trained on the corpus, read, or rebuilt from ranks."""
+    settings = config["tokenizer"]
+    inputs: list[Input] = []
+    if settings["kind"] == "train":
+        assert corpus is not None
+        inputs = [corpus]
+    elif settings["kind"] == "cl100k":
+        inputs = [resolve(settings["ranks"], "tokenizer.ranks", [])]
+    elif not str(settings["source"]).startswith("hf:"):
+        found = resolve(settings["source"], "tokenizer.source", SOURCES)
+        if found.kind == "tokenizer":
+            return found
+        inputs = [found]
+    identity = {"tokenizer": {**settings, "ranks": None}}
+    with claim("tokenizer", command="tokenize", config=identity, inputs=inputs) as work:
+        if work.finished is None:
+            from olmoflow.tokens.tokenizer import load_tokenizer
+
+            _make(settings, inputs, float(config["max_error_rate"]), work.path).save(work.path)
+            work.finish({"vocab_size": load_tokenizer(work.path).vocab_size})
+    made = work.finished
+    assert made is not None
+    return Input("tokenizer", "tokenizer", made.name, made.key, made.path)
+
+
+def _make(
+    settings: Mapping[str, Any], inputs: list[Input], max_error_rate: float, folder: Path
+) -> Any:
+    from olmoflow.documents import Intake, read_documents
+    from olmoflow.tokens.bpe import train_bpe
+    from olmoflow.tokens.tokenizer import load_tokenizer
+
+    if settings["kind"] == "train":
+        source = inputs[0].path
+        intake = Intake(max_error_rate)
+        texts = (d.text for d in read_documents(splits_of(source)["train"], intake))
+        try:
+            return train_bpe(texts, int(settings["vocab_size"]))
+        finally:
+            intake.write(folder)
+    if settings["kind"] == "cl100k":
+        from olmoflow.tokens.dolma2 import dolma2_tokenizer
+
+        return dolma2_tokenizer(inputs[0].path, functions=bool(settings.get("functions")))
+    return load_tokenizer(_folder_of(inputs[0]) if inputs else settings["source"])
+
+
+def _folder_of(source: Input) -> Path:
+    """Where a source has its tokenizer: shards and checkpoints have it beside the rest."""
+    own = source.path / TOKENIZER
+    return own if own.is_dir() else source.path
+
+
+def splits_of(corpus: Path) -> dict[str, Path]:
+    """The splits of a corpus; a user's own files are all training text."""
+    if not (corpus / "train").is_dir():
+        return {"train": corpus}
+    return {p.name: p for p in sorted(corpus.iterdir(), reverse=True) if p.name in _SPLITS}
+
+
+_SPLITS = ("train", "heldout")
+
+
+def place_tokenizer(tokenizer: Input, folder: Path) -> Path:
+    """Copy a tokenizer into an artifact's folder; gives the folder that it is in."""
+    target = folder / TOKENIZER
+    shutil.copytree(tokenizer.path, target, dirs_exist_ok=True, ignore=_own)
+    return target
+
+
+def _own(_: str, names: list[str]) -> set[str]:
+    """The tokenizer's files are copied, its provenance stays with it."""
+    return {n for n in names if n in ("request.json", "provenance.json", ".lock", "errors.jsonl")}

@@ -1,0 +1,1 @@
+"""``olmoflow merge``: `command` runs it, `fold` puts adapters into their base."""

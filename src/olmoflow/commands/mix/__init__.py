@@ -1,0 +1,1 @@
+"""``olmoflow mix``: `command` runs it, `swarm_runs` reads what a swarm left."""

@@ -1,0 +1,1 @@
+"""``olmoflow plan``: `command` runs it, `tables` prints it."""

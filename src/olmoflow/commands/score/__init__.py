@@ -1,0 +1,1 @@
+"""``olmoflow score``: `command` runs it, `rank` is one process that scores."""

@@ -1,0 +1,1 @@
+"""``olmoflow synthesize``: `command` runs it, `recipes` its pipelines, `speakers` who answers."""

@@ -1,0 +1,1 @@
+"""``olmoflow tokenize``: `command` runs it; `conversations` are its rows where it has them."""
