@@ -15,7 +15,7 @@ from olmoflow.curate.pipeline.account import Account, from_plain, to_plain
 from olmoflow.curate.pipeline.decisions import DecisionPass, DecisionWorker, write_decisions
 from olmoflow.curate.pipeline.map_pass import READ, MapPass, MapWorker
 from olmoflow.curate.pipeline.output import WRITTEN, OutputPass, OutputWorker
-from olmoflow.curate.pipeline.plan import Pass, Step, identity, passes_of
+from olmoflow.curate.pipeline.plan import Pass, Step, check_values, identity, passes_of
 from olmoflow.curate.pipeline.unique_ids import UniqueIds, hashes_in
 from olmoflow.curate.pipeline.work_folder import PassResult, WorkFolder, gathered
 from olmoflow.curate.pipeline.workers import (
@@ -156,9 +156,7 @@ class _Run:
     def all(self, address: str | None) -> CurationResult:
         pipeline = self.pipeline
         units = source_units(pipeline.sources, pipeline.reading)
-        for step in pipeline.steps:
-            if step.kind == "map":
-                step.build()  # a missing file of words is told before anything is read
+        check_values(pipeline.steps)
         plan = identity([asdict(pipeline), [asdict(u) for u in units]])
         if (done := _finished(self.corpus, plan)) is not None:
             return done
