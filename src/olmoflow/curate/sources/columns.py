@@ -72,7 +72,7 @@ def _has_texts(file: Path) -> bool:
     if "text" not in schema.names or set(TURNS) & set(schema.names):
         return False
     kind = schema.field("text").type
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _sound(column: pa.Array, limit: int | None) -> pa.LargeStringArray | None:
