@@ -30,10 +30,10 @@ vllm *arguments:
 test *arguments:
     @{{ python }} -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile "$@"
 
-# Tests that need the network or services that root installs
+# Tests that need the network or services that root installs; in groups, of which most wait a lot
 [group('check')]
 test-system *arguments:
-    @{{ python }} -m pytest -m system "$@"
+    @{{ python }} -m pytest -m system --numprocesses auto --maxprocesses 4 --dist loadgroup "$@"
 
 # Tests that need a CUDA device
 [group('check')]

@@ -93,3 +93,13 @@ def test_a_pattern_that_matches_nothing_is_an_error(make_job):
     how = ActivationCheckpointing("modules", ("blocks.*.mlp",))
     with pytest.raises(UserError, match="modules: no module is named"):
         trace(make_job(checkpointing=how))
+
+
+@pytest.mark.parametrize(("preferences", "products"), [(False, 3), (True, 4)])
+def test_the_head_computes_targets_only(make_job, preferences, products):
+    kind = {"mesh": Mesh(), "logits_twice": preferences}
+    whole, few = (trace(make_job(target_share=share, **kind)) for share in (1.0, 0.25))
+    tokens = make_job(**kind).rank_tokens
+    per_token = 2 * 512 * 64 * products
+    assert whole.matmul_flops - few.matmul_flops == 0.75 * tokens * per_token
+    assert sum(few.peak.values()) < sum(whole.peak.values())

@@ -23,7 +23,8 @@ from olmoflow.tokens.bpe import train_bpe
 from olmoflow.tokens.chat.template import load_template
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.system  # vLLM's environment is fetched, gigabytes of it
+# vLLM's environment is fetched, gigabytes of it
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("vllm")]
 
 WORDS = "one two three four five six seven eight nine ten and so on; "
 CONFIG = Olmo3Config(

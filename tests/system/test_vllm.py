@@ -31,7 +31,8 @@ from olmoflow.inference.vllm import VLLMEngine
 from olmoflow.tokens.tokenizer import load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.system  # the environment is fetched, gigabytes of it
+# the environment is fetched, gigabytes of it
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("vllm")]
 
 TEXT = "the quick brown fox jumps over the lazy dog, again and again; "
 VOCABULARY, LENGTH, WINDOW = 320, 256, 16

@@ -22,6 +22,9 @@ class EvenTokensOnly(NextTokenPrediction):
     def count(self, batch):
         return super().count(self.masked(batch))
 
+    def prepare(self, batch):
+        return super().prepare(self.masked(batch))
+
     def __call__(self, model, batch):
         return super().__call__(model, self.masked(batch))
 

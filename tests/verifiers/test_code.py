@@ -91,6 +91,13 @@ def test_the_program_is_the_last_block(text, extract, code):
     assert program(text, extract) == code
 
 
+def test_a_fence_that_never_ends_is_read_at_once():
+    """In quadratic time it would take an hour."""
+    text = "```" + " " * 200_000 + "x"
+    assert program(text, "block") is None
+    assert program(text, "auto") == text
+
+
 def test_what_failed_is_told(verifier):
     reference = ["assert add(1, 2) == 3", "assert add('1', 2) == 3"]
     verdicts = verifier.verify(

@@ -130,6 +130,11 @@ class Olmo3Config:
         """Floating-point operations of one training step (forward, backward) per token."""
         return flops.flops_per_token(self, sequence_length)
 
+    @property
+    def head_flops_per_token(self) -> int:
+        """Of them, those of the LM head; a token that is no target needs none."""
+        return flops.head_flops_per_token(self)
+
 
 def _require_positive(key: str, value: Any, kind: Any) -> None:
     # A bool is an int to Python; a whole number will do for a float.

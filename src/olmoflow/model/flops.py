@@ -27,6 +27,11 @@ def flops_per_token(config: "Olmo3Config", sequence_length: int) -> int:
     return weights + 12 * config.n_heads * config.head_width * visible
 
 
+def head_flops_per_token(config: "Olmo3Config") -> int:
+    """Of them, those of the LM head."""
+    return 6 * config.vocab_size * config.d_model
+
+
 def _block_parameters(config: "Olmo3Config") -> int:
     queries = config.n_heads * config.head_width
     keys = config.n_kv_heads * config.head_width

@@ -51,12 +51,16 @@ class Estimate:
 
     @property
     def flops_per_token(self) -> float:
-        """Of the formula; matrices that are frozen have no gradient of their own."""
+        """Of the formula, without the head's of tokens that are no targets.
+
+        Matrices that are frozen have no gradient of their own.
+        """
         whole = self.job.model.flops_per_token(self.job.sequence_length)
+        head = (1 - self.job.target_share) * self.job.model.head_flops_per_token
         if self.job.adapter is None:
-            return whole
+            return whole - head
         frozen = self.job.model.num_non_embedding_parameters
-        return whole - 2 * frozen + 6 * (self.executed.trained or 0)
+        return whole - head * 2 / 3 - 2 * frozen + 6 * (self.executed.trained or 0)
 
     @property
     def checkpoint_gib(self) -> float:
@@ -104,6 +108,7 @@ class Estimate:
             "parameters": job.model.num_parameters,
             "parameters_per_rank": job.model.num_parameters / job.mesh.sharded,
             "tokens": self.tokens,
+            "target_share": job.target_share,
             "trained_parameters": self.executed.trained,
             "checkpoint_gib": self.checkpoint_gib,
             "step": self.step,

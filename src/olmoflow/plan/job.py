@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -58,7 +59,9 @@ class Job:
         float8: Whether matrix products run in float8; said of published runs, no setting of ours.
         keys_gathered_twice: Whether the backward pass gathers keys and values again; likewise.
         checkpointing: What is computed twice to save memory.
-        chunk_tokens: Tokens whose logits exist at a time.
+        chunk_tokens: Targets whose logits exist at a time.
+        target_share: Share of the tokens that are targets; the LM head computes no others.
+        logits_twice: Whether the backward pass computes the logits again, as that of preferences.
         adapter: Adapters that are trained beside the frozen model; None: the model itself is.
         optimizer: Whether its moments take 8 bytes a parameter or 2.
     """
@@ -76,6 +79,8 @@ class Job:
     keys_gathered_twice: bool = False
     checkpointing: ActivationCheckpointing = field(default_factory=ActivationCheckpointing)
     chunk_tokens: int = 1024
+    target_share: float = 1.0
+    logits_twice: bool = False
     adapter: LoRA | None = None
     optimizer: Optimizer = "adamw"
 
@@ -118,6 +123,11 @@ class Job:
     def rank_tokens(self) -> int:
         """Tokens that one rank computes in a micro-batch."""
         return self.micro_batch * self.sequence_length // self.mesh.context
+
+    @property
+    def rank_targets(self) -> int:
+        """Of them, those that the LM head sees."""
+        return math.ceil(self.target_share * self.rank_tokens)
 
     @property
     def nodes(self) -> int:

@@ -35,8 +35,10 @@ from olmoflow.plan.stand_ins import (
 from olmoflow.train.adamw_8bit import new_state
 from olmoflow.train.adapters import attach
 from olmoflow.train.adapters.frozen import FrozenMatrix
+from olmoflow.train.linear_log_probs import linear_log_probs
 from olmoflow.train.objectives import NextTokenPrediction
 from olmoflow.train.sharding import shard
+from olmoflow.train.target_rows import TARGET_ROWS
 
 OPTIMIZER = "optimizer"
 FEWEST = 4  # layers in which the first, the last and those in between are different ones
@@ -136,7 +138,6 @@ def step_memory(model: Olmo3, job: Job, fake: FakeTensorMode | None) -> Traced:
         job: For the size of the batch and the number of micro-batches.
         fake: The mode under which the model was made; None: it is real.
     """
-    objective = NextTokenPrediction(chunk_tokens=job.chunk_tokens)
     moments = float(sum(_moment_bytes(p, job) for p in model.parameters() if p.requires_grad))
     live = LiveBytes(fake)
     live.mark(model.buffers(), OTHER)
@@ -148,10 +149,10 @@ def step_memory(model: Olmo3, job: Job, fake: FakeTensorMode | None) -> Traced:
         for _ in range(micro_batches):
             live.kind = ACTIVATIONS
             ids = torch.zeros(tokens, dtype=torch.int64)
-            terms = objective(model, {"input_ids": ids, "labels": ids})
+            loss = _loss(model, ids, job)
             live.next_span()
-            torch.autograd.backward(terms.loss_sum * 1.0)
-            del terms, ids
+            torch.autograd.backward(loss * 1.0)
+            del loss, ids
             live.next_span()
     spans = tuple({**{k: float(peak[k]) for k in KINDS}, OPTIMIZER: moments} for peak in live.peaks)
     calls = live.attention_calls
@@ -160,6 +161,19 @@ def step_memory(model: Olmo3, job: Job, fake: FakeTensorMode | None) -> Traced:
     recomputed = forward / backward - 1 if backward else 0.0  # 0 where the CPU's own attention ran
     trained = float(sum(p.numel() for p in model.parameters() if p.requires_grad))
     return Traced(spans[:-1], live.matmul_flops / micro_batches, recomputed, trained)
+
+
+def _loss(model: Olmo3, ids: Tensor, job: Job) -> Tensor:
+    """The summed loss of a micro-batch whose first tokens are the targets."""
+    rows = torch.arange(job.rank_targets) if job.target_share < 1 else None
+    if job.logits_twice:
+        hidden = model.hidden_states(ids).flatten(0, 1)
+        head = model.lm_head.weight
+        return linear_log_probs(hidden, head, ids.flatten(), job.chunk_tokens, rows).sum()
+    batch = {"input_ids": ids, "labels": ids}
+    if rows is not None:
+        batch[TARGET_ROWS] = rows
+    return NextTokenPrediction(chunk_tokens=job.chunk_tokens)(model, batch).loss_sum
 
 
 def _on_the_gpu(model: nn.Module) -> Iterator[Tensor]:

@@ -34,6 +34,7 @@ from olmoflow.train.objectives import Batch, Objective
 from olmoflow.train.optimizer import SkipStepAdamW, parameter_groups
 from olmoflow.train.schedules import Schedule
 from olmoflow.train.sharding import shard
+from olmoflow.train.share import Share, StepCounts, make_share
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class OlmoModule(pl.LightningModule):
             attach(self.model, adapters.settings)
         self.checkpointing.check(self.model, compiled=compile_blocks)
         self.averages = torch.nn.ModuleDict()
-        self.tokens = 0
+        self.tokens = self.head_tokens = 0
         self.global_targets = 0
         self.start_from: StartFrom | None = None
 
@@ -172,7 +173,11 @@ class OlmoModule(pl.LightningModule):
             optimizer = self.trainer.optimizers[0]
             checkpoint.load_optimizer(self.model, optimizer, groups=False)
 
-    def training_step(self, micro_batches: list[Batch], batch_idx: int) -> None:
+    def on_before_batch_transfer(self, batch: list[Batch], dataloader_idx: int) -> Share:
+        """Cut out this rank's part of the step's micro-batches and count it, on the CPU."""
+        return make_share(batch, self.objective, self.model.context, self.device)
+
+    def training_step(self, share: Share, batch_idx: int) -> None:
         """One optimizer step over this rank's micro-batches."""
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
@@ -181,13 +186,12 @@ class OlmoModule(pl.LightningModule):
             group["lr"] = group["initial_lr"] * self.schedule.factor(step)
         if self._dropout:
             torch.manual_seed(self.seed + step)  # a resumed run draws what it would have drawn
-        share = sum(self.objective.count(batch) for batch in micro_batches)
-        micro_batches = [self._own_part(batch) for batch in micro_batches]
-        targets, tokens = self._global_counts(micro_batches)
-        scale = self._scale(targets, share)
+        counts = self._global_counts(share.counts)
+        targets = counts.targets
+        scale = self._scale(targets, share.shared_targets)
         sums: dict[str, Tensor] = {}
-        for number, batch in enumerate(micro_batches):
-            self._synchronise(last=number == len(micro_batches) - 1)
+        for number, batch in enumerate(share.micro_batches):
+            self._synchronise(last=number == len(share.micro_batches) - 1)
             terms = self.objective(self.model, batch)
             torch.autograd.backward(terms.loss_sum * scale)
             for name, value in terms.metrics.items():
@@ -198,26 +202,15 @@ class OlmoModule(pl.LightningModule):
             raw.observe(totals[self.objective.watched] / targets, norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        self._account(totals, targets, tokens, norm, raw)
+        self._account(totals, counts, norm, raw)
 
-    def _own_part(self, batch: Batch) -> Batch:
-        """The tokens that are this rank's where ranks share sequences; documents stay whole."""
-        context = self.model.context
-        if context is None:
-            return batch
-        whole = {"document_ids"}
-        return {k: v if k in whole else context.own_part(v) for k, v in batch.items()}
-
-    def _global_counts(self, micro_batches: list[Batch]) -> tuple[int, int]:
-        """Targets and tokens of the step, over all ranks."""
-        local = torch.tensor(
-            [(self.objective.count(b), b["input_ids"].numel()) for b in micro_batches]
-        ).sum(0)
+    def _global_counts(self, own: StepCounts) -> StepCounts:
+        """The counts over all ranks."""
         if self.trainer.world_size > 1:
-            local = local.to(self.device)
-            dist.all_reduce(local)
-        targets, tokens = local.tolist()
-        return max(1, targets), tokens
+            counts = torch.tensor(own, device=self.device)
+            dist.all_reduce(counts)
+            own = StepCounts(*counts.tolist())
+        return own._replace(targets=max(1, own.targets))
 
     def _scale(self, targets: int, share: int) -> float:
         """What a sum of losses is multiplied by, given that the ranks' gradients are averaged.
@@ -250,13 +243,14 @@ class OlmoModule(pl.LightningModule):
     def _account(
         self,
         totals: dict[str, Tensor],
-        targets: int,
-        tokens: int,
+        counts: StepCounts,
         norm: Tensor,
         optimizer: torch.optim.Optimizer,
     ) -> None:
         """Enter the step into the averages that the next log line shows."""
+        targets, tokens, head_tokens = counts
         self.tokens += tokens
+        self.head_tokens += head_tokens
         self.global_targets = targets
         for name, total in totals.items():
             self._average(f"train/{name}").update(total / targets, weight=targets)
@@ -293,7 +287,7 @@ class OlmoModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the token count, and the averages of a report that is still to come."""
-        checkpoint["tokens"] = self.tokens
+        checkpoint["tokens"], checkpoint["head_tokens"] = self.tokens, self.head_tokens
         checkpoint["averages"] = {
             name: (float(metric.mean_value), float(metric.weight))
             for name, metric in self.averages.items()
@@ -303,6 +297,8 @@ class OlmoModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore them."""
         self.tokens = int(checkpoint["tokens"])
+        # Older ones lack it: then the head saw every token.
+        self.head_tokens = int(checkpoint.get("head_tokens", self.tokens))
         for name, (mean, weight) in checkpoint["averages"].items():
             metric = self._average(name)
             metric.mean_value.fill_(mean)

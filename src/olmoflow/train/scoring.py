@@ -26,7 +26,7 @@ from olmoflow.model.checkpoint import Checkpoint
 from olmoflow.tokens.packing import best_fit
 from olmoflow.tokens.pairs.documents import DocumentReader
 from olmoflow.tokens.pairs.reference import load_parts, save_part
-from olmoflow.train.objectives.document_log_probs import document_log_probs
+from olmoflow.train.objectives.document_log_probs import document_log_probs, prepare_documents
 from olmoflow.train.sharding import shard
 
 Progress = Callable[[int, int], None]
@@ -90,7 +90,8 @@ class Scorer:
 
     def log_probs(self, reader: DocumentReader, documents: Sequence[int]) -> list[float]:
         """The log-probabilities of a few documents, in one row."""
-        row = {name: values.to(self.device) for name, values in reader.row(documents).items()}
+        prepared = prepare_documents(reader.row(documents), len(documents))
+        row = {name: values.to(self.device) for name, values in prepared.items()}
         found = document_log_probs(self.model, row, len(documents), self.chunk_tokens)
         scored: list[float] = found.total.tolist()
         return scored

@@ -37,7 +37,7 @@ EXPECTED = (
 )
 # The tag of the language may have slipped to the next line: the template of Olmo 3's RL-Zero asks
 # for it there.
-_BLOCK = re.compile(r"^[ \t]*```+[ \t]*\n?(?:python3?|py)?[ \t]*\n(.*?)^[ \t]*```", re.S | re.M)
+_BLOCK = re.compile(r"^[ \t]*```+[ \t]*(?:\n?(?:python3?|py)[ \t]*)?\n(.*?)^[ \t]*```", re.S | re.M)
 
 
 @dataclass(frozen=True)

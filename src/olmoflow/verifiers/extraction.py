@@ -35,11 +35,10 @@ LONGEST_BOX = 10_000
 _BOX = re.compile(r"\\(?:boxed|fbox)(?:\s*(\{)|\s+([^\s${}]+))")
 _MINERVA = re.compile(r"final answer is:?(.{1,1000}?)\.?\s*I hope it is correct", re.I | re.S)
 _ANSWER_LINE = re.compile(
-    r"^[ \t>*_#]{0,8}(?:final )?answer[ \t*_]{0,4}[:：][ \t*_]{0,4}(\S.*?)[ \t*_]*$", re.I | re.M
+    r"^[ \t>*_#]{0,8}(?:final )?answer[ \t*_]{0,4}[:：][ \t*_]{0,4}(\S.*)$", re.I | re.M
 )
-_ANSWER_IS = re.compile(
-    r"answer\s+(?:is|equals|=)\s*:?\s*(\S.*?)\s*(?:[.!](?=\s|$)|$)", re.I | re.M
-)
+_ANSWER_IS = re.compile(r"answer\s+(?:is|equals|=)\s*(?::\s*)?(?=\S)", re.I)
+_SENTENCE_END = re.compile(r"[.!](?=\s|$)|$", re.M)
 
 
 def without_thinking(text: str) -> str:
@@ -85,12 +84,15 @@ def final_answer(text: str) -> str | None:
 
 def answer_line(text: str) -> str | None:
     """The last line of the form ``Answer: X``."""
-    return _tidy(_last(_ANSWER_LINE, text))
+    found = _last(_ANSWER_LINE, text)
+    return _tidy(found.rstrip(" \t*_")) if found else None
 
 
 def the_answer_is(text: str) -> str | None:
-    """What follows the last ``answer is``."""
-    return _tidy(_last(_ANSWER_IS, text))
+    """What follows the last ``answer is``, to the end of the line or sentence."""
+    starts = [match.end() for match in _ANSWER_IS.finditer(text)]
+    end = _SENTENCE_END.search(text, starts[-1] + 1) if starts else None
+    return _tidy(text[starts[-1] : end.start()]) if end else None
 
 
 def hashes(text: str) -> str | None:

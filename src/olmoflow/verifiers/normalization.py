@@ -35,8 +35,9 @@ _UNITS = [
     *("square", "cubic", "sq"),
 ]
 _POWER = r"(?:\s*\^\s*\{?[23]\}?|[²³])?"
+# Spaces can be matched in one way only: in several, a text of units would take forever.
 _UNIT = re.compile(
-    rf"(?<=[\d}}\)])\s*(?:(?:{'|'.join(_UNITS)})\b\.?{_POWER}\s*(?:per\s+\w+)?\s*)+$", re.I
+    rf"(?<=[\d}}\)])(?:\s*(?:{'|'.join(_UNITS)})\b\.?{_POWER}(?:\s*per\s+\w+)?)+\s*$", re.I
 )
 _REMOVED = (
     "\\left", "\\right", "\\bigl", "\\bigr", "\\big", "\\Big", "\\displaystyle", "\\limits",

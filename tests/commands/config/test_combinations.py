@@ -42,6 +42,11 @@ def test_a_missing_recipe_lists_those_there_are(chosen, message):
             "olmo3_32b/think_sft, olmo3_7b/think_sft, olmo3_tiny/think_sft",
             "think_dpo",
         ),
+        (
+            ["stage=post_train", "method=dpo", "variant=rl_zero_math", "model=olmo3_1b"],
+            "olmo3_7b/think_dpo",
+            "sft",
+        ),
         (["recipe=olmo3_7b/pretrian"], "olmo3_7b/pretrain", "olmo3_32b/"),
         (["recipe=nothing"], "ladder", "olmo3_tiny/"),
     ],

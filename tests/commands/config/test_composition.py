@@ -4,6 +4,7 @@ Later work adds files to ``conf/``; this test finds them by itself. Where an opt
 that no default can know, `NEEDS` gives one.
 """
 
+import re
 from itertools import combinations, product
 
 import pytest
@@ -111,7 +112,7 @@ def test_groups_of_training_compose_and_instantiate(choice):
     with pytest.raises(UserError, match=f"recipe={wanted}: ") as error:
         compose("train", overrides(choice))
     assert why_no_recipe(wanted) in str(error.value)
-    assert "olmo3_7b/pretrain" in str(error.value)
+    assert re.search(r"; expected one of \w+/\w+", str(error.value))
     borrowed = ["recipe=olmo3_tiny/pretrain", "sequence_length=128"]
     instantiated(choice, *borrowed)
 

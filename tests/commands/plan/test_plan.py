@@ -72,6 +72,12 @@ def test_post_training_is_planned_without_its_shards(capsys):
     result = run(plain_config(compose("plan", [*POST, *sft])), sft)
     assert result["tokens"] == 2 * 655_360
     assert result["parallel"]["micro_batch_sequences"] == 1
+    assert result["target_share"] == 1
+    few = run(plain_config(compose("plan", [*POST, *sft, "target_share=0.1"])), sft)
+    head = 6 * 100_352 * 384
+    spared = result["flops_per_token"] - few["flops_per_token"]
+    assert spared == pytest.approx(0.9 * head)
+    assert few["step"]["matmul"] < result["step"]["matmul"]
     dpo = ["method=dpo", "recipe=olmo3_7b/think_dpo", "sequence_length=512"]
     dpo += ["runtime.micro_batch_tokens=2048", "epoch_pairs=1280", "model.max_sequence_length=512"]
     result = run(plain_config(compose("plan", [*POST, *dpo])), dpo)
@@ -115,6 +121,7 @@ def test_calibration_is_printed(capsys):
         (["hardware=h100"], "hardware=h100: .*expected one of a100x8, .*h100x8, .*rtx4090"),
         (["parallel=hsdp", "parallel.shard=3"], "parallel.ranks=8: expected a multiple of shard"),
         (["nodes=3"], "global_batch_tokens=65536: expected a multiple of .* = 24 × 1 × 1024"),
+        (["target_share=0"], "target_share=0: expected a number above 0, at most 1, or null"),
         (["nodes=0"], "nodes=0: expected a positive whole number"),
         (["dtype=float32"], "dtype=float32: expected bfloat16"),
         (["method=sft"], "method=sft: stage=pretrain .*write stage=post_train"),

@@ -73,6 +73,17 @@ def test_two_runs_of_sft_for_two_epochs_and_their_soup(spoken):
     assert "chat_template" in kept.read_text() or kept.with_name("chat_template.jinja").is_file()
 
 
+def test_a_plan_reads_in_the_shards_how_much_is_learnt(spoken):
+    plan = ["plan", "shards=talk", *SFT, "dtype=bfloat16", "model.n_layers=4", "nodes=1"]
+    shape = [each for each in spoken.settings if each.startswith(("model.", "recipe"))]
+    found = spoken(*plan, *shape, *SIZES, "global_batch_tokens=4096", "epochs=1")
+    (shards,) = [
+        each for each in spoken("list", "kind=shards")["artifacts"] if each["name"] == "talk"
+    ]
+    figures = shards["figures"]["splits"]["train"]
+    assert found["target_share"] == figures["target_tokens"] / figures["tokens"] < 0.5
+
+
 def test_on_one_rank_both_means_are_the_same_and_different_runs(spoken):
     run = ["train", "shards=talk", *SFT, *spoken.settings, *SIZES, "epochs=0.2"]
     one = spoken(*run, "name=global")

@@ -299,6 +299,28 @@ def test_no_file_grows_beyond_its_limit(sandbox):
     assert ended.outcome == "died" or "OSError" in ended.stderr
 
 
+FILLING = """
+import time
+for i in range(200):
+    try:
+        open(f'{i}', 'wb').write(bytes(10**6))
+    except OSError:
+        pass
+    time.sleep(0.02)
+"""
+
+
+@pytest.mark.parametrize("when", ["while it is loaded", "while it is tested"])
+def test_a_folder_that_is_filled_fails_the_tests_that_are_left(sandbox, when):
+    if sandbox.isolation == "namespaces":  # the kernel keeps that limit
+        return
+    code = FILLING if "loaded" in when else "def f():" + FILLING.replace("\n", "\n    ")
+    tested = sandbox.test(code, ["assert True", "f()", "assert True"])
+    assert tested.ended is not None
+    assert tested.ended.outcome == "scratch"
+    assert tested.errors[-1] == "the program's files grew beyond 20 MB"
+
+
 def test_scratch_is_removed_whatever_was_done_to_it(sandbox, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     ended = sandbox.run(

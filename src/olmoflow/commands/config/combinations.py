@@ -60,10 +60,15 @@ def why_no_recipe(recipe: str) -> str:
 
 
 def nearest_recipes(recipe: str, known: Sequence[str]) -> list[str]:
-    """Of the recipes there are, those of the same model; where it has none, of the same kind."""
+    """Of the recipes there are, those of the same model; else of the same kind, or method."""
     model, _, kind = recipe.rpartition("/")
-    of_model = [each for each in known if model and each.startswith(f"{model}/")]
-    return of_model or [each for each in known if each.endswith(f"/{kind}")] or list(known)
+    methods = tuple(f"_{m}" for m in _CONTENT if kind == POST_TRAIN or kind.endswith(f"_{m}"))
+    return (
+        [each for each in known if model and each.startswith(f"{model}/")]
+        or [each for each in known if each.endswith(f"/{kind}")]
+        or [each for each in known if each.endswith(methods)]
+        or list(known)
+    )
 
 
 def check_combination(config: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from olmoflow.artifact import claim
 from olmoflow.commands.config.adapters import build_adapter
 from olmoflow.commands.config.build import build
 from olmoflow.commands.config.combinations import check_combination
+from olmoflow.commands.plan.learnt_share import learnt_share
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
 from olmoflow.mesh import Mesh
@@ -70,6 +71,8 @@ def job_of(config: Mapping[str, Any]) -> Job:
         compiled=config["compile"],
         checkpointing=ActivationCheckpointing(**config["runtime"]["activation_checkpointing"]),
         chunk_tokens=config["method"]["objective"].get("chunk_tokens", 1024),
+        target_share=learnt_share(config),
+        logits_twice=config["method"]["name"] == "dpo",
         adapter=build_adapter(config),
         optimizer="adamw_8bit" if config["optimizer"]["_target_"] == ADAMW_8BIT else "adamw",
     )

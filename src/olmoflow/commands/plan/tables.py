@@ -59,6 +59,7 @@ def _time(plan: Mapping[str, Any]) -> Table:
         ("tokens per second and GPU", f"{plan['tokens_per_second_per_gpu']:,.0f}"),
         ("MFU", f"{100 * plan['mfu']:.1f} %"),
         ("tokens", f"{plan['tokens'] / 1e9:,.4g} B"),
+        ("of them learnt", f"{100 * plan['target_share']:.1f} %"),
         ("days", f"{plan['days']:,.2f}"),
         ("GPU-hours", f"{plan['gpu_hours']:,.0f}"),
         ("dollars", f"{plan['dollars']:,.0f}"),

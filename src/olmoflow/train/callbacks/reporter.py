@@ -48,8 +48,8 @@ class Reporter(pl.Callback):
                 file=sys.stderr,
             )
         self.peak_flops = peak_flops(device, dtype)
-        self._window = _Stretch(trainer.global_step, pl_module.tokens)
-        self._run = _Stretch(trainer.global_step, pl_module.tokens)
+        self._window = _Stretch.of(pl_module)
+        self._run = _Stretch.of(pl_module)
         self._waiting_since = time.perf_counter()
 
     def on_train_batch_start(
@@ -70,7 +70,7 @@ class Reporter(pl.Callback):
             # run.
             metrics = pl_module.collect(reset=regular)
             metrics |= self._throughput(trainer, pl_module) | gpu_memory()
-            self._window = _Stretch(step, pl_module.tokens)
+            self._window = _Stretch.of(pl_module)
             self.latest = metrics
             if trainer.is_global_zero:
                 for sink in self.sinks:
@@ -100,22 +100,30 @@ class Reporter(pl.Callback):
         tps = (module.tokens - window.tokens) / seconds / world
         average = (module.tokens - run.tokens) / run.seconds() / world
         steps = trainer.global_step - window.step
-        flops = module.config.flops_per_token(self.sequence_length)
+        speed = self._flops(module, window) / seconds / world
         metrics = {
-            "total petaflops": module.tokens * flops / 1e15,
+            "total petaflops": self._flops(module) / 1e15,
             "chinchilla multiple": module.tokens
             / (20 * module.config.num_non_embedding_parameters),
             "device/TPS": tps,
             "device/TPS (actual avg)": average,
             "device/BPS": steps / seconds,
-            "device/flopsPS": tps * flops,
+            "device/flopsPS": speed,
             "device/data loading (s)": window.data_seconds / max(1, steps),
             "device/data loading (%)": 100 * window.data_seconds / seconds,
         }
         if self.peak_flops:
-            metrics["device/MFU"] = 100 * tps * flops / self.peak_flops
-            metrics["device/MFU (actual avg)"] = 100 * average * flops / self.peak_flops
+            mean_speed = self._flops(module, run) / run.seconds() / world
+            metrics["device/MFU"] = 100 * speed / self.peak_flops
+            metrics["device/MFU (actual avg)"] = 100 * mean_speed / self.peak_flops
         return {f"throughput/{name}": value for name, value in metrics.items()}
+
+    def _flops(self, module: OlmoModule, since: _Stretch | None = None) -> float:
+        """FLOPs of the formula, without the LM head's where it was not needed."""
+        since = since or _Stretch()
+        tokens, seen = module.tokens - since.tokens, module.head_tokens - since.head_tokens
+        per_token = module.config.flops_per_token(self.sequence_length)
+        return tokens * per_token - (tokens - seen) * module.config.head_flops_per_token
 
 
 @dataclass
@@ -125,14 +133,21 @@ class _Stretch:
     Attributes:
         step: Where it began.
         tokens: Seen until then.
+        head_tokens: Of them, those that the LM head saw.
         started: Clock at its beginning.
         data_seconds: Spent on waiting for data.
     """
 
     step: int = 0
     tokens: int = 0
+    head_tokens: int = 0
     started: float = field(default_factory=time.perf_counter)
     data_seconds: float = 0.0
+
+    @classmethod
+    def of(cls, module: OlmoModule) -> _Stretch:
+        """One that begins here."""
+        return cls(module.global_step, module.tokens, module.head_tokens)
 
     def seconds(self) -> float:
         """How long it has lasted."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 from olmoflow.model import Olmo3
 from olmoflow.train.linear_cross_entropy import IGNORE, linear_cross_entropy
 from olmoflow.train.objectives.objective import Batch, Counts, LossTerms
+from olmoflow.train.target_rows import TARGET_ROWS, find_target_rows
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class NextTokenPrediction:
 
     Args:
         z_loss: Weight of ``logsumexp²``; Olmo 3's base stages take 1e-5.
-        chunk_tokens: Tokens whose logits exist at a time.
+        chunk_tokens: Targets whose logits exist at a time.
     """
 
     z_loss: float = 1e-5
@@ -29,6 +30,11 @@ class NextTokenPrediction:
         """Targets in the micro-batch, and labels below `IGNORE`, which only count."""
         return int((batch["labels"] != IGNORE).sum())
 
+    def prepare(self, batch: Batch) -> Batch:
+        """Say where there are targets, unless they are everywhere."""
+        rows = find_target_rows(batch["labels"])
+        return batch if len(rows) == batch["labels"].numel() else {**batch, TARGET_ROWS: rows}
+
     def __call__(self, model: Olmo3, batch: Batch) -> LossTerms:
         """Sums over the targets; ``input_ids`` and ``labels`` are [B, T]."""
         hidden = model.hidden_states(batch["input_ids"], batch.get("document_ids"))
@@ -38,6 +44,7 @@ class NextTokenPrediction:
             batch["labels"].flatten().clamp(min=IGNORE),
             z_loss=self.z_loss,
             chunk=self.chunk_tokens,
+            rows=batch.get(TARGET_ROWS),
         )
         metrics = {"CE loss": cross_entropy.detach(), "Z loss": z_loss.detach()}
         if self.z_loss:

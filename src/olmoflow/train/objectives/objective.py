@@ -10,6 +10,8 @@ from torch import Tensor
 from olmoflow.model import Olmo3
 
 Batch = dict[str, Tensor]
+"""A micro-batch: ``input_ids`` and ``labels`` [B, T], and what else an objective reads. With
+``target_rows`` [M] the LM head sees only these of its tokens (see `target_rows`)."""
 Counts = Literal["tokens", "pairs"]
 
 
@@ -40,5 +42,8 @@ class Objective(Protocol):
     def count(self, batch: Batch) -> int:
         """Targets of a micro-batch; called on the CPU before it is moved to the device."""
 
+    def prepare(self, batch: Batch) -> Batch:
+        """The micro-batch with what is best worked out on the CPU; called before it is moved."""
+
     def __call__(self, model: Olmo3, batch: Batch) -> LossTerms:
-        """The sums of a micro-batch."""
+        """The sums of a micro-batch, on the device; the same if it was not prepared."""

@@ -28,7 +28,11 @@ from torch.nn.functional import logsigmoid
 from olmoflow.errors import UserError
 from olmoflow.model import Olmo3
 from olmoflow.train.adapters import adapters_off, is_adapted
-from olmoflow.train.objectives.document_log_probs import DocumentLogProbs, document_log_probs
+from olmoflow.train.objectives.document_log_probs import (
+    DocumentLogProbs,
+    document_log_probs,
+    prepare_documents,
+)
 from olmoflow.train.objectives.objective import Batch, Counts, LossTerms
 
 PreferenceLoss = Literal["dpo", "dpo_norm", "simpo", "wpo"]
@@ -90,6 +94,10 @@ class DirectPreference:
     def count(self, batch: Batch) -> int:
         """Pairs in the micro-batch."""
         return len(batch["pairs"])
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Say where the targets of both answers are."""
+        return prepare_documents(batch, 2 * len(batch["pairs"]))
 
     def __call__(self, model: Olmo3, batch: Batch) -> LossTerms:
         """Sums over the pairs.

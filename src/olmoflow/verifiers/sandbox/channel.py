@@ -9,10 +9,13 @@ import select
 import selectors
 import subprocess
 import time
+from collections.abc import Callable
 from typing import IO, Any
 
 LONGEST_MESSAGE = 1_000_000
 CHUNK = 65_536
+LOOK_EVERY = 0.25
+"""Seconds between two looks at what the other side does while it is waited for."""
 
 
 class ChannelClosedError(Exception):
@@ -30,10 +33,11 @@ class Channel:
     Args:
         source: Pipe to read from; closed by `close`.
         sink: Pipe to write to; closed by `close`.
+        look: Called while the other side is waited for; what it raises ends the wait.
     """
 
-    def __init__(self, source: int, sink: int) -> None:
-        self._source, self._sink = source, sink
+    def __init__(self, source: int, sink: int, look: Callable[[], None] = lambda: None) -> None:
+        self._source, self._sink, self._look = source, sink, look
         self._buffer = bytearray()
         self._until = 0.0
         os.set_blocking(source, False)
@@ -92,8 +96,11 @@ class Channel:
     def _wait(self, pipe: int, event: int) -> None:
         poll = select.poll()
         poll.register(pipe, event)
-        if self.left() <= 0 or not poll.poll(self.left() * 1000):
-            raise DeadlineError
+        while self.left() > 0:
+            if poll.poll(min(self.left(), LOOK_EVERY) * 1000):
+                return
+            self._look()
+        raise DeadlineError
 
 
 def _parsed(line: bytes) -> dict[str, Any]:

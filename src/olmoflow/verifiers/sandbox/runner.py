@@ -15,7 +15,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from olmoflow.verifiers.sandbox.channel import Channel, ChannelClosedError, DeadlineError, Streams
+from olmoflow.verifiers.sandbox.channel import (
+    LOOK_EVERY,
+    Channel,
+    ChannelClosedError,
+    DeadlineError,
+    Streams,
+)
 from olmoflow.verifiers.sandbox.guard import guarded
 from olmoflow.verifiers.sandbox.outcome import Ended, Isolation, Limits, Tested, describe
 from olmoflow.verifiers.sandbox.surroundings import environment, folder_size, remove, settings
@@ -114,7 +120,7 @@ class _Running:
         finally:
             os.close(theirs_in)
             os.close(theirs_out)
-        self.channel = Channel(ours_in, ours_out)
+        self.channel = Channel(ours_in, ours_out, self._check_scratch)
         self._settings = settings(scratch, isolation, limits)
 
     def __enter__(self) -> _Running:
@@ -156,7 +162,7 @@ class _Running:
         """Feed and drain the streams until the program ends or passes a limit."""
         most = int(self._limits.output_mb * 10**6)
         streams = Streams(self.process, stdin, most, STDERR_BYTES)
-        while not streams.step(self.channel.left(), 0.25):
+        while not streams.step(self.channel.left(), LOOK_EVERY):
             if streams.overflown:
                 return self._end("output", streams)
             if self.channel.left() <= 0:
@@ -178,6 +184,8 @@ class _Running:
                     break
         except DeadlineError:
             return self._unanswered(errors, tests, self._end("wall"))
+        except ScratchFullError:
+            return self._unanswered(errors, tests, self._end("scratch"))
         except ChannelClosedError:
             return self._unanswered(errors, tests, self._end(None))
         return Tested((*errors, *["not run"] * (len(tests) - len(errors))))
@@ -252,6 +260,10 @@ class _Running:
     def _scratch_full(self) -> bool:
         return folder_size(self._scratch) > self._limits.scratch_mb * 10**6
 
+    def _check_scratch(self) -> None:
+        if self._scratch_full():
+            raise ScratchFullError
+
     def _kill(self) -> None:
         if self.process.returncode is None:
             self.process.kill()
@@ -260,3 +272,7 @@ class _Running:
 
 class SandboxError(Exception):
     """The sandbox could not be put up."""
+
+
+class ScratchFullError(Exception):
+    """The program's files have grown beyond their limit."""
