@@ -156,7 +156,8 @@ def test_a_disk_that_fills_while_the_corpus_is_written(
     monkeypatch.setattr(OutputWorker, "work", full)
     with pytest.raises(UserError, match="somewhere: No space left on device"):
         run_pipeline(pipeline, tmp_path / "struck", workers=1)
-    assert (tmp_path / "struck" / "work" / "01-stage-first_of_text" / "00000.json").is_file()
+    written = list((tmp_path / "struck" / "work" / "01-stage-first_of_text").glob("0000?.json"))
+    assert 1 <= len(written) < 3
     found = run_pipeline(pipeline, tmp_path / "struck", workers=1)
     assert files_of(tmp_path / "struck") == files_of(tmp_path / "untouched")
     assert (found.documents, found.written) == (whole.documents, whole.written)
