@@ -364,6 +364,14 @@ _DECOMPRESSORS: dict[str, Callable[[], Any]] = {
 def _parquet_rows(
     file: Path, intake: Intake, required: str, wanted: Collection[str] | None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
+    batches = parquet_batches(file, intake, required, wanted)
+    return enumerate((row for batch in batches for row in rows_of_batch(batch)), 1)
+
+
+def parquet_batches(
+    file: Path, intake: Intake, required: str, wanted: Collection[str] | None = None
+) -> Iterator[Any]:
+    """The rows of a Parquet file as Arrow's record batches, 256 each; see `rows_of_file`."""
     import pyarrow
     import pyarrow.parquet as parquet
 
@@ -376,13 +384,18 @@ def _parquet_rows(
             found = ", ".join(names)
             raise UserError(f"{file}: no column {required}; expected one, found {found}")
         for batch in table.iter_batches(batch_size=256, columns=columns):
-            for row in _undecoded(batch).to_pylist():
-                number += 1
-                yield number, {name: _decoded(value) for name, value in row.items()}
+            yield batch
+            number += len(batch)
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0]
         intake.reject(file, number + 1, f"the file is cut or damaged from here on ({reason})")
     intake.file_bytes += file.stat().st_size
+
+
+def rows_of_batch(batch: Any) -> list[dict[str, Any]]:
+    """A record batch of a Parquet file as rows; a string that is no UTF-8 spoils only itself."""
+    rows = _undecoded(batch).to_pylist()
+    return [{name: _decoded(value) for name, value in row.items()} for row in rows]
 
 
 def _undecoded(batch: Any) -> Any:

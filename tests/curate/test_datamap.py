@@ -99,7 +99,7 @@ def test_the_other_commands_become_steps_over_the_whole_corpus():
         ),
         ([{"name": "shuffle"}], "no processor of datamap-rs"),
         ([{"name": "urls", "kwargs": {"url_key": "u"}}], r"\(urls\).banlist_file: missing"),
-        ([{"name": "urls", "kwarg": {}}], r"\(urls\).kwarg: no such key; expected kwargs, name"),
+        ([{"name": "urls", "kwarg": {}}], r"\(urls\): kwarg: no such key; did you mean kwargs\?"),
         (["urls"], "step 0: expected a mapping"),
         (
             [{"name": "substring_line_modifier", "kwargs": {"banlist": "a", "max_len": "262,1"}}],

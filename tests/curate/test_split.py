@@ -70,6 +70,16 @@ def test_malformed_documents_are_set_apart(tmp_path):
     assert (tmp_path / "strict" / "errors.jsonl").is_file()
 
 
+def test_ids_that_come_twice_are_made_unique(tmp_path):
+    given = ["a", "a", "a#2", "b", "a", "a#3"]
+    rows = [json.dumps({"id": i, "text": f"text {n}"}) for n, i in enumerate(given)]
+    (tmp_path / "in.jsonl").write_text("\n".join(rows))
+    found = split_documents(tmp_path / "in.jsonl", tmp_path / "out", heldout_fraction=0)
+    ids = [row["id"] for row in read(tmp_path / "out" / "train")]
+    assert ids == ["a", "a#2", "a#2#2", "b", "a#3", "a#3#2"]
+    assert found.duplicate_ids == 4
+
+
 def test_mistakes_are_told_in_one_line(tmp_path):
     with pytest.raises(UserError, match="heldout_fraction=1: expected 0 or more, below 1"):
         split_documents(tmp_path, tmp_path / "out", heldout_fraction=1)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,9 @@ def _corpus_step(name: str, config: Mapping[str, Any], where: str) -> dict[str, 
 def _refuse_unknown(node: Mapping[str, Any], known: set[str], place: str) -> None:
     for key in node:
         if key not in known:
-            raise UserError(f"{place}.{key}: no such key; expected {', '.join(sorted(known))}")
+            close = get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"expected {', '.join(sorted(known))}"
+            raise UserError(f"{place}: {key}: no such key; {hint}")
 
 
 def to_yaml(steps: list[dict[str, Any]], name: str) -> str:

@@ -22,11 +22,13 @@ class SplitStatistics:
         documents: Documents by split.
         bytes: UTF-8 bytes of text by split.
         malformed: What was set apart, told in ``errors.jsonl``.
+        duplicate_ids: Documents that got another id, because theirs was taken.
     """
 
     documents: dict[str, int]
     bytes: dict[str, int]
     malformed: int
+    duplicate_ids: int = 0
 
 
 def split_documents(
@@ -40,7 +42,8 @@ def split_documents(
     """Write ``OUTPUT/train`` and ``OUTPUT/heldout``.
 
     The hash of its text decides where a document goes. So a document stays where it is when others
-    come or go, and a copy of it never stands on the other side.
+    come or go, and a copy of it never stands on the other side. The second document called ``a``
+    becomes ``a#2``; some 100 bytes a document are held for that.
 
     Args:
         source: A file or folder, as `read_documents` takes it.
@@ -54,12 +57,13 @@ def split_documents(
     """
     if not 0 <= heldout_fraction < 1:
         raise UserError(f"heldout_fraction={heldout_fraction:g}: expected 0 or more, below 1")
-    intake = Intake(max_error_rate)
+    intake, ids = Intake(max_error_rate), _Ids()
     try:
         with CorpusWriter(output) as writer:
             for document in read_documents(source, intake):
-                heldout = uniform(seed, document.text) < heldout_fraction
+                heldout = uniform(seed, document.text.encode()) < heldout_fraction
                 row = {k: v for k, v in asdict(document).items() if v or k in _ALWAYS}
+                row["id"] = ids.unique(document.id)
                 writer.write("heldout" if heldout else "train", row)
     finally:
         intake.write(output)
@@ -68,10 +72,41 @@ def split_documents(
             f"{source}: all {intake.documents} documents are held out; expected more documents, or "
             f"less than heldout_fraction={heldout_fraction:g}"
         )
-    return SplitStatistics(writer.documents, writer.bytes, len(intake.malformed))
+    return SplitStatistics(writer.documents, writer.bytes, len(intake.malformed), ids.renamed)
 
 
-def uniform(seed: int, text: str) -> float:
-    """A number in [0, 1) that the text decides."""
-    digest = hashlib.sha256(f"{seed}\0{text}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
+class _Ids:
+    """Gives every document an id of its own.
+
+    Attributes:
+        renamed: How many got another one than they had.
+    """
+
+    def __init__(self) -> None:
+        self.renamed = 0
+        self._taken: set[int] = set()
+        self._last: dict[str, int] = {}
+
+    def unique(self, id: str) -> str:
+        """The id, or the first of ``id#2``, ``id#3`` … that is free."""
+        if self._take(id):
+            return id
+        number = self._last.get(id, 1) + 1
+        while not self._take(f"{id}#{number}"):
+            number += 1
+        self._last[id] = number
+        self.renamed += 1
+        return f"{id}#{number}"
+
+    def _take(self, id: str) -> bool:
+        digest = hashlib.blake2b(id.encode(), digest_size=8).digest()
+        before = len(self._taken)
+        self._taken.add(int.from_bytes(digest, "big"))
+        return len(self._taken) > before
+
+
+def uniform(seed: int, text: bytes | memoryview) -> float:
+    """A number in [0, 1) that the text, in UTF-8, decides."""
+    whole = hashlib.sha256(f"{seed}\0".encode())
+    whole.update(text)
+    return int.from_bytes(whole.digest()[:8], "big") / 2**64

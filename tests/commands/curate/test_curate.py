@@ -127,6 +127,23 @@ def test_a_mistake_is_one_line_before_anything_is_read(curate, home, argument, m
     assert not corpora.is_dir() or not list(corpora.glob("*/train"))
 
 
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ("minhash_dedup, bands: 0", "minhash_dedup.bands: found 0, expected at least 1"),
+        ("minhash_dedup, keep: best", "minhash_dedup.score: found None, expected the field to"),
+        ("decontaminate, references: x", "decontaminate.references=x: no such file or folder"),
+        ("reshard, label: cut, max_size: 0", "cut: reshard.max_size=0: expected above 0"),
+    ],
+)
+def test_a_value_that_a_stage_refuses_costs_no_reading(curate, home, step, message):
+    error = curate(
+        "pipeline=steps", "source=text.jsonl", f"pipeline.steps=[{{name: {step}}}]", status=2
+    )
+    assert f"olmoflow: pipeline.steps[0] {message}" in error
+    assert not list((home / "artifacts" / "corpus").glob("*/work"))
+
+
 def test_a_pipeline_of_datamap_runs_and_is_written_in_our_form(curate, home):
     (home / "d.yaml").write_text(
         "name: d\ntext_field: text\npipeline:\n  - name: text_len_filter\n    step: long\n"
@@ -165,7 +182,7 @@ def test_what_was_set_apart_or_renamed_is_said(home, capfd):
         path = home / "artifacts" / "corpus" / pipeline / where
         assert f"malformed, set apart: 1; why: {path}\n" in said
         assert path.exists()
-        assert ("ids that were taken: 1,999, made unique" in said) == (pipeline == "steps")
+        assert "ids that were taken: 1,999, made unique by #2, #3 …\n" in said
 
 
 def test_a_report_of_decontamination_is_reviewed(home, curate, capfd):

@@ -1,5 +1,6 @@
 """Work that was cut goes on where it was, and ends with the same bytes."""
 
+import itertools
 import json
 import os
 import pickle
@@ -10,6 +11,8 @@ import pytest
 
 from olmoflow.curate.pipeline import workers
 from olmoflow.curate.pipeline.engine import Pipeline, run_pipeline
+from olmoflow.curate.pipeline.map_pass import MapPass
+from olmoflow.curate.pipeline.output import OutputPass, OutputWorker
 from olmoflow.errors import UserError
 
 MAIN = """
@@ -124,3 +127,49 @@ def test_a_run_that_ended_is_not_done_again(steps, sources, tmp_path):
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "corpus").rglob("*")}
     assert vars(run_pipeline(pipeline, tmp_path / "corpus", workers=1)) == vars(first)
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "corpus").rglob("*")} == before
+
+
+@pytest.fixture
+def several(write):
+    """Folders that are a source each, and so a shard each."""
+    for name in "abc":
+        rows = [
+            {"id": f"{name}{n}", "text": f"text {n % 40} {name * (n // 40)}"} for n in range(50)
+        ]
+        source = write(f"{name}/x.jsonl", rows).parent.parent
+    return tuple(str(source / name) for name in "abc")
+
+
+def test_a_disk_that_fills_while_the_corpus_is_written(
+    steps, several, tmp_path, files_of, monkeypatch
+):
+    """The last stage's decisions are applied as the documents are written."""
+    pipeline = Pipeline(steps("score", "first_of_text"), several, heldout_fraction=0.2)
+    whole = run_pipeline(pipeline, tmp_path / "untouched", workers=1)
+    write, number = OutputWorker.work, itertools.count()
+
+    def full(worker, unit):
+        if next(number) == 1:
+            raise OSError(28, "No space left on device", "somewhere")
+        return write(worker, unit)
+
+    monkeypatch.setattr(OutputWorker, "work", full)
+    with pytest.raises(UserError, match="somewhere: No space left on device"):
+        run_pipeline(pipeline, tmp_path / "struck", workers=1)
+    written = list((tmp_path / "struck" / "work" / "01-stage-first_of_text").glob("0000?.json"))
+    assert 1 <= len(written) < 3
+    found = run_pipeline(pipeline, tmp_path / "struck", workers=1)
+    assert files_of(tmp_path / "struck") == files_of(tmp_path / "untouched")
+    assert (found.documents, found.written) == (whole.documents, whole.written)
+    assert found.accounts[-1].after == whole.accounts[-1].after
+
+
+def test_processes_and_threads_write_the_same(steps, several, tmp_path, files_of, monkeypatch):
+    pipeline = Pipeline(steps("first_of_text"), several, heldout_fraction=0.2)
+    threads = run_pipeline(pipeline, tmp_path / "threads", workers=2)
+    monkeypatch.setattr(workers, "SMALL_BYTES", -1)
+    monkeypatch.setattr(OutputPass, "threads_up_to", -1)
+    monkeypatch.setattr(MapPass, "threads_up_to", -1)
+    processes = run_pipeline(pipeline, tmp_path / "processes", workers=2)
+    assert files_of(tmp_path / "processes") == files_of(tmp_path / "threads")
+    assert processes.written == threads.written

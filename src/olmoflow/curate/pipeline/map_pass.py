@@ -26,9 +26,9 @@ from olmoflow.curate.pipeline.errors_file import ErrorsFile
 from olmoflow.curate.pipeline.plan import Step
 from olmoflow.curate.pipeline.scores import Scores
 from olmoflow.curate.pipeline.shards import SHARD_BYTES, ShardWriter, read_batches
+from olmoflow.curate.sources.columns import unit_tables
 from olmoflow.curate.sources.location import SourceFile
-from olmoflow.curate.sources.reading import Reading, SourceUnit, read_unit
-from olmoflow.curate.sources.table import tables
+from olmoflow.curate.sources.reading import Reading, SourceUnit
 from olmoflow.curate.strings import strings_of
 from olmoflow.curate.text.measures import keep_rows
 
@@ -49,6 +49,11 @@ class MapPass:
     steps: tuple[Step, ...]
     folder: Path
     reading: Reading | None = None
+
+    @property
+    def threads_up_to(self) -> int:
+        """Operations may be Python through and through; reading is half of it."""
+        return 0 if self.steps else 128 << 20
 
 
 class MapWorker:
@@ -100,9 +105,8 @@ class _Run:
         self.from_source = True
         files = tuple(SourceFile(**f) for f in unit["files"])
         wanted = SourceUnit(unit["kind"], files)
-        documents = read_unit(wanted, reading, self.errors, self.worker.spec.folder)
         started = time.perf_counter()
-        for batch in tables(documents, reading.source):
+        for batch in unit_tables(wanted, reading, self.errors, self.worker.spec.folder):
             self.read.seconds += time.perf_counter() - started
             yield batch
             started = time.perf_counter()

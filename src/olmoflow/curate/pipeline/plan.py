@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -90,6 +91,28 @@ def build_step(name: str, settings: Mapping[str, Any]) -> Any:
     """
     (step,) = steps_of([{**settings, "name": name}], "steps")
     return step.build()
+
+
+def check_values(steps: Sequence[Step], key: str = "pipeline.steps") -> None:
+    """Build every step once: what its class refuses is told before anything is read.
+
+    Raises:
+        UserError: A value will not do, or a file is missing; it names the step.
+    """
+    for number, step in enumerate(steps):
+        try:
+            step.build()
+        except UserError as error:
+            raise UserError(f"{key}[{number}] {_placed(str(error), step)}") from error
+
+
+def _placed(message: str, step: Step) -> str:
+    """What a class says of its arguments, with the step before it where it is not told."""
+    if message.startswith((f"{step.label}.", f"{step.label}:")):
+        return message
+    argument = re.match(r"\w+", message)
+    known = inspect.signature(Entry(step.kind, step.target).load()).parameters
+    return f"{step.label}{'.' if argument and argument[0] in known else ': '}{message}"
 
 
 def _label(node: Mapping[str, Any], taken: set[str], place: str) -> str:

@@ -4,6 +4,9 @@ Daft sees one row a unit: a shard's path, not its text. Documents never pass thr
 an object store; each worker reads a shard, works on it and writes one. A unit's account is written
 last, by rename, beside its shards, so a unit is finished or it is done again, by whichever
 process. The folder must be reachable by all workers.
+
+On one machine a worker is a process or a thread. A process takes a second to import what it needs,
+a thread shares Python's lock: threads serve a pass that is mostly compiled work, up to a size.
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ import logging
 import os
 import pickle
 import sys
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -30,7 +35,7 @@ Runner = Literal["native", "ray"]
 _ATTEMPTS = 3
 # A disk that is full or must not be written: the user can mend that.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
-# Files of no more than this are not worth processes, which take a second to start.
+# Files of no more than this are not worth processes, whatever is done with them: one thread.
 SMALL_BYTES = 4 << 20
 # In a pass's folder: no unit is to be begun.
 _STOP = "stop"
@@ -44,6 +49,11 @@ class Spec(Protocol):
     @property
     def folder(self) -> Path:
         """Where shards and accounts go."""
+        ...
+
+    @property
+    def threads_up_to(self) -> int:
+        """Bytes of files up to which threads do the work sooner than processes; 0: never."""
         ...
 
 
@@ -124,7 +134,7 @@ def run_units(
         worker: A class with ``worker(spec).work(unit)``, which returns plain values.
         spec: The same for all units.
         units: Plain values, each with its ``number`` and the ``bytes`` of its files.
-        workers: Processes that work at the same time.
+        workers: Processes or threads that work at the same time.
         runner: As it was started.
 
     Raises:
@@ -156,13 +166,14 @@ def _run(
     import daft
 
     frame = daft.from_pydict({"unit": [json.dumps(u) for u in units]})
-    if runner == "native" and sum(u["bytes"] for u in units) <= SMALL_BYTES:
-        work = _here(pickle.dumps((worker, spec)))
+    at_once = max(1, min(workers, len(units)))
+    size = sum(u["bytes"] for u in units)
+    if runner == "native" and size <= max(SMALL_BYTES, spec.threads_up_to):
+        work = _threads(pickle.dumps((worker, spec)), at_once if spec.threads_up_to else 1)
     else:
-        processes = max(1, min(workers, len(units)))
-        work = _processes(pickle.dumps((worker, spec)), processes)
+        work = _processes(pickle.dumps((worker, spec)), at_once)
         if runner == "ray":
-            frame = frame.into_partitions(min(4 * processes, len(units)))
+            frame = frame.into_partitions(min(4 * at_once, len(units)))
     rows = frame.select(work(frame["unit"]).alias("done")).iter_rows()
     try:
         for row in rows:
@@ -174,7 +185,7 @@ def _run(
             yield int(done["number"])
     finally:
         _end(rows, spec.folder / _STOP)
-        _actor.clear()
+        _actors.clear()
 
 
 def _end(rows: Iterator[Any], stop: Path) -> None:
@@ -190,35 +201,37 @@ def _end(rows: Iterator[Any], stop: Path) -> None:
     stop.unlink(missing_ok=True)
 
 
-def _here(pickled: bytes) -> Any:
+def _threads(pickled: bytes, number: int) -> Any:
     import daft
 
     @daft.func.batch(return_dtype=daft.DataType.string(), batch_size=1, use_process=False)
     def work(units: Any) -> list[str]:
-        return _work_here(pickled, units.to_pylist())
+        return _work_here(pickled, number, units.to_pylist())
 
     return work
 
 
-def _work_here(pickled: bytes, units: list[str]) -> list[str]:
-    """Work in a thread of Python's own.
+def _work_here(pickled: bytes, threads: int, units: list[str]) -> list[str]:
+    """Work in threads of Python's own.
 
     Daft's threads get and lose Python's state with every call. With all libraries of the web recipe
     at work, fastText among them, that ended in a crash in one of the next calls.
     """
-    return _thread.submit(_work_on, pickled, units).result()
+    return _pool(threads).submit(_work_on, pickled, units).result()
 
 
 def _work_on(pickled: bytes, units: list[str]) -> list[str]:
-    if pickled not in _actor:
-        _actor.clear()
-        _actor[pickled] = Actor(pickled)
-    found: list[str] = _actor[pickled].work_on(units)
-    return found
+    actor = _actors.setdefault((threading.get_ident(), pickled), Actor(pickled))
+    return actor.work_on(units)
 
 
-_thread = ThreadPoolExecutor(1)
-_actor: dict[bytes, Any] = {}
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads)
+
+
+# Of the query at work, one a thread.
+_actors: dict[tuple[int, bytes], Actor] = {}
 
 
 def _processes(pickled: bytes, number: int) -> Any:

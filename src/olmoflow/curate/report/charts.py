@@ -86,9 +86,20 @@ def bin_ticks(names: Sequence[str]) -> list[tuple[float, str]]:
 
 
 def _short(value: float, unit: str = "") -> str:
-    """A count without decimals that are zeros: 10 k instead of 10.0 k."""
+    """A count without decimals that are zeros: 10 k instead of 10.0 k; 2 KiB for 2048 bytes."""
+    if unit == "bytes" and value and (binary := _binary(value)):
+        return binary
     number, space, name = count(value, unit).partition(" ")
     return (number.rstrip("0").rstrip(".") if "." in number else number) + space + name
+
+
+def _binary(value: float) -> str:
+    """Bytes as a whole number of KiB, MiB … below 1024, or nothing where they are none."""
+    for power, name in enumerate(("KiB", "MiB", "GiB", "TiB"), 1):
+        whole, rest = divmod(value, 1024**power)
+        if not rest and whole < 1024:
+            return f"{whole:.0f} {name}"
+    return ""
 
 
 def _marks(highest: float) -> list[float]:

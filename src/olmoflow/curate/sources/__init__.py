@@ -6,4 +6,5 @@
 - pdf            PDFs, by pypdfium2 or olmocr
 - source_code    trees of source code: language and licence
 - table          documents to the tables of `schema.DOCUMENTS`
+- columns        a unit to tables; the texts of Parquet stay in their column
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
@@ -32,13 +32,14 @@ def tables(
         held.append(document)
         size += len(document.text)
         if size >= batch_bytes or len(held) >= BATCH_DOCUMENTS:
-            yield _table(held, source)
+            yield table_of(held, source)
             held, size = [], 0
     if held:
-        yield _table(held, source)
+        yield table_of(held, source)
 
 
-def _table(documents: list[Document], source: str | None) -> pa.Table:
+def table_of(documents: Sequence[Document], source: str | None = None) -> pa.Table:
+    """Documents as one table."""
     columns = {
         "id": [d.id for d in documents],
         "text": [d.text for d in documents],

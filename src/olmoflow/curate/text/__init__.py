@@ -7,4 +7,5 @@
 - sentences     where sentences end
 - repetition    repeated lines, paragraphs and n-grams
 - intervals     byte ranges of a text: merged, moved to boundaries, cut out
+- json_strings  texts escaped, as the written corpus has them
 """
