@@ -137,6 +137,7 @@ def _attend(dtype: Any, width: int) -> Callable[[Any], None]:
     Arguments: q [N, stride], k, v, stride, out [N, heads * width], heads, key heads, keys and
     values [2, slab rows, key heads, slots, width], slab rows, slots, positions [N].
     """
+    size = np.dtype(dtype).itemsize
 
     def run(data: Any) -> None:
         a = arguments(data, 13)
@@ -159,12 +160,14 @@ def _attend(dtype: Any, width: int) -> Callable[[Any], None]:
             values = cache[half + start : half + start + slots * width]
             keys[slot * width : (slot + 1) * width] = k[new : new + width]
             values[slot * width : (slot + 1) * width] = v[new : new + width]
+            # What is needed next: these values, and the keys that lie behind these keys.
+            later = a[9] + (half + start) * size, a[9] + (start + slots * width) * size
             for head in range(kv_head * group, (kv_head + 1) * group):
                 for i in range(width):
                     query[i] = widen(q[row * stride + head * width + i]) * scale
-                score_keys(query, keys, scores[:filled], width)
+                score_keys(query, keys, scores[:filled], later[0], width)
                 total = softmax(scores[:filled])
-                weigh_values(scores[:filled], values, seen, width)
+                weigh_values(scores[:filled], values, seen, later[1], width)
                 for i in range(width):
                     out[(row * heads + head) * width + i] = narrow(seen[i] / total, dtype)
 

@@ -157,13 +157,15 @@ def _decode(dtype: Any, width: int) -> Callable[[Any], None]:
                     keys[slot * width + i] = narrow(turned[i], dtype)
                     values[slot * width + i] = own[head * width + i]
                 scale = inverse_rms(own[: heads * width], epsilon) * factor
+                # What is needed next: these values, and the keys that lie behind these keys.
+                later = cache[1] + place * size, cache[0] + (place + slots * width) * size
                 for head in range(kv_head * group, (kv_head + 1) * group):
                     weight = at(layer[4] + head * width * 4, width, FP32)
                     query = own[head * width : (head + 1) * width]
                     _turn(query, scale, weight, cos, sin, turned, half)
-                    score_keys(turned, keys, scores[:filled], width)
+                    score_keys(turned, keys, scores[:filled], later[0], width)
                     total = softmax(scores[:filled])
-                    weigh_values(scores[:filled], values, turned, width)
+                    weigh_values(scores[:filled], values, turned, later[1], width)
                     for i in range(width):
                         target = (row * heads + head) * width + i
                         seen[target] = narrow(turned[i] / total, dtype)

@@ -20,8 +20,11 @@ _FAST = ("reassoc", "contract", "nsz")
 
 
 @intrinsic(prefer_literal=True)
-def _score_keys(typing: Any, query: Any, keys: Any, scores: Any, width: Any) -> Any:
-    """Products of a query, [width] fp32, with each of len(scores) keys, [slots * width]."""
+def _score_keys(typing: Any, query: Any, keys: Any, scores: Any, ahead: Any, width: Any) -> Any:
+    """Products of a query, [width] fp32, with each of len(scores) keys, [slots * width].
+
+    Meanwhile as much is fetched from the address `ahead`, which need not be anybody's.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         query, keys, scores = (
@@ -32,18 +35,22 @@ def _score_keys(typing: Any, query: Any, keys: Any, scores: Any, width: Any) -> 
         one = _load(builder, query.data, _LONG(0), types.float32, vector)
         add_up = _add_up(builder, vector)
         with _code.for_range(builder, scores.nitems) as loop:
+            _fetch(builder, arguments[3], loop.index, signature.args[1].dtype, vector)
             key = _load(builder, keys.data, loop.index, signature.args[1].dtype, vector)
             product = builder.fmul(one, key, flags=_FAST)
             score = builder.call(add_up, [_FLOAT(0.0), product], fastmath=_FAST)
             builder.store(score, builder.gep(scores.data, [loop.index]))
         return context.get_dummy_value()
 
-    return types.void(query, keys, scores, width), generate
+    return types.void(query, keys, scores, types.int64, width), generate
 
 
 @intrinsic(prefer_literal=True)
-def _weigh_values(typing: Any, weights: Any, values: Any, out: Any, width: Any) -> Any:
-    """Sum of len(weights) values, [slots * width], by their weights, into [width] fp32."""
+def _weigh_values(typing: Any, weights: Any, values: Any, out: Any, ahead: Any, width: Any) -> Any:
+    """Sum of len(weights) values, [slots * width], by their weights, into [width] fp32.
+
+    Meanwhile as much is fetched from `ahead`.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         weights, values, out = (
@@ -53,6 +60,7 @@ def _weigh_values(typing: Any, weights: Any, values: Any, out: Any, width: Any) 
         vector = ir.VectorType(_FLOAT, width.literal_value)
         total = _code.alloca_once_value(builder, ir.Constant(vector, [0.0] * vector.count))
         with _code.for_range(builder, weights.nitems) as loop:
+            _fetch(builder, arguments[3], loop.index, signature.args[1].dtype, vector)
             value = _load(builder, values.data, loop.index, signature.args[1].dtype, vector)
             weight = _broadcast(
                 builder, builder.load(builder.gep(weights.data, [loop.index])), vector
@@ -63,11 +71,23 @@ def _weigh_values(typing: Any, weights: Any, values: Any, out: Any, width: Any) 
         builder.store(builder.load(total), target, align=4)
         return context.get_dummy_value()
 
-    return types.void(weights, values, out, width), generate
+    return types.void(weights, values, out, types.int64, width), generate
 
 
 score_keys: Any = _score_keys
 weigh_values: Any = _weigh_values
+
+
+def _fetch(builder: Any, ahead: Any, number: Any, dtype: Any, vector: Any) -> None:
+    """Ask memory for the vector with a number behind an address, which is needed later."""
+    size = vector.count * dtype.bitwidth // 8
+    start = builder.add(ahead, builder.mul(number, _LONG(size)))
+    pointer = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [pointer, _INT, _INT, _INT])
+    fetch = _code.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    for offset in range(0, size, 64):
+        line = builder.inttoptr(builder.add(start, _LONG(offset)), pointer)
+        builder.call(fetch, [line, _INT(0), _INT(3), _INT(1)])
 
 
 def _load(builder: Any, data: Any, number: Any, dtype: Any, vector: Any) -> Any:
