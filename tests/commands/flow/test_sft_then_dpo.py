@@ -12,8 +12,9 @@ MODEL = {
 }
 SUMS = "[{kind: chain_sum, max_terms: 2, min_digits: 1, max_digits: 1}]"
 KINDS = {"pipeline": "verifiable_conversations", "pipeline.form": "plain", "pipeline.puzzles": SUMS}
+TESTED = "{seed: 42, size: 10}"
 SCORED = {"suite.children.greedy.size": 10, "suite.children.sampled.size": 5}
-SFT = {"epochs": 2, "optimizer.lr": 2e-2, "global_batch_tokens": 512}
+SFT = MODEL | {"epochs": 2, "optimizer.lr": 2e-2, "global_batch_tokens": 512}
 
 
 def changed(step, settings):
@@ -24,8 +25,8 @@ def changed(step, settings):
 def test_puzzles_become_pairs_and_a_table_by_method(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("OLMOFLOW_HOME", str(tmp_path / "artifacts"))
     monkeypatch.chdir(tmp_path)
-    others = [f"{kind}_{n}" for n in (2, 3) for kind in ("sft", "pairs", "preferences", "dpo")]
-    others += [f"{kind}_score_{n}" for n in (2, 3) for kind in ("sft", "dpo")]
+    others = [f"{kind}_{n}" for n in (2, 3) for kind in ("sft", "dpo", "sft_score", "dpo_score")]
+    scores = ["base_score", "strong_score", "sft_score_1", "dpo_score_1"]
     arguments = [
         *["flow", "flow=sft_then_dpo_tiny", "output=json", "jobs=2"],
         *(f"~{STEPS}.{name}" for name in others),
@@ -34,17 +35,17 @@ def test_puzzles_become_pairs_and_a_table_by_method(tmp_path, monkeypatch, capfd
         changed("corpus", {"pipeline.max_bytes": 3e5}),
         changed("shards", {"tokenizer.vocab_size": 320}),
         changed("base", MODEL | {"max_tokens": 1024, "global_batch_tokens": 512, "warmup": 1}),
-        changed("puzzles", KINDS | {"pipeline.seed": 1000, "pipeline.size": 60}
-                | {"pipeline.held_out": "[{seed: 42, size: 10}]"}),
+        *(changed(step, KINDS | {"pipeline.seed": 1000, "pipeline.size": size}
+                  | {"pipeline.held_out": f"[{TESTED}]"})
+          for step, size in (("puzzles", 60), ("more_puzzles", 80))),
         changed("prompts", KINDS | {"pipeline.seed": 2000, "pipeline.size": 40}
-                | {"pipeline.held_out": "[{seed: 42, size: 10}, {seed: 1000, size: 60}]"}),
-        *(f"++{STEPS}.{step}.overrides.sequence_length=128" for step in ("lessons",)),
-        f"++{STEPS}.preferences_1.overrides.sequence_length=128",
-        changed("sft_1", MODEL | SFT | {"save.every_steps": 4}),
-        f"{STEPS}.pairs_1.inputs={{conversations: prompts, strong.checkpoint: sft_1, "
-        "weak.checkpoint: sft_1@4}",
+                | {"pipeline.held_out": f"[{TESTED}, {{seed: 1000, size: 80}}]"}),
+        *(f"++{STEPS}.{step}.overrides.sequence_length=128"
+          for step in ("lessons", "more_lessons", "preferences")),
+        *(changed(step, SFT | {"data_seed": n}) for n, step in enumerate(("strong", "sft_1"))),
+        changed("weak", SFT | {"epochs": 1}),
         changed("dpo_1", MODEL | {"global_batch_pairs": 4, "optimizer.lr": 1e-3}),
-        *(changed(step, SCORED) for step in ("base_score", "sft_score_1", "dpo_score_1")),
+        *(changed(step, SCORED) for step in scores),
     ]  # fmt: skip
     assert main(arguments) == 0
     done = json.loads(capfd.readouterr().out)["steps"]
