@@ -30,10 +30,10 @@ vllm *arguments:
 test *arguments:
     @{{ python }} -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile "$@"
 
-# Tests that need the network or services that root installs; in groups, of which most wait a lot
+# Tests that need the network or services that root installs
 [group('check')]
 test-system *arguments:
-    @{{ python }} -m pytest -m system --numprocesses auto --maxprocesses 4 --dist loadgroup "$@"
+    @{{ python }} -m pytest -m system "$@"
 
 # Tests that need a CUDA device
 [group('check')]

@@ -1,9 +1,7 @@
 """What holds for every test: its share of the cores, no network, no trace outside its own folder.
 
 Tests marked ``system`` or ``gpu`` run only where ``-m`` names their mark, so a plain run neither
-needs what they need nor lists them as skipped. Where groups are dealt out to several processes
-(``--dist loadgroup``), a file is a group unless it says otherwise: those that build the same
-environment are one.
+needs what they need nor lists them as skipped.
 """
 
 import json
@@ -43,18 +41,13 @@ def _apart(tmp_path_factory):
         yield
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config, items):
     asked = set(re.findall(r"\w+", config.option.markexpr))
     left_out = {mark for mark in ON_REQUEST if mark not in asked}
     deselected = [item for item in items if any(map(item.get_closest_marker, left_out))]
     if deselected:
         config.hook.pytest_deselected(items=deselected)
-        dropped = set(deselected)
-        items[:] = [item for item in items if item not in dropped]
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
+        items[:] = [item for item in items if item not in set(deselected)]
 
 
 def pytest_runtest_setup(item):

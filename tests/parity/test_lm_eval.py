@@ -19,7 +19,7 @@ from olmoflow.model import Olmo3, Olmo3Config
 from olmoflow.model.hf import export_hf
 from olmoflow.tokens.tokenizer import load_tokenizer
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("peers")]
+pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "benchmarks" / "evaluators"))

@@ -24,7 +24,7 @@ from olmoflow.tokens.pairs.shards import write_pair_shards
 from olmoflow.train.objectives import DirectPreference
 from olmoflow.train.objectives.document_log_probs import document_log_probs
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("peers")]
+pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).parents[2]
 TOLERANCE = 1e-4

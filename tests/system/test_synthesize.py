@@ -23,8 +23,7 @@ from olmoflow.tokens.bpe import train_bpe
 from olmoflow.tokens.chat.template import load_template
 
 ROOT = Path(__file__).resolve().parents[2]
-# vLLM's environment is fetched, gigabytes of it
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("vllm")]
+pytestmark = pytest.mark.system  # vLLM's environment is fetched, gigabytes of it
 
 WORDS = "one two three four five six seven eight nine ten and so on; "
 CONFIG = Olmo3Config(

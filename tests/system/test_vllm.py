@@ -31,8 +31,7 @@ from olmoflow.inference.vllm import VLLMEngine
 from olmoflow.tokens.tokenizer import load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
-# the environment is fetched, gigabytes of it
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("vllm")]
+pytestmark = pytest.mark.system  # the environment is fetched, gigabytes of it
 
 TEXT = "the quick brown fox jumps over the lazy dog, again and again; "
 VOCABULARY, LENGTH, WINDOW = 320, 256, 16
