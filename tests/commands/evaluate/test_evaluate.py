@@ -212,8 +212,9 @@ def test_scores_are_logged_to_a_run_of_their_own(tiny, trained, wandb_records):
 
 def test_scores_are_logged_into_the_run_of_the_training(tiny, trained, wandb_records):
     evaluate(
-        *(tiny, "checkpoint=r@4", "tasks=[lambada:bpb]", "logger=wandb", "name=joined"),
+        *(tiny, "checkpoint=r@4", "tasks=[lambada:bpb]", "logger=wandb", "seed=8"),
         "runtime.wandb_run=training",
+        "name=joined",
     )
     (file,) = (tiny.home / "evaluation" / "joined").glob("wandb/offline-run-*/run-*.wandb")
     found = wandb_records(file)
