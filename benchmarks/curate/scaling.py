@@ -227,7 +227,8 @@ def _plot(points: list[dict[str, float]], title: str, file: Path) -> None:
         axes, ("seconds", "peak_mib"), ("time (s)", "peak memory (MiB)"), strict=True
     ):
         axis.plot(sizes, [point[name] for point in points], "o-")
-        axis.set(xlabel="corpus (MB of text)", ylabel=label, ylim=(0, None), xlim=(0, None))
+        axis.set(xlabel="corpus (MB of text)", ylabel=label, xlim=(0, None))
+        axis.set_ylim(0, 1.06 * axis.get_ylim()[1])  # the highest point stays whole
         axis.grid(alpha=0.3)
     figure.suptitle(title)
     figure.savefig(file)
