@@ -13,7 +13,6 @@ from olmoflow.inference.native.compiled.phases import STRIDE
 from olmoflow.inference.native.compiled.step import LAYER, PHASES, decode
 from olmoflow.inference.native.compiled.tiles import ROWS
 from olmoflow.inference.native.panels import COLUMNS, Panels
-from olmoflow.inference.native.slab import Slab
 from olmoflow.inference.native.weights import LayerWeights, Weights
 from olmoflow.model.rope import Rotation
 
@@ -34,6 +33,8 @@ class DecodingStep:
         phases = PHASES * self.config.n_layers + 2
         self.counters = torch.zeros(phases * STRIDE, dtype=torch.int64)
         self._layers, self._layers_of = self._describe_layers(), weights.changes
+        self._work: list[Tensor] = []
+        self._work_of = 0, 0  # sequences and vocabulary
 
     def __call__(
         self, parts: Sequence[SlabRows], ids: Tensor, positions: Tensor, head: Panels
@@ -47,20 +48,16 @@ class DecodingStep:
             head: The LM head.
 
         Returns:
-            Logits, [N, vocabulary].
+            Logits, [N, vocabulary]. The next call overwrites them.
         """
         config, weights = self.config, self.weights
         if self._layers_of != weights.changes:
             self._layers, self._layers_of = self._describe_layers(), weights.changes
         count = len(ids)
         width, heads = config.head_width, config.n_heads
-        widths = (
-            *(config.d_model, (heads + 2 * config.n_kv_heads) * width, heads * width),
-            *(config.d_model, config.ffn_hidden_size, head.outputs),
-        )
-        work = [weights.embeddings.new_empty((max(count, ROWS), columns)) for columns in widths]
+        work = self._room_to_work(count, head.outputs)
         torch.index_select(weights.embeddings, 0, ids, out=work[0][:count])
-        caches, slabs, rows = _describe_caches(parts, config.n_layers)
+        caches, slabs, rows = _describe_caches(parts)
         self.counters.zero_()
         decode(
             (weights.dtype, width),
@@ -73,6 +70,20 @@ class DecodingStep:
             numbers=count * config.d_model * config.ffn_hidden_size // COLUMNS,
         )
         return work[-1][:count]
+
+    def _room_to_work(self, count: int, vocabulary: int) -> list[Tensor]:
+        """What the step works in and writes, the same as last time where that is as large."""
+        if self._work_of != (count, vocabulary):
+            config = self.config
+            width, heads, kv_heads = config.head_width, config.n_heads, config.n_kv_heads
+            widths = (
+                *(config.d_model, (heads + 2 * kv_heads) * width, heads * width),
+                *(config.d_model, config.ffn_hidden_size, vocabulary),
+            )
+            rows, embeddings = max(count, ROWS), self.weights.embeddings
+            self._work = [embeddings.new_empty((rows, columns)) for columns in widths]
+            self._work_of = count, vocabulary
+        return self._work
 
     def _describe_layers(self) -> Tensor:
         """[layers, 10] addresses: four matrices, four norms, cosines and sines."""
@@ -90,16 +101,10 @@ class DecodingStep:
         return addresses
 
 
-def _describe_caches(parts: Sequence[SlabRows], layers: int) -> tuple[Tensor, Tensor, Tensor]:
+def _describe_caches(parts: Sequence[SlabRows]) -> tuple[Tensor, Tensor, Tensor]:
     """[layers, slabs, 3] addresses of keys and of values and slots; of each token slab and row."""
-    rows = [_describe_cache(part.slab, layer) for layer in range(layers) for part in parts]
+    caches = np.stack([part.slab.addresses() for part in parts], axis=1)
     counts = [part.count for part in parts]
     slabs = np.repeat(np.arange(len(parts)), counts)
-    places = np.concatenate([np.arange(count) for count in counts])
-    return torch.tensor(rows), torch.from_numpy(slabs), torch.from_numpy(places)
-
-
-def _describe_cache(slab: Slab, layer: int) -> tuple[int, int, int]:
-    numbers = slab.layers[layer]
-    keys = numbers.data_ptr()
-    return keys, keys + numbers.nbytes // 2, slab.slots[layer]
+    rows = np.concatenate([np.arange(count) for count in counts])
+    return torch.from_numpy(caches), torch.from_numpy(slabs), torch.from_numpy(rows)
