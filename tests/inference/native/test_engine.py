@@ -159,6 +159,16 @@ def test_prompt_logprobs_in_any_chunks(model, prompts):
         assert completion.prompt_logprobs == pytest.approx(expected, abs=1e-4)
 
 
+def test_prompt_logprobs_of_who_had_to_leave_for_lack_of_memory(model):
+    """Who read the prompt and is seated anew does not take its log-probabilities away."""
+    longest = row_bytes(model.config, 192, torch.float32)
+    engine = NativeEngine(model, cache_gib=1.5 * longest * 8 / 7 / 2**30)
+    done = complete(engine, [GenerationRequest(PROMPT, 180, GREEDY, n=3, prompt_logprobs=True)])
+    expected = next_logprobs(model, PROMPT[:1], PROMPT[1:]).tolist()
+    for completion in done.values():
+        assert completion.prompt_logprobs == pytest.approx(expected, abs=1e-4)
+
+
 def test_memory_that_holds_few_sequences_at_a_time(model, prompts, expected):
     """Who has to leave goes on later as if nothing had been."""
     for room in (1, 2, 4):

@@ -117,7 +117,7 @@ class Seats:
         self.total[seat], self.read[seat], self.count[seat] = len(known), 0, said
         self.limit[seat], self.stop_at[seat] = request.max_new_tokens, len(known) - 1
         self.leader[seat], self.since[seat], self.kept[seat] = NOBODY, state, False
-        sample.prompt_logprobs.clear()
+        sample.prompt_logprobs = []  # another list: that of the prompt may be this one
         self.stop_set[seat] = self._stop_set(request.stop_ids)
         self.key[seat] = stream_key(request.seed, sample.number)
         self.temperature[seat] = request.sampling.temperature
