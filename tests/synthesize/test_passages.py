@@ -4,13 +4,7 @@ import pytest
 
 from olmoflow.documents import Document
 from olmoflow.errors import UserError
-from olmoflow.synthesize.passages import (
-    Cutter,
-    PassageCount,
-    drawn,
-    highest_draw,
-    passages_of,
-)
+from olmoflow.synthesize.passages import Cutter, PassageCount, passages_of
 from olmoflow.tokens.bpe import train_bpe
 
 
@@ -66,19 +60,6 @@ def test_short_and_equal_passages_are_counted():
     found = list(passages_of(read, Cutter(max_characters=100), 10, count))
     assert [passage.document.id for passage in found] == ["d0", "d1"]
     assert (count.documents, count.short, count.duplicates, count.passages) == (4, 1, 1, 2)
-
-
-def test_a_larger_limit_takes_the_same_and_more():
-    read = documents(*(f"text number {n}" for n in range(50)))
-
-    def taken(limit):
-        found = lambda: passages_of(read, Cutter(max_characters=100), 1, PassageCount())  # noqa: E731
-        highest = highest_draw(found(), limit, seed=3)
-        return [p.document.id for p in found() if highest is None or drawn(p, 3) <= highest]
-
-    assert len(taken(10)) == 10
-    assert set(taken(10)) < set(taken(20))
-    assert len(taken(None)) == len(taken(99)) == 50
 
 
 @pytest.mark.parametrize("limits", [{}, {"max_tokens": 3}, {"max_characters": 1.5}])

@@ -59,6 +59,15 @@ def test_what_is_no_document_has_a_reason(text, reason):
     assert (removed.step, removed.reason) == ("rewrites", reason)
 
 
+def test_a_fence_around_the_whole_is_no_part_of_the_text():
+    code = "    def boil(self):\n        return 100  # degrees, at the sea"
+    assert end(f"```python\n{code}\n```")["text"] == code
+    shown = f"So:\n```python\n{code}\n```"
+    assert end(shown)["text"] == shown
+    two = f"```\n{code}\n```\nand\n```\n{code}\n```"
+    assert end(two)["text"] == two
+
+
 def test_answers_that_were_cut_go_unless_they_are_wanted():
     assert end(GOOD, "length").reason == "the answer was cut at its limit"
     assert end(GOOD, "length", keep_unfinished=True)["text"] == GOOD
@@ -131,7 +140,10 @@ def test_an_instruction_of_ones_own_may_name_the_source(tmp_path):
     assert rewriting.end(PASSAGE, Answer(GOOD, 9, "stop"), "m")["id"] == "d7/mine/2"
 
 
-@pytest.mark.parametrize("settings", [{"min_share": -1.0}, {"max_overlap": 1.5}])
-def test_numbers_without_a_meaning_are_refused(settings):
+@pytest.mark.parametrize(
+    "settings",
+    [{"min_share": -1.0}, {"max_overlap": 1.5}, {"min_share": "a"}, {"passage_first": "no"}],
+)
+def test_settings_without_a_meaning_are_refused(settings):
     with pytest.raises(UserError, match=f"pipeline.{next(iter(settings))}"):
         Rewriting(ours(), **settings)

@@ -12,6 +12,7 @@
 - pair_files   pairs as preference rows
 - pair_report  what a run took and left
 - passages     documents cut into what a model can read whole
+- passage_reader  those of a corpus
 - rewriting    passages written anew, and which answers become documents
 - rewrite_report  what a run of that took and left
 - step_report  steps in the form of curation's report

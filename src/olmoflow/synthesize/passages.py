@@ -7,14 +7,13 @@ much the same length, and no scrap is left at its end.
 
 from __future__ import annotations
 
-import heapq
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from olmoflow.documents import Document
 from olmoflow.errors import UserError
-from olmoflow.synthesize.prompt import digest_of, draw
+from olmoflow.synthesize.prompt import digest_of
 from olmoflow.tokens.chat.conversation import Message
 from olmoflow.tokens.tokenizer import Tokenizer
 
@@ -164,21 +163,3 @@ def passages_of(
             count.passages += 1
             count.bytes += len(text.encode())
             yield passage
-
-
-def highest_draw(passages: Iterable[Passage], limit: int | None, seed: int) -> int | None:
-    """The draw up to which passages are taken, so that there are ``limit``; None: all are.
-
-    A larger limit with the same seed takes the same ones and more.
-    """
-    if limit is None:
-        for _ in passages:  # they are counted on the way
-            pass
-        return None
-    least = heapq.nsmallest(limit, (drawn(passage, seed) for passage in passages))
-    return least[-1] if least else None
-
-
-def drawn(passage: Passage, seed: int) -> int:
-    """A passage's place in the order in which a limit takes them."""
-    return draw(seed, "limit", passage.digest)

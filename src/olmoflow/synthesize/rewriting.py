@@ -31,6 +31,8 @@ BLANKS = [{"passage"}, {"passage", "source"}]
 _RUN = 8
 # A script without spaces: each character is a word.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_]+")
+# Around the whole of an answer; code that is shown within a text stays as it is shown.
+_FENCE = re.compile(r"```[^\n`]*\n((?:(?!```).)*)\n```", re.S)
 _BEGINNING = 300
 _SORRY = re.compile(
     r"\W*(?:(?:i am|i'm|we are|we're)?\s*(?:very |really |so )?sorry\b|(?:i|we) apologi[sz]e"
@@ -56,7 +58,7 @@ class Rewriting:
         max_overlap: Share of an answer's runs of eight words that stand in the passage, at most.
 
     Raises:
-        UserError: A number has no meaning.
+        UserError: A setting has no meaning.
     """
 
     instruction: Instruction
@@ -66,10 +68,14 @@ class Rewriting:
     max_overlap: float = 0.8
 
     def __post_init__(self) -> None:
-        if self.min_share < 0:
-            raise UserError(f"pipeline.min_share={self.min_share}: expected 0 or more")
-        if not 0 <= self.max_overlap <= 1:
-            raise UserError(f"pipeline.max_overlap={self.max_overlap}: expected a share, 0 to 1")
+        for key, most in (("min_share", float("inf")), ("max_overlap", 1.0)):
+            value = getattr(self, key)
+            if type(value) not in (int, float) or not 0 <= value <= most:
+                expected = "a share, 0 to 1" if most == 1 else "a number, 0 or more"
+                raise UserError(f"pipeline.{key}={value}: expected {expected}")
+        for key in ("passage_first", "keep_unfinished"):
+            if type(value := getattr(self, key)) is not bool:
+                raise UserError(f"pipeline.{key}={value}: expected true or false")
 
     @property
     def name(self) -> str:
@@ -91,7 +97,7 @@ class Rewriting:
         """
         if isinstance(reply, Failure):
             return self._unanswered(passage, reply)
-        text = without_thinking(reply.text).encode(errors="replace").decode()
+        text = written(reply.text)
         reason = self._fault(passage, text, cut=reply.finish_reason == "length")
         if reason:
             return Removed(_shown(passage), "rewrites", reason, text or reply.text)
@@ -134,6 +140,13 @@ class Rewriting:
                 "model": model,
             },
         }
+
+
+def written(said: str) -> str:
+    """What is meant for the document: without thinking, and without a fence around all of it."""
+    text = without_thinking(said).encode(errors="replace").decode()
+    whole = _FENCE.fullmatch(text)
+    return whole[1] if whole else text
 
 
 def refuses(text: str) -> bool:

@@ -19,7 +19,8 @@ from olmoflow.commands.tokenize.conversations import DOWNLOAD, fetched, find_row
 from olmoflow.errors import UserError
 
 if TYPE_CHECKING:
-    from olmoflow.synthesize.passages import Cutter, Passage, PassageCount
+    from olmoflow.synthesize.passage_reader import PassageReader
+    from olmoflow.synthesize.passages import Cutter, Passage
     from olmoflow.synthesize.rewrite_report import RewriteRun
     from olmoflow.synthesize.rewriting import Rewriting
 
@@ -45,8 +46,8 @@ def run_rewritten(config: Mapping[str, Any]) -> dict[str, Any]:
     ) as work:
         if work.finished is None:
             at = splits_of(fetched(source, work.path / DOWNLOAD))["train"]
-            reading = _Reading(config, at, cutter)
-            work.finish(_work(config, role, rewriting, source, reading, work.path))
+            reader = _reader(config, at, cutter)
+            work.finish(_work(config, role, rewriting, source, reader, work.path))
     assert work.finished is not None
     return {"corpus": work.finished.name, "path": str(work.path), **work.finished.figures}
 
@@ -82,10 +83,10 @@ def _rewriting(config: Mapping[str, Any]) -> Rewriting:
         load_instruction(
             str(settings["instruction"]), "pipeline.instruction", BLANKS, folder=REWRITING
         ),
-        bool(settings["passage_first"]),
-        bool(settings["keep_unfinished"]),
-        float(settings["min_share"]),
-        float(settings["max_overlap"]),
+        settings["passage_first"],
+        settings["keep_unfinished"],
+        settings["min_share"],
+        settings["max_overlap"],
     )
 
 
@@ -140,60 +141,12 @@ def _identity(
     }
 
 
-class _Reading:
-    """The passages of a corpus, which may be read several times.
+def _reader(config: Mapping[str, Any], path: Path, cutter: Cutter) -> PassageReader:
+    from olmoflow.synthesize.passage_reader import PassageReader
 
-    Args:
-        config: Of the command.
-        path: With the documents.
-        cutter: Cuts them.
-    """
-
-    def __init__(self, config: Mapping[str, Any], path: Path, cutter: Cutter) -> None:
-        self.path, self.cutter = path, cutter
-        self.limit, self.seed = config["limit"], int(config["seed"])
-        self.max_error_rate = float(config["max_error_rate"])
-        self.min_characters = int(config["pipeline"]["passages"]["min_characters"])
-
-    def survey(self, folder: Path) -> tuple[PassageCount, int | None, int]:
-        """Read everything once; what is malformed is left in a folder.
-
-        Returns:
-            The counts, the highest draw that is taken, and how many rows were malformed.
-
-        Raises:
-            UserError: Too much is malformed, or there is no passage.
-        """
-        from olmoflow.documents import Intake
-        from olmoflow.synthesize.passages import PassageCount, highest_draw
-
-        count, intake = PassageCount(), Intake(self.max_error_rate)
-        try:
-            highest = highest_draw(self._all(count, intake), self.limit, self.seed)
-        finally:
-            intake.write(folder)
-        if not count.passages:
-            raise UserError(
-                f"corpus={self.path}: none of {count.documents} documents has a passage of "
-                f"pipeline.passages.min_characters={self.min_characters} or more"
-            )
-        count.over_limit = max(0, count.passages - (self.limit or count.passages))
-        return count, highest, len(intake.malformed)
-
-    def passages(self, highest: int | None) -> Iterator[Passage]:
-        """The passages that are asked, in their order."""
-        from olmoflow.documents import Intake
-        from olmoflow.synthesize.passages import PassageCount, drawn
-
-        every = self._all(PassageCount(), Intake(1.0))
-        return (p for p in every if highest is None or drawn(p, self.seed) <= highest)
-
-    def _all(self, count: PassageCount, intake: Any) -> Iterator[Passage]:
-        from olmoflow.documents import read_documents
-        from olmoflow.synthesize.passages import passages_of
-
-        documents = read_documents(self.path, intake)
-        return passages_of(documents, self.cutter, self.min_characters, count)
+    least = config["pipeline"]["passages"]["min_characters"]
+    rate = float(config["max_error_rate"])
+    return PassageReader(path, cutter, least, config["limit"], int(config["seed"]), rate)
 
 
 def _work(
@@ -201,14 +154,14 @@ def _work(
     role: Role,
     rewriting: Rewriting,
     source: Input,
-    reading: _Reading,
+    reader: PassageReader,
     folder: Path,
 ) -> dict[str, Any]:
     from olmoflow.synthesize.rewrite_report import RewriteRun
 
-    count, highest, malformed = reading.survey(folder)
-    run = RewriteRun(count)
     with progress_of_steps(config["runtime"]["progress"]) as advance:
+        survey = reader.survey(folder, lambda *at: advance("read", *at))
+        run = RewriteRun(survey.count)
         interview = Interview(
             {WRITER: role},
             [source],
@@ -218,7 +171,7 @@ def _work(
             advance,
         )
         try:
-            passages = _portions(reading.passages(highest))
+            passages = _portions(reader.passages(survey.highest))
             _write(rewriting, role, interview, passages, run, folder)
         finally:
             interview.close()
@@ -229,7 +182,7 @@ def _work(
     write_report(config, run, models, folder)
     return {
         **run.figures(),
-        "malformed": malformed,
+        "malformed": survey.malformed,
         "models": models,
         "rollouts": interview.transcripts,
     }
