@@ -1,4 +1,4 @@
-"""Pairs whose strong side speaks through a real chat endpoint: vLLM's, on a CPU.
+"""Pairs whose strong side speaks through a real chat endpoint, vLLM's on a CPU; and rewriting.
 
 What the endpoint says greedily is what our own engine says behind the same template, so messages,
 template and limits arrive as they are meant.
@@ -134,3 +134,24 @@ def test_vllms_engine_says_the_same(home, url, capfd):
     )
     ours = pairs(capfd, "strong.checkpoint=large")
     assert [row["chosen"] for row in served] == [row["chosen"] for row in ours]
+
+
+def test_a_corpus_is_written_anew_alike(home, url, capfd):
+    rows = [{"id": f"d{n}", "text": f"{n}. {WORDS * 3}"} for n in range(6)]
+    (home / "web.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (home / "again.txt").write_text("Again: $passage")
+    settings = [
+        *("pipeline=rewritten", "corpus=web.jsonl", "pipeline.instruction=again.txt"),
+        *("pipeline.passages.max_tokens=60", "pipeline.passages.min_characters=20"),
+        *("pipeline.keep_unfinished=true", "pipeline.min_share=0", "writer.temperature=0"),
+        *("writer.checkpoint=large", "writer.template=plain", "writer.max_new_tokens=24"),
+        *("runtime.progress=false", "runtime.dtype=float32", "output=json"),
+    ]
+    served = ["engine@writer.engine=vllm", f"writer.engine.url={url.removesuffix('/v1')}"]
+    written = []
+    for engine in ([], served):
+        capfd.readouterr()
+        assert main(["synthesize", *settings, *engine]) == 0
+        path = Path(json.loads(capfd.readouterr().out)["path"]) / "train" / "00000.jsonl.zst"
+        written.append(path.read_bytes())
+    assert written[0] == written[1]

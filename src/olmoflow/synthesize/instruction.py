@@ -38,27 +38,39 @@ class Instruction:
         return (Message("user", string.Template(self.text).substitute(values)),)
 
 
-def load_instruction(name: str, key: str, allowed: Sequence[set[str]]) -> Instruction:
+def load_instruction(
+    name: str, key: str, allowed: Sequence[set[str]], folder: Path = INSTRUCTIONS
+) -> Instruction:
     """One of ours by its name, or a file.
 
     Args:
-        name: Of a file in ``instructions/`` without its ending, or a path that ends in ``.txt``.
+        name: Of a file in the folder without its ending, or a path that ends in ``.txt``.
         key: Where it stands in the config.
         allowed: The sets of blanks, one of which it has to have.
+        folder: With ours.
 
     Raises:
         UserError: There is none such, or its blanks are others.
     """
-    path = Path(name) if name.endswith(".txt") else INSTRUCTIONS / f"{name}.txt"
+    path = Path(name) if name.endswith(".txt") else folder / f"{name}.txt"
     try:
         instruction = Instruction(name, path.read_text(encoding="utf-8").strip())
         blanks = instruction.blanks()
     except (OSError, ValueError) as error:
-        ours = ", ".join(sorted(p.stem for p in INSTRUCTIONS.glob("*.txt")))
+        ours = ", ".join(sorted(p.stem for p in folder.glob("*.txt")))
         why = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{key}={name}: {why}; expected one of {ours}, or a .txt file") from error
-    if blanks not in allowed or not string.Template(instruction.text).is_valid():
-        expected = " or ".join(_named(each) for each in allowed)
+    expected = " or ".join(_named(each) for each in allowed)
+    for found in string.Template.pattern.finditer(instruction.text):
+        blank = found["named"] or found["braced"]
+        if found["escaped"] is None and not any(blank in each for each in allowed):
+            line = instruction.text.count("\n", 0, found.start()) + 1
+            shown = instruction.text[found.start() :].split()[0]
+            raise UserError(
+                f"{key}={name}: line {line}: {shown} is no blank, expected {expected} "
+                "($$ for a dollar sign)"
+            )
+    if blanks not in allowed:
         raise UserError(f"{key}={name}: has the blanks {_named(blanks)}, expected {expected}")
     return instruction
 

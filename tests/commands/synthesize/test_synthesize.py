@@ -189,7 +189,7 @@ def test_what_is_missing_is_named(arguments, expected, capfd):
 def test_help_lists_the_pipelines_of_its_command(capfd):
     assert main(["synthesize", "--help"]) == 0
     ours = capfd.readouterr().out
-    assert "delta_learning*, judged_pairs, multi_turn, verified\n" in ours
+    assert "delta_learning*, judged_pairs, multi_turn, rewritten, verified\n" in ours
     assert "engine@strong.engine  hf, native*, openai, vllm\n" in ours
     assert main(["curate", "--help"]) == 0
     theirs = capfd.readouterr().out

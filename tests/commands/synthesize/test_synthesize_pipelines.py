@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 from olmoflow.commands.main import main
 
 
@@ -129,46 +127,15 @@ def test_what_olmo_leaves_out_goes_by_itself(made, chat_server):
     )
 
 
-@pytest.fixture
-def models(tmp_path, small_tokenizer):
-    """Two folders of small models that were never trained, with a chat template."""
-    from tokenizers import AddedToken
-
-    from olmoflow.model import Olmo3, Olmo3Config, initialise
-    from olmoflow.model.hf import export_hf
-    from olmoflow.tokens.tokenizer import load_tokenizer
-
-    opened = load_tokenizer(small_tokenizer)
-    opened.backend.add_special_tokens(
-        [AddedToken(token, special=True) for token in ("<|im_start|>", "<|im_end|>")]
-    )
-    opened.save(tmp_path / "tokenizer")
-    config = Olmo3Config(
-        vocab_size=304,
-        d_model=32,
-        n_layers=2,
-        n_heads=2,
-        n_kv_heads=2,
-        ffn_hidden_size=64,
-        sliding_window=16,
-        max_sequence_length=256,
-        init_std=0.3,
-    )
-    for seed, name in enumerate(("large", "small")):
-        model = Olmo3(config)
-        initialise(model, seed=seed)
-        tensors = model.state_dict().items()
-        export_hf(tensors, config, tmp_path / name, tokenizer=tmp_path / "tokenizer")
-    return ["strong.checkpoint=large", "weak.checkpoint=small"]
-
-
 def test_models_of_our_own_speak_through_a_template(made, models, capfd):
+    checkpoints = ["strong.checkpoint=large", "weak.checkpoint=small"]
+
     def run(*more, status=0):
         settings = ["conversations=prompts.jsonl", "runtime.progress=false"]
         short = [f"{role}.max_new_tokens=12" for role in ("strong", "weak")]
         template = [f"{role}.template=think" for role in ("strong", "weak")]
         capfd.readouterr()
-        arguments = [*models, *settings, *short, *template, "pipeline.filters=[]", *more]
+        arguments = [*checkpoints, *settings, *short, *template, "pipeline.filters=[]", *more]
         assert main(["synthesize", *arguments, "output=json"]) == status
         written = capfd.readouterr()
         return json.loads(written.out) if status == 0 else written.err

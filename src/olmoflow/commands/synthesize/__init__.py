@@ -1,1 +1,8 @@
-"""``olmoflow synthesize``: `command` runs it, `recipes` its pipelines, `speakers` who answers."""
+"""``olmoflow synthesize``.
+
+- command    preference pairs, and which of the two is made
+- recipes    the pipelines of pairs
+- rewritten  documents written anew
+- speakers   who answers
+- outcome    reports
+"""

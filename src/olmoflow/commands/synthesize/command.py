@@ -1,23 +1,25 @@
-"""``olmoflow synthesize``: conversations into preference pairs, with models that answer."""
+"""``olmoflow synthesize``: training data made with models that answer.
+
+Pairs of preferences are made here, of conversations; documents written anew in `rewritten`.
+"""
 
 from __future__ import annotations
 
-import datetime
 import hashlib
-import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from olmoflow import __version__
 from olmoflow.artifact import Input, claim, resolve
 from olmoflow.commands.command_line.progress import progress_of_steps
 from olmoflow.commands.curate.pipeline import files_in
 from olmoflow.commands.inputs.checkpoints import tokenizer_folder
 from olmoflow.commands.inputs.tokenizers import splits_of
-from olmoflow.commands.synthesize.recipes import find_roles, make_pipeline
-from olmoflow.commands.synthesize.speakers import Interview, Role
+from olmoflow.commands.synthesize.outcome import nothing_left, print_steps, write_report
+from olmoflow.commands.synthesize.recipes import REWRITTEN, find_roles, make_pipeline
+from olmoflow.commands.synthesize.rewritten import report_rewritten, run_rewritten
+from olmoflow.commands.synthesize.speakers import Interview, Role, said_by
 from olmoflow.commands.tokenize.conversations import DOWNLOAD, fetched, find_rows
 from olmoflow.errors import UserError
 
@@ -26,11 +28,26 @@ if TYPE_CHECKING:
     from olmoflow.synthesize.recipe import Pipeline
     from olmoflow.synthesize.selection import Filter, Lengths
 
-_SPEAKERS = ("strong", "weak", "judge", "pool")
+# They are part of a work's identity as inputs, as speakers, or not at all.
+_NOT_IN_IDENTITY = ("corpus", "writer", "strong", "weak", "judge", "pool")
 
 
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Synthesize; see ``conf/synthesize.yaml`` for the settings."""
+    name = config["pipeline"].get("name")
+    wanted, other = ("corpus", "conversations")
+    if name != REWRITTEN:
+        wanted, other = other, wanted
+    if config[other] is not None:
+        raise UserError(
+            f"{other}={config[other]}: pipeline={name} takes no {other}; expected {wanted}=…"
+        )
+    if config[wanted] is None:
+        raise UserError(f"{wanted}: missing; give {wanted}=…")
+    return run_rewritten(config) if name == REWRITTEN else _make_pairs(config)
+
+
+def _make_pairs(config: dict[str, Any]) -> dict[str, Any]:
     roles = find_roles(config)
     pipeline = make_pipeline(config, roles)
     source = find_rows(str(config["conversations"]), "conversations")
@@ -52,15 +69,10 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
 
 def report(result: Mapping[str, Any]) -> None:
     """Say what came of the prompts, step by step."""
-    width = max(len(name) for name in result["steps"])
-    for name, step in result["steps"].items():
-        removed = ", ".join(f"{why}: {n:,}" for why, n in step["removed"].items())
-        print(f"{name:<{width}}  {step['in']:>10,} -> {step['out']:>10,}  {removed}".rstrip())
-    left_out = {k.replace("_", " "): n for k, n in result["left_out"].items() if n}
-    if result["malformed"]:
-        left_out["malformed (errors.jsonl)"] = result["malformed"]
-    if left_out:
-        print("left out: " + ", ".join(f"{name} {n:,}" for name, n in left_out.items()))
+    if "pairs" not in result:
+        report_rewritten(result)
+        return
+    print_steps(result)
     lengths = result["lengths"]
     if "chosen" in lengths:
         chosen, rejected = lengths["chosen"]["mean"], lengths["rejected"]["mean"]
@@ -78,23 +90,16 @@ def _identity(
     """What makes the pairs, apart from the conversations and checkpoints."""
     from olmoflow.digests import fingerprint
 
-    speakers = {
-        name: {"is": role.identity, **{k: v for k, v in role.node.items() if k in _SAMPLING}}
-        for name, role in roles.items()
-    }
-    rest = {k: v for k, v in config.items() if k not in _SPEAKERS}
+    rest = {k: v for k, v in config.items() if k not in _NOT_IN_IDENTITY}
     counted = None if tokenizer is None else fingerprint(tokenizer)
     control = {**config["pipeline"]["length_control"], "tokenizer": counted}
     told = hashlib.sha256("".join(pipeline.told()).encode()).hexdigest()[:12]
     return {
         **rest,
         "conversations": None,
-        "speakers": speakers,
+        "speakers": said_by(roles),
         "pipeline": {**config["pipeline"], "length_control": control, "told": told},
     }
-
-
-_SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens")
 
 
 def _tokenizer(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Path | None:
@@ -158,9 +163,9 @@ def _work(
         "rollouts": interview.transcripts,
     }
     if not kept:
-        raise UserError(_nothing_left(what.steps))
+        raise UserError(nothing_left("pair", what.steps))
     write_pairs(kept, folder / "train", models, lengths)
-    _write_report(config, what, models, folder)
+    write_report(config, what, models, folder)
     return figures
 
 
@@ -221,29 +226,3 @@ def _filters(config: Mapping[str, Any], lengths: Lengths) -> list[tuple[str, Fil
             )
         filters.append(("length_control", LengthControl(lengths, most, sources)))
     return filters
-
-
-def _nothing_left(steps: Sequence[Any]) -> str:
-    step = max(steps, key=lambda each: each.removed.total())
-    reason, n = step.removed.most_common(1)[0]
-    shown = next((each.shown for each in step.shown if each.reason == reason), "")
-    beginning = " ".join(shown.split())[:200]
-    return (
-        f"no pair is left; the step {step.name} removed {step.removed.total()} of {step.came}, "
-        f"{n} of them: {reason}{f' ({beginning})' if beginning else ''}"
-    )
-
-
-def _write_report(
-    config: Mapping[str, Any], what: Any, models: Mapping[str, str], folder: Path
-) -> None:
-    from olmoflow.curate.report.page import write_page
-
-    data = what.report(
-        f"{config['pipeline']['name']}: {config['name'] or folder.name}",
-        datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        {"OlmoFlow": __version__, **models},
-        json.dumps(config["pipeline"], indent=1, ensure_ascii=False, default=str),
-    )
-    data.write(folder / "report.json")
-    write_page(data, folder / "report.html")

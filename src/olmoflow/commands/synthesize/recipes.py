@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from olmoflow.commands.synthesize.speakers import Role, find_role
+from olmoflow.commands.synthesize.speakers import SAMPLING, Role, find_role
 from olmoflow.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,14 +22,15 @@ def find_roles(config: Mapping[str, Any]) -> dict[str, Role]:
     """
     name = config["pipeline"].get("name")
     if name not in PIPELINES:
-        raise UserError(f"pipeline={name}: expected one of {', '.join(PIPELINES)}")
+        known = ", ".join([*PIPELINES, REWRITTEN])
+        raise UserError(f"pipeline={name}: expected one of {known}")
     alone = name == "verified" and not config["pipeline"]["from_weak"]
     names = ["strong"] if alone else ["strong", "weak"]
     nodes = {each: config[each] for each in names}
     if name == "judged_pairs":
         for side in ("strong", "weak"):
             for member, node in config["pool"][side].items():
-                given = {k: v for k, v in config[side].items() if k in _INHERITED} | dict(node)
+                given = {k: v for k, v in config[side].items() if k in SAMPLING} | dict(node)
                 nodes[f"pool.{side}.{member}"] = {"checkpoint": None, "template": None} | given
         nodes["judge"] = config["judge"]
     elif any(config["pool"].values()):
@@ -41,9 +42,6 @@ def find_roles(config: Mapping[str, Any]) -> dict[str, Role]:
                 f"{weak}: the same model as {strong} ({roles[strong].model}); expected a weaker one"
             )
     return roles
-
-
-_INHERITED = ("temperature", "top_p", "top_k", "max_new_tokens")
 
 
 def pool_of(roles: Mapping[str, Role], side: str) -> list[str]:
@@ -122,3 +120,5 @@ PIPELINES: dict[str, Callable[[Mapping[str, Any], Mapping[str, Role]], Pipeline]
     "multi_turn": _multi_turn,
     "verified": _verified,
 }
+REWRITTEN = "rewritten"
+"""The pipeline that is no recipe for pairs."""

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from olmoflow.inference.chat import Question, Reply, Speaker
     from olmoflow.synthesize.recipe import Ask
 
-_SETTINGS = ("checkpoint", "template", "temperature", "top_p", "top_k", "max_new_tokens")
+SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens")
+_SETTINGS = ("checkpoint", "template", *SAMPLING)
 # How an engine works, not what it says.
 _NOT_IN_IDENTITY = frozenset(
     {"concurrency", "timeout", "retries", "backoff", "api_key_env"}
@@ -91,6 +92,14 @@ def find_role(name: str, node: Mapping[str, Any]) -> Role:
     }
     step = "" if checkpoint.step is None else f"@{checkpoint.step}"
     return Role(name, node, checkpoint, identity, f"{checkpoint.name}{step}")
+
+
+def said_by(roles: Mapping[str, Role]) -> dict[str, Any]:
+    """What makes what is said: who speaks, and how it is sampled."""
+    return {
+        name: {"is": role.identity, **{k: v for k, v in role.node.items() if k in SAMPLING}}
+        for name, role in roles.items()
+    }
 
 
 def open_speaker(role: Role, runtime: Mapping[str, Any]) -> Speaker:
