@@ -57,6 +57,14 @@ def test_own_documents_become_shards_that_lead_back_to_them(home, capsys):
     assert (folder / "train" / "index.json").stat().st_mtime_ns == before
 
 
+def test_what_says_nothing_about_a_corpus_makes_no_other_shards(home, capsys):
+    arguments = ["tokenize", "corpus=text.jsonl", "tokenizer.vocab_size=300"]
+    made = result(capsys, *arguments)["path"]
+    for idle in ("seed=3", "max_bytes=9e9", "base_url=https://mirror", "max_error_rate=0.5"):
+        assert result(capsys, *arguments, idle)["path"] == made, idle
+    assert result(capsys, *arguments, "chunk_tokens=4096")["path"] != made
+
+
 def test_settings_of_conversations_are_refused_for_plain_text(home, capsys):
     status, captured = olmoflow(capsys, "tokenize", "corpus=text.jsonl", "template=plain")
     assert status == 2
