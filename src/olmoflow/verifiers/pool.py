@@ -4,8 +4,8 @@
   other answers do not notice
 - each worker may take so much memory; what needs more is an error that says so
 - workers start when the first answer comes, serve many, and die with the process that owns them
-- a worker is forked from a server that has imported what all of them need, so that its replacement
-  is there in a moment
+- a worker is forked from a server that can have its imports done already, so that a replacement is
+  there in a moment
 - no signals in the caller, so it may be called from any thread
 """
 
@@ -36,14 +36,14 @@ class JudgePool:
     Args:
         judge: What judges an answer.
         warm: Run once in each new worker, outside any deadline: imports.
-        preload: A module that the server which forks the workers imports first, so that what it
-            imports is there already in each of them. Pools share that server, which starts with
-            the first of them that judges: it imports what was asked for until then.
         workers: How many processes.
         deadline: Seconds for one answer.
         memory_mb: What a worker may take beyond what it has after `warm`, in MB.
         confined: Workers may read the interpreter and its packages, and do nothing to anything
             outside themselves (Landlock and seccomp): for judges that evaluate what they are given.
+        preload: A module that the server which forks the workers imports, so that all that it
+            imports is in each of them from the start. Pools share that server, which starts with
+            the first of them that judges, and imports what was asked for until then.
     """
 
     def __init__(
