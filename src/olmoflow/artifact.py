@@ -30,7 +30,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from olmoflow.digests import digest_folder, fingerprint, write_json
+from olmoflow.digests import WANDB_FILES, digest_folder, fingerprint, write_json
 from olmoflow.environment import environment_record
 from olmoflow.errors import UserError
 
@@ -53,7 +53,7 @@ KINDS: tuple[str, ...] = get_args(Kind)
 REQUEST = "request.json"
 PROVENANCE = "provenance.json"
 LOCK = ".lock"
-_OWN_FILES = frozenset({REQUEST, PROVENANCE, LOCK})
+_NOT_DIGESTED = frozenset({REQUEST, PROVENANCE, LOCK}) | WANDB_FILES
 
 # Settings that change how a command runs or reports, never what it computes.
 NOT_IN_KEY = frozenset(
@@ -160,7 +160,7 @@ class Claim:
             "seconds": round(time.monotonic() - self._started, 3),
             "figures": dict(figures),
             **environment_record(),
-            "digests": digest_folder(self.path, leave_out=_OWN_FILES),
+            "digests": digest_folder(self.path, leave_out=_NOT_DIGESTED),
         }
         write_json(self.path / PROVENANCE, provenance)
         self.finished = _load(self.path)
@@ -312,8 +312,7 @@ def artifacts(kind: str | None = None) -> list[Artifact]:
     for each in (kind,) if kind else KINDS:
         folder = home() / each
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            artifact = None if path.is_symlink() else open_artifact(path)
-            if artifact:
+            if not path.is_symlink() and (artifact := open_artifact(path)):
                 found.append(artifact)
     return sorted(found, key=lambda a: (a.provenance["created"], a.name))
 
@@ -331,8 +330,7 @@ def find(name: str) -> Artifact:
         raise UserError(f"{name}: several artifacts have this name ({kinds}); use a key or a path")
     if matches:
         return matches[0]
-    by_path = open_artifact(Path(name))
-    if by_path:
+    if by_path := open_artifact(Path(name)):
         return by_path
     raise UserError(_not_found(name, name, "show", KINDS))
 
@@ -366,8 +364,10 @@ def verify(artifact: Artifact) -> None:
     Raises:
         UserError: A file is missing or changed; the message names it.
     """
-    now = digest_folder(artifact.path, leave_out=_OWN_FILES)
+    now = digest_folder(artifact.path, leave_out=_NOT_DIGESTED)
     for name, digest in artifact.provenance["digests"].items():
+        if not _NOT_DIGESTED.isdisjoint(name.split("/")):
+            continue
         if name not in now:
             raise UserError(f"{artifact.path / name}: missing from {artifact.kind} {artifact.name}")
         if now[name] != digest:

@@ -11,17 +11,21 @@ from typing import Any
 
 # Above this size an input that is no artifact is identified by names, sizes and times alone.
 _HASHED_INPUT_BYTES = 1 << 30
+# What W&B keeps beside an artifact's data. It may be logged again, so no digest covers it.
+WANDB_FILES = frozenset({"wandb", "wandb_id.txt", "wandb_logged.json"})
 
 
 def digest_folder(folder: Path, leave_out: Collection[str] = ()) -> dict[str, str]:
-    """sha256 of each file below ``folder`` by its relative path, but for the names left out.
+    """sha256 of each file below ``folder`` by its relative path.
+
+    Files and folders whose names are in ``leave_out`` have none.
 
     Files that a ``digests.json`` beside them covers are left to it: hashing that one file vouches
     for them, and terabytes are not read twice.
     """
     digests: dict[str, str] = {}
     for parent, names, files in os.walk(folder, followlinks=False):
-        names.sort()
+        names[:] = sorted(name for name in names if name not in leave_out)
         covered: set[str] = set()
         if "digests.json" in files:
             record = json.loads((Path(parent) / "digests.json").read_text())

@@ -65,13 +65,54 @@ def read_requests(folder: Folder) -> Iterator[dict[str, Any]]:
     Raises:
         UserError: The file is missing or damaged.
     """
-    file = folder / "requests.jsonl.gz"
+    for _, line in request_lines(folder):
+        yield parse_request(line, folder)
+
+
+def request_lines(folder: Folder) -> Iterator[tuple[int, bytes]]:
+    """The requests of `read_requests` as they stand, with the numbers of their documents.
+
+    Parsing is most of what reading takes; who wants a few documents parses theirs alone, with
+    `parse_request`.
+
+    Raises:
+        UserError: The file is missing or damaged.
+    """
+    file = folder / _REQUESTS
     try:
         with file.open("rb") as packed, gzip.open(packed) as stream:
             for line in stream:
-                yield json.loads(line)
+                yield _document_number(line), line
     except (OSError, EOFError, ValueError, zlib.error, KeyError) as error:
         raise _damaged(file, error) from error
+
+
+def parse_request(line: bytes, folder: Folder) -> dict[str, Any]:
+    """A line of `request_lines`.
+
+    Raises:
+        UserError: It is damaged.
+    """
+    try:
+        request: dict[str, Any] = json.loads(line)
+    except ValueError as error:
+        raise _damaged(folder / _REQUESTS, error) from error
+    return request
+
+
+_REQUESTS = "requests.jsonl.gz"
+_DOC_ID = b'"doc_id": '
+
+
+def _document_number(line: bytes) -> int:
+    """A request's ``doc_id``, which only a native id and a label follow.
+
+    Within a JSON text the quotes would be escaped, so it is no part of one.
+    """
+    _, found, rest = line.rpartition(_DOC_ID)
+    if not found:
+        raise ValueError("a request without doc_id")
+    return int(rest.partition(b",")[0])
 
 
 def read_rows(folder: Folder) -> Iterator[tuple[str, list[dict[str, Any]]]]:

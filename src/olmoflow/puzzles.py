@@ -10,7 +10,7 @@ questions, with `question_key`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,11 @@ def find_form(name: str, key: str) -> AnswerForm:
 
 
 def make_puzzles(
-    name: str, size: int, seed: int, settings: Mapping[str, Any] | None = None
+    name: str,
+    size: int,
+    seed: int,
+    settings: Mapping[str, Any] | None = None,
+    places: Sequence[int] | None = None,
 ) -> Iterator[Puzzle]:
     """So many puzzles of one kind, from number ``seed`` on.
 
@@ -72,6 +76,8 @@ def make_puzzles(
         size: How many.
         seed: Number of the first.
         settings: Of this kind, by reasoning-gym's names.
+        places: Of these, counted from 0, only those that are asked for, each below `size`; None:
+            all. A puzzle does not depend on which others are made.
 
     Raises:
         UserError: reasoning-gym is not installed, or has no such kind or setting.
@@ -90,7 +96,7 @@ def make_puzzles(
         raise UserError(
             f"puzzle {name}: {error}; expected a kind of {PACKAGE} and settings that it has"
         ) from error
-    for number in range(size):
+    for number in range(size) if places is None else places:
         # As it will be read back from files: plain JSON values.
         yield json.loads(json.dumps(made[number]))
 

@@ -1,6 +1,7 @@
 """A user's own documents: split by their text, malformed ones set apart."""
 
 import json
+import tracemalloc
 
 import pytest
 import zstandard
@@ -68,6 +69,25 @@ def test_malformed_documents_are_set_apart(tmp_path):
     with pytest.raises(UserError, match=r"a\.jsonl:21: invalid UTF-8 .* max_error_rate=0\.001"):
         split_documents(path, tmp_path / "strict")
     assert (tmp_path / "strict" / "errors.jsonl").is_file()
+
+
+def test_a_line_that_is_too_long_is_set_apart_and_never_held(tmp_path):
+    path = tmp_path / "a.jsonl.zst"
+    row = b'{"text": "fine"}\n'
+    endless = b'{"text": "' + b"x" * 200_000_000 + b'"}\n'
+    path.write_bytes(zstandard.compress(row + endless + row.replace(b"fine", b"good")))
+    settings = {"max_document_bytes": 10_000_000, "max_error_rate": 0.5, "heldout_fraction": 0}
+    tracemalloc.start()
+    found = split_documents(path, tmp_path / "out", **settings)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (found.malformed, found.documents) == (1, {"train": 2})
+    (error,) = map(json.loads, (tmp_path / "out" / "errors.jsonl").read_text().splitlines())
+    assert error["line"] == 2
+    assert "more than max_document_bytes=10,000,000 allows" in error["reason"]
+    assert peak < 120_000_000  # a kilobyte of zstd becomes 22 MB at once
+    with pytest.raises(UserError, match="max_document_bytes=0: expected above 0"):
+        split_documents(path, tmp_path / "none", max_document_bytes=0)
 
 
 def test_ids_that_come_twice_are_made_unique(tmp_path):

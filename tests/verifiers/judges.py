@@ -1,6 +1,7 @@
 """Judges that misbehave; workers import them by name."""
 
 import os
+import sys
 import time
 
 from olmoflow.verifiers import Verdict
@@ -26,6 +27,8 @@ def misbehave(text, reference):
         return Verdict(float(len(bytes(10**10))))
     if text == "raise":
         raise LookupError("two\nlines")
+    if text == "imported":
+        return Verdict(1.0, extracted=str(reference in sys.modules))
     if text == "pid":
         return Verdict(1.0, extracted=str(os.getpid()))
     return Verdict(float(text == reference))

@@ -100,6 +100,42 @@ def test_workers_die_with_a_process_that_is_killed(tmp_path):
     pytest.fail("the worker lives on")
 
 
+def test_a_worker_that_takes_anothers_place_has_its_imports_already(tmp_path):
+    script = tmp_path / "owner.py"  # a process of its own, whose workers' server has yet to start
+    script.write_text(
+        textwrap.dedent(
+            """
+            import judges
+            from olmoflow.verifiers import Answer
+            from olmoflow.verifiers.math import MathVerifier
+            from olmoflow.verifiers.pool import JudgePool
+
+            if __name__ == "__main__":
+                settings = {"warm": judges.warm, "workers": 1, "deadline": 1.0, "memory_mb": 500}
+                MathVerifier().close()  # asks for math-verify, though it judges nothing
+                JudgePool(judges.misbehave, preload="no_such_module", **settings).close()
+                pool = JudgePool(judges.misbehave, preload="wave", **settings)
+                asked = [("pid", None), ("imported", "wave"), ("imported", "math_verify")]
+                answers = [Answer(*each) for each in asked]
+                for verdict in pool.judge([*answers, Answer("hang", None), *answers]):
+                    print(verdict.extracted or verdict.outcome)
+                pool.close()
+            """
+        )
+    )
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    said = subprocess.run(
+        [sys.executable, script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": path},
+    ).stdout.split()
+    first, second = said[0], said[4]
+    assert first != second
+    assert said == [first, "True", "True", "timeout", second, "True", "True"]
+
+
 def test_workers_that_cannot_start_are_told_and_not_waited_for():
     pool = JudgePool(
         judges.misbehave, warm=judges.warm_without_package, workers=1, deadline=5.0, memory_mb=500

@@ -36,6 +36,7 @@ def split_documents(
     output: Path,
     *,
     heldout_fraction: float = 0.02,
+    max_document_bytes: int = 100_000_000,
     max_error_rate: float = 0.001,
     seed: int = 0,
 ) -> SplitStatistics:
@@ -49,6 +50,7 @@ def split_documents(
         source: A file or folder, as `read_documents` takes it.
         output: The corpus folder.
         heldout_fraction: Share of the documents that is held out, about.
+        max_document_bytes: Longer lines and texts are malformed, and never held whole.
         max_error_rate: Share of malformed documents above which the work stops.
         seed: Of the split.
 
@@ -57,7 +59,9 @@ def split_documents(
     """
     if not 0 <= heldout_fraction < 1:
         raise UserError(f"heldout_fraction={heldout_fraction:g}: expected 0 or more, below 1")
-    intake, ids = Intake(max_error_rate), _Ids()
+    if max_document_bytes <= 0:
+        raise UserError(f"max_document_bytes={max_document_bytes}: expected above 0")
+    intake, ids = Intake(max_error_rate, max_document_bytes), _Ids()
     try:
         with CorpusWriter(output) as writer:
             for document in read_documents(source, intake):

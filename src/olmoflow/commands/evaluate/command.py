@@ -9,6 +9,7 @@ from typing import Any
 
 from olmoflow.artifact import Input, claim, find, resolve
 from olmoflow.commands.command_line.progress import progress_bar
+from olmoflow.commands.evaluate.tracking import find_run, log_scores
 from olmoflow.commands.inputs.checkpoints import find_checkpoint, load_model
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
@@ -27,6 +28,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         return evaluate_tasks(config, overrides)
     _check_heldout(config)
     checkpoint = find_checkpoint(config["checkpoint"])
+    into = find_run(config, checkpoint)
     shards = find_shards(config["shards"], checkpoint)
     step = f"{checkpoint.key}@{checkpoint.step}"
     fixed = {k: v for k, v in config.items() if k not in _OF_TASKS}
@@ -43,7 +45,10 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         if work.finished is None:
             metrics = _bits_per_byte(config, checkpoint, shards.path)
             write_json(work.path / "metrics.json", metrics)
+            log_scores(config, overrides, work, checkpoint.step, into, metrics)
             work.finish(metrics)
+        else:
+            log_scores(config, overrides, work, checkpoint.step, into, work.finished.figures)
     assert work.finished is not None
     return {"evaluation": work.finished.name, "path": str(work.path), **work.finished.figures}
 

@@ -15,9 +15,14 @@ from olmoflow.tokens import TokenShards
 def learnt_share(config: Mapping[str, Any]) -> float:
     """What ``target_share`` says; where it is null what the shards say, and 1 without them.
 
+    The shards that ``data`` names for a published run may be absent; those that ``shards=`` names
+    are expected.
+
     Raises:
-        UserError: It is no share.
+        UserError: It is no share, or there are no shards of the name in ``shards=``.
     """
+    if config["shards"] is not None:
+        _find(config["shards"])
     stated = config["target_share"]
     if stated is not None:
         if isinstance(stated, bool) or not isinstance(stated, int | float) or not 0 < stated <= 1:
@@ -30,11 +35,17 @@ def learnt_share(config: Mapping[str, Any]) -> float:
     return sum(learnt for learnt, _ in found) / sum(tokens for _, tokens in found)
 
 
+def _find(name: str) -> str:
+    """The training split of shards."""
+    if "://" in str(name):
+        return name
+    return str(resolve(name, "shards", ["shards"]).path / "train")
+
+
 @lru_cache(maxsize=64)
 def _count(name: str | None) -> tuple[int, int]:
     """Learnt tokens of a split of shards, and all of them."""
     if name is None:
         raise UserError("shards: missing")
-    path = name if "://" in name else str(resolve(name, "shards", ["shards"]).path / "train")
-    shards = TokenShards.open(path)
+    shards = TokenShards.open(_find(name))
     return len(shards) if shards.targets is None else len(shards.targets), len(shards)

@@ -24,6 +24,8 @@ from olmoflow.errors import UserError
 
 # What is tokenized: one of these is given.
 WHAT = ("corpus", "conversations", "preferences", "mix")
+# They say nothing about a corpus: of a mix, or when reading stops.
+_NOT_OF_CORPUS = frozenset({"mix", "base_url", "max_bytes", "seed", "max_error_rate"})
 
 
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     with claim(
         "shards",
         command="tokenize",
-        config=_identity(config),
+        config=_corpus_identity(config),
         inputs=[corpus, tokenizer],
         name=config["name"],
     ) as work:
@@ -73,6 +75,11 @@ def _refuse_settings_of_conversations(config: Mapping[str, Any], what: str) -> N
                 f"{key}={config[key]}: of conversations and preferences only; {what}= is plain "
                 f"text, expected conversations=… or no {key}"
             )
+
+
+def _corpus_identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes shards of a corpus, apart from it and the tokenizer."""
+    return {k: v for k, v in _identity(config).items() if k not in _NOT_OF_CORPUS}
 
 
 def _identity(config: Mapping[str, Any]) -> dict[str, Any]:

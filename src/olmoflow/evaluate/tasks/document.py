@@ -7,15 +7,16 @@ responses. Any format goes with any documents that have what it needs.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from olmoflow.errors import UserError
 from olmoflow.evaluate.tasks.task import Instance, InstanceScore, Request, Response
 
 # OLMES's `random_subsample_seed`: a limit picks the same questions as its `limit` does.
 SUBSAMPLE_SEED = 1234
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ class Documents(Protocol):
         """What identifies them and their prompts; plain values."""
         ...
 
-    def read(self) -> Iterator[Document]:
-        """All of them, in their order.
+    def read(self, numbers: Collection[int] | None = None) -> Iterator[Document]:
+        """Those in these places, counted from 0, or all of them; in their order.
 
         Raises:
             UserError: The data are absent.
@@ -121,24 +122,22 @@ class DocumentTask:
             UserError: The data are absent, damaged or fewer than they should be.
         """
         chosen = subsample(self.documents.count, limit)
-        last, number = max(chosen, default=-1), -1
-        if last < 0:
-            return
-        for number, document in enumerate(self.documents.read()):
-            if number in chosen:
-                yield Instance(
-                    document.doc_id,
-                    document.native_id,
-                    document.doc,
-                    document.label,
-                    self.format.requests(document),
-                )
-            if number == last:
-                return
-        raise UserError(
-            f"task {self.name}: its data have {number + 1} questions; expected "
-            f"{self.documents.count}"
-        )
+        found = 0
+        for document in self.documents.read(chosen):
+            found += 1
+            yield Instance(
+                document.doc_id,
+                document.native_id,
+                document.doc,
+                document.label,
+                self.format.requests(document),
+            )
+        if found < len(chosen):
+            there = sum(1 for _ in self.documents.read())
+            raise UserError(
+                f"task {self.name}: its data have {there} questions; expected "
+                f"{self.documents.count}"
+            )
 
     def score(self, answered: Sequence[tuple[Instance, Sequence[Response]]]) -> list[InstanceScore]:
         """Score instances by the responses to their requests."""
@@ -150,3 +149,18 @@ def subsample(count: int, limit: int | None) -> frozenset[int] | range:
     if limit is None or limit >= count:
         return range(count)
     return frozenset(random.Random(SUBSAMPLE_SEED).sample(range(count), limit))
+
+
+def picked(
+    items: Iterable[Item], numbers: Collection[int] | None = None
+) -> Iterator[tuple[int, Item]]:
+    """The items in these places, counted from 0, and their places; None: all.
+
+    None behind the last of them is asked for.
+    """
+    if numbers is None:
+        yield from enumerate(items)
+        return
+    for number, item in zip(range(max(numbers, default=-1) + 1), items, strict=False):
+        if number in numbers:
+            yield number, item

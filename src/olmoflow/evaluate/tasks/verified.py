@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
@@ -71,8 +71,8 @@ class Questions(Protocol):
         """What identifies them and their prompts; plain values."""
         ...
 
-    def read(self) -> Iterator[Question]:
-        """All of them, in their order.
+    def read(self, numbers: Collection[int] | None = None) -> Iterator[Question]:
+        """Those in these places, counted from 0, or all of them; in their order.
 
         Raises:
             UserError: The data are absent.
@@ -213,20 +213,14 @@ class VerifiedTask:
                 after everything has been generated.
         """
         self._verifier().close()
-        chosen = subsample(self.questions.count, limit)
-        last = max(chosen, default=-1)
-        for number, question in enumerate(self.questions.read()):
-            if number in chosen:
-                request = self.generation.request(question.prompt)
-                yield Instance(
-                    question.doc_id,
-                    question.native_id,
-                    question.doc,
-                    question.reference,
-                    (request,),
-                )
-            if number >= last:
-                return
+        for question in self.questions.read(subsample(self.questions.count, limit)):
+            yield Instance(
+                question.doc_id,
+                question.native_id,
+                question.doc,
+                question.reference,
+                (self.generation.request(question.prompt),),
+            )
 
     def score(self, answered: Answered) -> list[InstanceScore]:
         """Judge all samples of all instances at once, since verifiers work in parallel."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,9 +46,9 @@ class ShotQuestions:
             "prompt": self.mended.__name__ if self.mended else "wheel",
         }
 
-    def read(self) -> Iterator[Question]:
-        """All of them, in their order."""
-        for document in self.documents.read():
+    def read(self, numbers: Collection[int] | None = None) -> Iterator[Question]:
+        """Those in these places, or all of them; in their order."""
+        for document in self.documents.read(numbers):
             prompt = self.mended(document) if self.mended else document.choices[0][0]
             yield _question(document, prompt, self.reference)
 
@@ -79,9 +79,9 @@ class ZeroShotQuestions:
         """What identifies them and their prompts."""
         return {**self.documents.config, "num_shots": 0, "prompt": self.template}
 
-    def read(self) -> Iterator[Question]:
-        """All of them, in their order."""
-        for document in self.documents.read():
+    def read(self, numbers: Collection[int] | None = None) -> Iterator[Question]:
+        """Those in these places, or all of them; in their order."""
+        for document in self.documents.read(numbers):
             prompt = self.template.format_map(self.fields(document.doc))
             yield _question(document, prompt, self.reference)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from olmoflow.errors import UserError
-from olmoflow.inference.chat import Answer, Failure
+from olmoflow.inference.chat import Answer, Failure, Reply, Unaskable
 from olmoflow.synthesize.instruction import Instruction, transcript
 from olmoflow.synthesize.judge import read_preference, read_scores
 from olmoflow.synthesize.prompt import Prompt, draw
@@ -114,7 +114,7 @@ class JudgedPairs:
         conversation = transcript(prompt.messages)
         open_ = dict(enumerate(said))
         scored: dict[int, dict[str, float]] = {}
-        words = ""
+        last: Reply = Failure("never asked")
         for attempt in range(self.attempts):
             asks = [
                 Ask(JUDGE, self.instruction.fill(conversation=conversation, answer=text), attempt)
@@ -122,15 +122,20 @@ class JudgedPairs:
             ]
             replies = yield asks
             for place, reply in zip(list(open_), replies, strict=True):
-                words = reply.reason if isinstance(reply, Failure) else reply.text
-                scores = None if isinstance(reply, Failure) else read_scores(words, self.aspects)
-                if scores is not None:
+                if isinstance(reply, Unaskable):  # nor will it be the next time
+                    return _no_verdict(prompt, reply, "score", said[place].answer.text)
+                scores = None
+                if isinstance(reply, Answer):
+                    scores = read_scores(reply.text, self.aspects)
+                if scores is None:
+                    last = reply
+                else:
                     scored[place] = dict(scores)
                     del open_[place]
             if not open_:
                 break
         else:
-            return _unjudged(prompt, "no score in what the judge says", words)
+            return _no_verdict(prompt, last, "score")
         means = [sum(scored[n].values()) / len(self.aspects) for n in range(len(said))]
         # Of equals the strong one is chosen and the weak one rejected: the weak come first.
         best = max(range(len(said)), key=lambda n: (means[n], n))
@@ -143,7 +148,7 @@ class JudgedPairs:
         order = sorted(range(len(said)), key=lambda n: draw(self.seed, f"order/{n}", prompt.digest))
         verdicts: set[tuple[int, int]] = set()
         for places in (order, order[::-1]) if self.both_orders else (order,):
-            found, words = None, ""
+            found: tuple[int, int] | None = None
             asked = self.instruction.fill(
                 conversation=transcript(prompt.messages),
                 answers="\n\n".join(
@@ -153,12 +158,12 @@ class JudgedPairs:
             )
             for attempt in range(self.attempts):
                 (reply,) = yield [Ask(JUDGE, asked, attempt)]
-                words = reply.reason if isinstance(reply, Failure) else reply.text
-                found = None if isinstance(reply, Failure) else read_preference(words, len(said))
-                if found is not None:
+                if isinstance(reply, Answer):
+                    found = read_preference(reply.text, len(said))
+                if found is not None or isinstance(reply, Unaskable):
                     break
             if found is None:
-                return _unjudged(prompt, "no preference in what the judge says", words)
+                return _no_verdict(prompt, reply, "preference", prompt.messages[-1].content)
             verdicts.add((places[found[0]], places[found[1]]))
         if len(verdicts) > 1:
             return _unjudged(prompt, "the judge changes its mind with the order", str(verdicts))
@@ -183,6 +188,22 @@ class JudgedPairs:
             Spoken(said[worst].speaker, said[worst].answer, means[worst]),
             metadata,
         )
+
+
+def _no_verdict(prompt: Prompt, reply: Reply, verdict: str, asked: str = "") -> Removed:
+    """Why there is none: the judge could not be asked, did not answer, or said nothing of use.
+
+    Args:
+        prompt: Whose answers were to be judged.
+        reply: The judge's last.
+        verdict: What was to be read out of it.
+        asked: What it was asked about, to be shown where it could not be.
+    """
+    if isinstance(reply, Unaskable):
+        return _unjudged(prompt, f"the judge cannot be asked: {reply.reason}", asked)
+    if isinstance(reply, Failure):
+        return _unjudged(prompt, f"no answer from {JUDGE}", reply.reason)
+    return _unjudged(prompt, f"no {verdict} in what the judge says", reply.text)
 
 
 def _unjudged(prompt: Prompt, reason: str, shown: str) -> Removed:
