@@ -132,9 +132,10 @@ def make(options: Mapping[str, str], *, quiet: bool) -> None:
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """Wait until no other recipe of this checkout is making the environment."""
-    with LOCK.open("w") as lock:
+def alone(path: Path = LOCK) -> Iterator[None]:
+    """Wait until no other recipe of this checkout is making the environment whose lock this is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
         # Some network file systems have no locks; there, do not start two recipes at once.
         with contextlib.suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX)
