@@ -38,7 +38,7 @@ SOURCES = (ROOT / "pyproject.toml", CONSTRAINTS, ROOT / "environment.yml", DATA_
 FITS = "import pip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))"
 # Fails where torchvision does not match torch, which pip does not notice.
 PROOF = "import lightning, litdata, torchvision"
-# What pip would do itself, but in one process: a third of all its time.
+# What pip would do itself, but in one process: a quarter of its time, most of a minute.
 COMPILE = """
 import compileall, sysconfig
 compileall.compile_dir(sysconfig.get_path("purelib"), quiet=2, workers=0)
