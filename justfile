@@ -6,6 +6,10 @@ set shell := ["sh", "-eu", "-c"]
 
 python := "./setup/python"
 
+# A file's tests share what is dear to make, so one process runs them all. `test` takes the files in
+# the order of their names: the flows in commands/, which take longest, do not come last.
+by_file := "--numprocesses auto --dist loadfile"
+
 [private]
 default:
     @{{ quote(just_executable()) }} --list --unsorted
@@ -28,12 +32,12 @@ vllm *arguments:
 # Tests that need no root, no service and no GPU: test [pytest arguments]
 [group('check')]
 test *arguments:
-    @{{ python }} -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile "$@"
+    @{{ python }} -m pytest {{ by_file }} --maxprocesses 8 --no-loadscope-reorder "$@"
 
 # Tests that need the network or services that root installs
 [group('check')]
 test-system *arguments:
-    @{{ python }} -m pytest -m system "$@"
+    @{{ python }} -m pytest {{ by_file }} --maxprocesses 2 -m system "$@"
 
 # Tests that need a CUDA device
 [group('check')]

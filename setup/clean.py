@@ -16,7 +16,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ENVIRONMENTS = (".environment", ".environment.lock", ".venv", ".conda", ".peers", ".vllm")
+ENVIRONMENTS = (
+    *(".environment", ".environment.lock", ".venv", ".conda"),
+    *(".peers", ".vllm", ".vllm.lock"),
+)
 CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", "build", "dist")
 # By name, wherever they lie outside the environments.
 NAMES = ("__pycache__",)

@@ -4,7 +4,8 @@
 
 Each lies under `.peers/NAME` with a pinned version of the peer and nothing of ours, since a peer
 may need another torch than we do. `.peers/NAME/requirements.txt` is written last and says what was
-built: an interrupted build starts anew. OLMOFLOW_TORCH=cpu takes torch without CUDA.
+built: an interrupted build starts anew. Who comes while one is being built waits for it (a lock
+beside its folder). OLMOFLOW_TORCH=cpu takes torch without CUDA.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from environment import alone
 
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = ROOT / ".peers"
@@ -83,7 +86,13 @@ def main(names: Sequence[str]) -> int:
 
 
 def build(folder: Path, peer: Peer) -> None:
-    """Make one environment, unless it is there as wanted."""
+    """Make one environment, unless it is there as wanted or another process has just made it."""
+    with alone(folder.with_name(f"{folder.name}.lock")):
+        build_alone(folder, peer)
+
+
+def build_alone(folder: Path, peer: Peer) -> None:
+    """Make one environment that no other process is making."""
     record = folder / RECORD
     wanted = "".join(f"{line}\n" for line in peer.requirements)
     python = folder / "bin" / "python"

@@ -15,11 +15,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 # Set at import, before torch and numba read them, and inherited by the processes that tests start.
+# A worker of xdist inherits what the process that started it set for itself, which is all cores.
 _workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 _cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-_threads = str(max(1, _cores // _workers))
+_share = max(1, _cores // _workers)
 for _library in ("OMP", "MKL", "OPENBLAS", "NUMBA", "RAYON"):
-    os.environ.setdefault(f"{_library}_NUM_THREADS", _threads)
+    _threads = f"{_library}_NUM_THREADS"
+    os.environ[_threads] = str(min(_share, int(os.environ.get(_threads) or _share)))
 os.environ.update(HF_HUB_OFFLINE="1", WANDB_MODE="offline", WANDB_SILENT="true")
 # The user's own settings, and those of the SLURM or torchrun job that the tests may run in, of
 # which they are no ranks.

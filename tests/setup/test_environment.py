@@ -158,6 +158,7 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
         wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\\nName: olmoflow\\nVersion: 0\\n")
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nTag: py3-none-any\\n")
         wheel.writestr(f"{info}/RECORD", "")
+        wheel.writestr("olmoflow_is_here.py", "")
     return name
 """
 
@@ -224,6 +225,7 @@ def test_without_conda_a_venv_is_made_once_and_recipes_run_in_it(checkout, tools
     made = setup(checkout, tools)
     assert made.returncode == 0, made.stderr
     assert ".venv is ready" in made.stderr
+    assert list((checkout / ".venv").rglob("olmoflow_is_here.*.pyc"))
     again = setup(checkout, tools)
     assert again.stderr == "setup: .venv is up to date\n"
     inside = call(checkout, tools, "setup/python", "-c", "import sys; print(sys.prefix)")
