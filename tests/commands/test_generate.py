@@ -77,8 +77,17 @@ def test_mistakes_are_named(ask, arguments, expected):
     assert len(error.splitlines()) == 1
 
 
-def test_nothing_is_shown_before_a_mistake(ask):
-    assert ask(f"prompt={PROMPT}", "max_new_tokens=1000000", text=True, status=2) == ""
+@pytest.mark.parametrize(
+    "mistake", [[f"prompt={PROMPT}", "max_new_tokens=1000000"], ["prompt_ids=[1,320]"]]
+)
+def test_nothing_is_shown_before_a_mistake(ask, mistake):
+    assert ask(*mistake, text=True, status=2) == ""
+
+
+@pytest.mark.parametrize("token", [-1, 320, 2**70])
+def test_tokens_that_the_model_lacks(ask, token):
+    error = ask(f"prompt_ids=[1,{token}]", status=2)
+    assert f"prompt_ids[1]={token}: expected ids from 0 to 319" in error
 
 
 def test_a_broken_model_says_nothing(ask, monkeypatch):

@@ -26,6 +26,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     stops = _texts(config["stop"])
     engine, tokenizer = _open(config)
     request = _request(config, tokenizer, stops)
+    _check_ids(request, engine.vocab_size)
     _check_length(request, engine.max_length)
     streams = config["output"] == "text" and request.n == 1
     stream = _Stream(tokenizer, request.prompt_ids, stops) if streams else None
@@ -144,6 +145,15 @@ def _check_settings(config: Mapping[str, Any]) -> None:
     for key in ("max_new_tokens", "n"):
         if config[key] < 1:
             raise UserError(f"{key}={config[key]}: expected at least 1")
+
+
+def _check_ids(request: GenerationRequest, vocab_size: int) -> None:
+    """Refuse tokens that the model lacks before any of the prompt is shown."""
+    for place, token in enumerate(request.prompt_ids):
+        if not 0 <= token < vocab_size:
+            raise UserError(
+                f"prompt_ids[{place}]={token}: expected ids from 0 to {vocab_size - 1}"
+            )
 
 
 def _check_length(request: GenerationRequest, longest: int) -> None:
