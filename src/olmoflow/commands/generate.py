@@ -151,9 +151,7 @@ def _check_ids(request: GenerationRequest, vocab_size: int) -> None:
     """Refuse tokens that the model lacks before any of the prompt is shown."""
     for place, token in enumerate(request.prompt_ids):
         if not 0 <= token < vocab_size:
-            raise UserError(
-                f"prompt_ids[{place}]={token}: expected ids from 0 to {vocab_size - 1}"
-            )
+            raise UserError(f"prompt_ids[{place}]={token}: expected ids from 0 to {vocab_size - 1}")
 
 
 def _check_length(request: GenerationRequest, longest: int) -> None:

@@ -144,6 +144,9 @@ class _Input:
         ([TASKS, "limit=0"], "limit=0: expected a number of questions, at least 1"),
         ([TASKS, "seed=first"], "seed=first: expected a whole number"),
         (["limit=3"], "limit=3: suite=bits_per_byte has no such setting"),
+        (["template=think"], "template=think: suite=bits_per_byte has no such setting"),
+        (["engine=vllm"], "engine: suite=bits_per_byte takes the model itself"),
+        (["engine.quantize=int8"], "engine.quantize=int8: suite=bits_per_byte takes the model as"),
         ([TASKS, "checkpoint=null"], "checkpoint: missing; give checkpoint=…"),
         ([TASKS, "runtime.wandb_run=training"], "wandb_run=training: expected logger=wandb"),
         ([TASKS, "engine.max_btach=3"], "did you mean engine.max_batch?"),
@@ -208,6 +211,13 @@ def test_scores_are_logged_to_a_run_of_their_own(tiny, trained, wandb_records):
     (table,) = file.parent.glob("files/media/table/eval/predictions_*.table.json")
     assert len(json.loads(table.read_text())["data"]) == 9
     assert config_of(found)["command"] == "evaluate"
+
+
+def test_held_out_text_is_logged_too(tiny, trained, wandb_records):
+    name = ["name=heldout", "logger=wandb", "suite.batch_size=4"]
+    made = tiny("evaluate", "checkpoint=r", *QUIET, *name)
+    (file,) = (tiny.home / "evaluation" / "heldout").glob("wandb/offline-run-*/run-*.wandb")
+    assert history_of(wandb_records(file))["eval/suite/bits_per_byte"] == made["score"]
 
 
 def test_scores_are_logged_into_the_run_of_the_training(tiny, trained, wandb_records):

@@ -9,10 +9,12 @@ from typing import Any
 
 from olmoflow.artifact import Input, claim, find, resolve
 from olmoflow.commands.command_line.progress import progress_bar
+from olmoflow.commands.evaluate.tracking import log, training_run_of
 from olmoflow.commands.inputs.checkpoints import find_checkpoint, load_model
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
 
+NATIVE = "olmoflow.inference.native.engine.NativeEngine"
 # What only a suite of tasks heeds: held-out text keeps the key that it has without them.
 _OF_TASKS = ("tasks", "limit", "seed", "recompute", "engine", "template")
 
@@ -28,6 +30,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     _check_heldout(config)
     checkpoint = find_checkpoint(config["checkpoint"])
     shards = find_shards(config["shards"], checkpoint)
+    into = training_run_of(config, checkpoint)
     step = f"{checkpoint.key}@{checkpoint.step}"
     fixed = {k: v for k, v in config.items() if k not in _OF_TASKS}
     fixed |= {"checkpoint": step, "shards": None}
@@ -43,6 +46,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         if work.finished is None:
             metrics = _bits_per_byte(config, checkpoint, shards.path)
             write_json(work.path / "metrics.json", metrics)
+            log(config, overrides, work, checkpoint, into, metrics)
             work.finish(metrics)
     assert work.finished is not None
     return {"evaluation": work.finished.name, "path": str(work.path), **work.finished.figures}
@@ -80,11 +84,23 @@ def find_shards(reference: str | None, checkpoint: Input) -> Input:
 
 def _check_heldout(config: Mapping[str, Any]) -> None:
     """Refuse settings that this suite would not heed."""
-    for key in ("limit", "recompute"):
+    for key in ("limit", "recompute", "template"):
         if config[key] is not None:
             raise UserError(
                 f"{key}={config[key]}: suite=bits_per_byte has no such setting; expected a suite "
                 "of tasks"
+            )
+    engine = config["engine"]
+    if engine["_target_"] != NATIVE:
+        raise UserError(
+            "engine: suite=bits_per_byte takes the model itself and asks no engine; expected a "
+            "suite of tasks, or engine=native"
+        )
+    for key, neutral in (("max_length", None), ("quantize", "none")):
+        if engine[key] != neutral:
+            raise UserError(
+                f"engine.{key}={engine[key]}: suite=bits_per_byte takes the model as it is and "
+                "asks no engine; expected a suite of tasks"
             )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from olmoflow.artifact import Claim, Input, claim, open_artifact, resolve
 from olmoflow.commands.command_line.progress import progress_bar
+from olmoflow.commands.evaluate.tracking import log, training_run_of
 from olmoflow.commands.inputs.checkpoints import (
     device_of,
     dtype_of,
@@ -43,7 +43,7 @@ def evaluate_tasks(config: Mapping[str, Any], overrides: list[str]) -> dict[str,
     checkpoint = find_checkpoint(config["checkpoint"])
     tokenizer = find_tokenizer(checkpoint, config["template"])
     stored = find_answers(config["recompute"], checkpoint)
-    into = _training_run(config, checkpoint)
+    into = training_run_of(config, checkpoint)
     leaves = bind(suite.tasks().values(), tokenizer, limit)
     identity = {
         **config,
@@ -79,8 +79,7 @@ def evaluate_tasks(config: Mapping[str, Any], overrides: list[str]) -> dict[str,
             summaries = _run(config, plan, checkpoint, tokenizer, stored)
             result = result_of(suite, summaries)
             write_json(work.path / METRICS, result)
-            if config["logger"]["name"] == "wandb":
-                _log(config, overrides, work, checkpoint, into, result)
+            log(config, overrides, work, checkpoint, into, result)
             _check_crashes(summaries, work)
             work.finish(result)
     assert work.finished is not None
@@ -257,35 +256,3 @@ def _check_crashes(summaries: Mapping[str, TaskSummary], work: Claim) -> None:
             f"{len(broken)} of {len(summaries)} tasks failed ({first.name}: {first.error}); "
             f"{work.path / METRICS} has the others, the same command tries these again"
         )
-
-
-def _training_run(config: Mapping[str, Any], checkpoint: Input) -> str | None:
-    """The id of the W&B run that trained the checkpoint, where the scores are to go into it."""
-    from olmoflow.evaluate.tracking import training_run
-
-    where = config["runtime"]["wandb_run"]
-    if where not in ("own", "training"):
-        raise UserError(f"runtime.wandb_run={where}: expected own or training")
-    if where == "own":
-        return None
-    if config["logger"]["name"] != "wandb":
-        raise UserError("runtime.wandb_run=training: expected logger=wandb")
-    return training_run(checkpoint.path, checkpoint.name)
-
-
-def _log(
-    config: Mapping[str, Any],
-    overrides: list[str],
-    work: Claim,
-    checkpoint: Input,
-    into: str | None,
-    result: Mapping[str, Any],
-) -> None:
-    from olmoflow.evaluate.tracking import Filed, log_evaluation
-    from olmoflow.train.tracking import WandbSettings, run_name
-
-    node = {k: v for k, v in config["logger"].items() if k not in ("name", "named_by")}
-    settings = WandbSettings(**{**node, "job_type": "evaluate"})
-    name = run_name(overrides, work.name, config["logger"]["named_by"])
-    filed = Filed(settings, name, into, checkpoint.step, work.request)
-    log_evaluation(filed, Path(work.path), result)
