@@ -151,6 +151,29 @@ def test_what_the_model_cannot_take_is_named(folder, tokenizer, request_, expect
         list(open_engine(folder, tokenizer).score([request_]))
 
 
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (GenerationRequest([], 4), "request 1: the prompt has no tokens"),
+        (GenerationRequest([1], 0), "request 1: max_new_tokens=0: expected at least 1"),
+        (GenerationRequest([1], 4, n=0), "request 1: n=0: expected at least 1"),
+        (GenerationRequest([1] * 60, 5), "max_new_tokens=5: with the prompt's 60 tokens more than"),
+        (GenerationRequest([-1], 4), f"id -1 found; expected ids from 0 to {VOCAB - 1}"),
+        (GenerationRequest([1], 4, stop_ids=frozenset({VOCAB})), f"id {VOCAB} found"),
+        (GenerationRequest([1], 4, stop_texts=("",)), "which would end everything"),
+    ],
+)
+def test_what_cannot_be_generated_is_named(folder, tokenizer, request_, expected):
+    with pytest.raises(UserError, match=expected):
+        list(open_engine(folder, tokenizer).generate([GenerationRequest([1], 2), request_]))
+
+
+@pytest.mark.parametrize("name", ["batch_tokens", "max_batch", "max_length"])
+def test_settings_out_of_range(folder, tokenizer, name):
+    with pytest.raises(UserError, match=f"engine.{name}=0: expected at least 1"):
+        open_engine(folder, tokenizer, **{name: 0})
+
+
 def test_a_folder_without_a_model_is_named(tmp_path, tokenizer):
     with pytest.raises(UserError, match="transformers cannot load it"):
         open_engine(tmp_path, tokenizer)

@@ -270,6 +270,7 @@ def test_requests_that_cannot_be_fulfilled(model, request_, message):
     [
         ({"max_batch": 0}, "max_batch=0: expected at least 1"),
         ({"max_length": 400}, "max_length=400: expected 1 to 320"),
+        ({"max_length": 0}, "max_length=0: expected 1 to 320"),
         ({"vocab_size": 97}, "vocab_size=97: expected 1 to 96"),
         ({"cache_gib": 1e-9}, "cache_gib=9.31e-10: expected at least .*, which one sequence of 64"),
     ],
