@@ -87,7 +87,7 @@ def _part(
     children = compare_parts(a["children"], b["children"], rows)
     parts, aggregate = list(children.values()), a["aggregate"]
     n = sum(part.n for part in parts)
-    better = a["higher_is_better"]
+    better = parts[0].higher_is_better  # of what is compared, perhaps not the suite's own metric
     if aggregate == "none":
         return PartComparison(aggregate, None, None, None, n, None, children=children)
     missing = [name for name, part in children.items() if part.a is None or part.b is None]
