@@ -1,6 +1,7 @@
 """The native engine says what transformers says, however requests share a batch."""
 
 import threading
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -278,6 +279,12 @@ def test_requests_that_cannot_be_fulfilled(model, request_, message):
 def test_settings_out_of_range(model, settings, message):
     with pytest.raises(UserError, match=message):
         NativeEngine(model, **settings)
+
+
+def test_another_models_tokenizer(model, tokenizer):
+    model = Olmo3(replace(model.config, vocab_size=80))
+    with pytest.raises(UserError, match="tokenizer: it has 96 tokens, the model 80 rows"):
+        NativeEngine(model, tokenizer=tokenizer)
 
 
 def test_a_request_that_memory_could_never_hold(model):
