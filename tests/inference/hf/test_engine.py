@@ -1,7 +1,10 @@
 """The engine over transformers, with models that are no Olmo 3, against transformers itself."""
 
+import shutil
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
 from olmoflow.errors import UserError
@@ -172,6 +175,17 @@ def test_what_cannot_be_generated_is_named(folder, tokenizer, request_, expected
 def test_settings_out_of_range(folder, tokenizer, name):
     with pytest.raises(UserError, match=f"engine.{name}=0: expected at least 1"):
         open_engine(folder, tokenizer, **{name: 0})
+
+
+def test_a_folder_that_lacks_weights_is_no_model(folder, tokenizer, tmp_path):
+    """transformers would draw them at random, and the scores would look like scores."""
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    weights = load_file(tmp_path / "model.safetensors")
+    lacking = sorted(name for name in weights if "norm" in name or "ln_f" in name)[-1]
+    del weights[lacking]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=f"1 of the weights of a .* missing, such as .*{lacking}"):
+        open_engine(tmp_path, tokenizer)
 
 
 def test_a_folder_without_a_model_is_named(tmp_path, tokenizer):

@@ -90,6 +90,10 @@ def _check_heldout(config: Mapping[str, Any]) -> None:
                 f"{key}={config[key]}: suite=bits_per_byte has no such setting; expected a suite "
                 "of tasks"
             )
+    for key, may_be_null in (("sequence_length", True), ("batch_size", False)):
+        value = config["suite"][key]
+        if not (may_be_null and value is None) and (type(value) is not int or value < 1):
+            raise UserError(f"suite.{key}={value}: expected a number of at least 1")
     engine = config["engine"]
     if engine["_target_"] != NATIVE:
         raise UserError(
@@ -115,11 +119,16 @@ def _bits_per_byte(config: Mapping[str, Any], checkpoint: Input, shards: Path) -
             f"shards: their tokenizer has {found} tokens, the checkpoint {rows} rows; expected "
             "shards of the checkpoint's own tokenizer"
         )
+    length, longest = config["suite"]["sequence_length"], model.config.max_sequence_length
+    if length is not None and length > longest:
+        raise UserError(
+            f"suite.sequence_length={length}: expected at most the {longest} that the model takes"
+        )
     with progress_bar("evaluate", config["runtime"]["progress"]) as advance:
         scores = score_heldout(
             model,
             shards,
-            sequence_length=config["suite"]["sequence_length"] or model.config.max_sequence_length,
+            sequence_length=length or longest,
             batch_size=config["suite"]["batch_size"],
             progress=advance,
         )

@@ -36,7 +36,8 @@ def open_hf(
     """Load a model folder; the settings are those of `HFEngine`.
 
     Raises:
-        UserError: ``transformers`` cannot load it.
+        UserError: ``transformers`` cannot load it, or the folder lacks weights, which transformers
+            would draw at random.
     """
     # torchao, which transformers imports where it is there, registers what torch knows by now.
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
@@ -46,12 +47,18 @@ def open_hf(
     quiet: Any = transformers_logging
     quiet.disable_progress_bar()
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, local_files_only=True
+        model: Any
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, output_loading_info=True
         )
     except Exception as error:  # whatever it finds wrong with the folder
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"{folder}: transformers cannot load it: {reason}") from error
+    if missing := sorted(report["missing_keys"]):
+        raise UserError(
+            f"{folder}: {len(missing)} of the weights of a {type(model).__name__} are missing, "
+            f"such as {missing[0]}; expected a folder with all of them"
+        )
     return HFEngine(
         model.to(device).eval(),
         tokenizer,
