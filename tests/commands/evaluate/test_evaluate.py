@@ -104,11 +104,25 @@ def test_stored_answers_are_scored_without_the_model(tiny, trained, monkeypatch)
     again = evaluate(tiny, "checkpoint=r", TASKS, "recompute=answers", "limit=3")
     assert again["path"] != made["path"]
     assert again["tasks"] == made["tasks"]
+    tiny("evaluate", "checkpoint=r", *QUIET, "name=text")
+    error = evaluate(tiny, "checkpoint=r", TASKS, "recompute=text", status=2)
+    assert "recompute=text: holds no task's answers; expected an evaluation of a suite" in error
     tiny("train", "shards=s", *tiny.settings, "name=stranger", "init_seed=6")
     error = evaluate(tiny, "checkpoint=stranger", TASKS, "recompute=answers", status=2)
     assert "recompute=answers: holds answers of r@4; expected those of checkpoint=str" in error
     error = evaluate(tiny, "checkpoint=r", "tasks=[piqa:rc]", "recompute=answers", status=2)
     assert "recompute: piqa:rc has no stored answers; there are: arc_easy:bpb:0shot" in error
+
+
+def test_scored_again_are_the_answers_of_the_engine_that_gave_them(tiny, trained):
+    asked = evaluate(tiny, f"checkpoint={trained}", TASKS, "engine=hf", "name=asked")
+    again = evaluate(tiny, f"checkpoint={trained}", TASKS, "recompute=asked")
+    files = [
+        Path(each["path"]) / "tasks/002-lambada-greedy/metrics.json" for each in (asked, again)
+    ]
+    one, other = (json.loads(file.read_text()) for file in files)
+    assert one["model_config"]["engine"]["_target_"].endswith("open_hf")
+    assert (one["model_hash"], one["model_config"]) == (other["model_hash"], other["model_config"])
 
 
 def test_held_out_text_keeps_its_key(tiny, trained):
