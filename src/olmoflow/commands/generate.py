@@ -81,6 +81,11 @@ def _open(config: Mapping[str, Any]) -> tuple[NativeEngine, Tokenizer | None]:
         raise UserError(
             f"prompt: checkpoint {config['checkpoint']} has no tokenizer; use prompt_ids=[…]"
         )
+    if config["stop"] and tokenizer is None:
+        raise UserError(
+            f"stop: checkpoint {config['checkpoint']} has no tokenizer, so it says no texts; "
+            "expected none"
+        )
     engine = NativeEngine(
         loaded.model, tokenizer=tokenizer, device=loaded.device, quantize=config["quantize"]
     )
@@ -192,6 +197,8 @@ class _Stream:
         self.prompt = self.printed
 
     def __call__(self, request: int, sample: int, token_id: int) -> None:
+        if self.tokenizer and not self.tokenizer.decode([token_id], skip_special_tokens=True):
+            return  # the end of a document or of a turn, which is no text
         self.ids.append(token_id)
         self._print(hold_back=True)
 
