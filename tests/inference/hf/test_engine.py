@@ -177,7 +177,12 @@ def test_settings_out_of_range(folder, tokenizer, name):
         open_engine(folder, tokenizer, **{name: 0})
 
 
-def test_a_folder_that_lacks_weights_is_no_model(folder, tokenizer, tmp_path):
+def test_no_text_is_longer_than_the_model_reads(folder, tokenizer):
+    with pytest.raises(UserError, match="engine.max_length=65: expected at most the model's 64"):
+        open_engine(folder, tokenizer, max_length=65)
+
+
+def test_a_folder_that_lacks_weights_is_no_model(folder, tokenizer, tmp_path, capfd):
     """transformers would draw them at random, and the scores would look like scores."""
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     weights = load_file(tmp_path / "model.safetensors")
@@ -186,6 +191,7 @@ def test_a_folder_that_lacks_weights_is_no_model(folder, tokenizer, tmp_path):
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match=f"1 of the weights of a .* missing, such as .*{lacking}"):
         open_engine(tmp_path, tokenizer)
+    assert "MISSING" not in capfd.readouterr().err  # the message is all that is said
 
 
 def test_a_folder_without_a_model_is_named(tmp_path, tokenizer):

@@ -46,6 +46,8 @@ def open_hf(
 
     quiet: Any = transformers_logging
     quiet.disable_progress_bar()
+    level = quiet.get_verbosity()
+    quiet.set_verbosity_error()  # its table of missing weights; they are named below in one line
     try:
         model: Any
         model, report = AutoModelForCausalLM.from_pretrained(
@@ -54,6 +56,8 @@ def open_hf(
     except Exception as error:  # whatever it finds wrong with the folder
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"{folder}: transformers cannot load it: {reason}") from error
+    finally:
+        quiet.set_verbosity(level)
     if missing := sorted(report["missing_keys"]):
         raise UserError(
             f"{folder}: {len(missing)} of the weights of a {type(model).__name__} are missing, "
@@ -96,8 +100,8 @@ class HFEngine:
         self.model, self.tokenizer = model, tokenizer
         self.batch_tokens, self.max_batch = batch_tokens, max_batch
         config = model.config.get_text_config()
-        longest = getattr(config, "max_position_embeddings", None)
-        longest = longest if max_length is None else max_length
+        known = getattr(config, "max_position_embeddings", None)
+        longest = known if max_length is None else max_length
         if longest is None:
             raise UserError("engine.max_length: missing; the model's config.json names no length")
         for name, value in (
@@ -107,6 +111,8 @@ class HFEngine:
         ):
             if value < 1:
                 raise UserError(f"engine.{name}={value}: expected at least 1")
+        if known is not None and longest > known:
+            raise UserError(f"engine.max_length={longest}: expected at most the model's {known}")
         self.max_length: int = longest
         self.vocab_size: int = config.vocab_size
         self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
