@@ -178,7 +178,7 @@ def test_settings_out_of_range(folder, tokenizer, name):
 
 
 def test_no_text_is_longer_than_the_model_reads(folder, tokenizer):
-    with pytest.raises(UserError, match="engine.max_length=65: expected at most the model's 64"):
+    with pytest.raises(UserError, match=r"max_length=65: expected at most the model's 64"):
         open_engine(folder, tokenizer, max_length=65)
 
 
