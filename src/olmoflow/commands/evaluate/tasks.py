@@ -180,7 +180,7 @@ def about_model(checkpoint: Input, engine: Mapping[str, Any], dtype: str) -> dic
     """What every task's ``metrics.json`` says of the model."""
     from olmoflow.evaluate.runner.summary import hash_of
 
-    model = {"checkpoint": checkpoint.key, "step": checkpoint.step}
+    model: dict[str, Any] = {"checkpoint": checkpoint.key, "step": checkpoint.step}
     model |= {"engine": engine, "dtype": dtype}
     return {"model_hash": hash_of(model), "model_config": {"name": checkpoint.name} | model}
 

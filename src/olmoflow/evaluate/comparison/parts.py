@@ -95,7 +95,7 @@ def _part(
         reason = f"no score of {', '.join(missing)}"
         return PartComparison(aggregate, None, None, None, n, better, reason, children=children)
     if aggregate == "best_format":
-        return _best(children, better)
+        return _best(children, bool(better))
     weights = [float(part.n) if aggregate == "micro" else 1.0 for part in parts]
     return PartComparison(
         aggregate,

@@ -91,8 +91,8 @@ def summarise(
         reasons = Counter(a.error for a in answered if a.error)
         why = reasons.most_common(1)[0][0] if reasons else "it has no instances"
         return failed(name, task, f"no instance was answered: {why}" if reasons else why, outcomes)
-    if why := _none_judged(outcomes):
-        return failed(name, task, why, outcomes)
+    if unjudged := _none_judged(outcomes):
+        return failed(name, task, unjudged, outcomes)
     metrics, stderrs = {}, {}
     for metric in found[0].metrics:
         values = [score.metrics[metric] for score in found if metric in score.metrics]

@@ -44,13 +44,13 @@ def open_hf(
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
 
+    loader: Any = AutoModelForCausalLM
     quiet: Any = transformers_logging
     quiet.disable_progress_bar()
     level = quiet.get_verbosity()
     quiet.set_verbosity_error()  # its table of missing weights; they are named below in one line
     try:
-        model: Any
-        model, report = AutoModelForCausalLM.from_pretrained(
+        model, report = loader.from_pretrained(
             folder, dtype=dtype, local_files_only=True, output_loading_info=True
         )
     except Exception as error:  # whatever it finds wrong with the folder
