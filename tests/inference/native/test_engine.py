@@ -12,6 +12,7 @@ from olmoflow.inference import Sampling
 from olmoflow.inference.engine import Engine, GenerationRequest
 from olmoflow.inference.native import NativeEngine
 from olmoflow.inference.native.memory import row_bytes
+from olmoflow.inference.native.network import Network
 from olmoflow.model import Olmo3, initialise
 
 GREEDY = Sampling(temperature=0)
@@ -105,6 +106,41 @@ def test_a_common_beginning_is_read_once(model, tokens_read):
         assert_is_what_the_model_says(model, questions[number], completion)
 
 
+def test_a_word_that_all_begin_with_hides_no_longer_beginning(model, tokens_read):
+    """Six begin with the same five tokens, two of them with the same hundred."""
+    generator = torch.Generator().manual_seed(1)
+    hundred = torch.randint(96, (100,), generator=generator).tolist()
+    others = [[*hundred[:5], i, *range(30, 50)] for i in range(4)]
+    prompts = [*others, [*hundred, 1, 2], [*hundred, 3, 4]]
+    engine = NativeEngine(model)
+    done = complete(engine, [GenerationRequest(p, 2, GREEDY) for p in prompts])
+    assert tokens_read() == 4 * (26 + 1) + 100 + 2 * (2 + 1)
+    for (number, _), completion in done.items():
+        assert_is_what_the_model_says(model, prompts[number], completion)
+
+
+def test_who_comes_together_speaks_together_and_nobody_waits_for_a_long_prompt(model, monkeypatch):
+    steps = []
+    run = Network.next_logits
+
+    def counted(self, parts, ids, positions, vocab_size):
+        steps.append(len(ids))
+        return run(self, parts, ids, positions, vocab_size)
+
+    monkeypatch.setattr(Network, "next_logits", counted)
+    engine = NativeEngine(model, prefill_chunk=40)
+    short = [[i, *range(10, 20)] for i in range(8)]
+    complete(engine, [GenerationRequest(prompt, 6) for prompt in short])
+    assert steps == [8] * 6  # three chunks were read before the first
+
+    steps.clear()
+    said = []
+    long = torch.randint(96, (300,), generator=torch.Generator().manual_seed(1)).tolist()
+    requests = [GenerationRequest(short[0], 5), GenerationRequest(long, 5)]
+    complete(engine, requests, on_token=lambda request, *_: said.append(request))
+    assert said == [0] * 5 + [1] * 5
+
+
 def test_samples_of_a_prompt_share_its_reading(model, tokens_read):
     prompt = torch.randint(96, (120,), generator=torch.Generator().manual_seed(1)).tolist()
     engine = NativeEngine(model, max_batch=3)
@@ -121,6 +157,16 @@ def test_prompt_logprobs_in_any_chunks(model, prompts):
     done = complete(NativeEngine(model, prefill_chunk=10), requests)
     for (number, _), completion in done.items():
         expected = next_logprobs(model, prompts[number][:1], prompts[number][1:]).tolist()
+        assert completion.prompt_logprobs == pytest.approx(expected, abs=1e-4)
+
+
+def test_prompt_logprobs_of_who_had_to_leave_for_lack_of_memory(model):
+    """Who read the prompt and is seated anew does not take its log-probabilities away."""
+    longest = row_bytes(model.config, 192, torch.float32)
+    engine = NativeEngine(model, cache_gib=1.5 * longest * 8 / 7 / 2**30)
+    done = complete(engine, [GenerationRequest(PROMPT, 180, GREEDY, n=3, prompt_logprobs=True)])
+    expected = next_logprobs(model, PROMPT[:1], PROMPT[1:]).tolist()
+    for completion in done.values():
         assert completion.prompt_logprobs == pytest.approx(expected, abs=1e-4)
 
 

@@ -33,6 +33,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 OnToken = Callable[[int, int, int], None]
 """Called with the number of the request, that of the sample, and each new token."""
+_STEPS = 16
 _AHEAD = 512
 """New tokens that a sequence gets room for at first where memory is ample, so that few move."""
 
@@ -105,10 +106,9 @@ class Generation:
         """Seat, read a chunk, decode a token; returns what has ended."""
         if self.waiting and self.seats.free and not self.crowded:
             self._seat_waiting()
-        if self.reading.read():
-            self._batch = None
-        self._enlarge()
-        if self._batch is None:
+        self._read()
+        if self._batch is None or self._full(self._batch.seats).any():
+            self._enlarge()
             self._batch = self._arrange()
         return self._decode(self._batch, version) if len(self._batch.seats) else []
 
@@ -147,18 +147,34 @@ class Generation:
                 return length
         return known + min(left, max(SMALLEST // 2, known // 4))
 
+    def _read(self) -> None:
+        """Read chunks as long as each lets at least as many sequences speak as could before.
+
+        A few speakers wait for many to come, and then all speak together; many do not wait for a
+        long prompt, of which they read a chunk between two of their tokens.
+        """
+        ready = len(self._ready()) if self._batch is None else len(self._batch.seats)
+        while self.reading.read():
+            self._batch = None
+            before, ready = ready, len(self._ready())
+            if ready < 2 * before or not ready:
+                break
+
+    def _full(self, seats: Ints) -> NDArray[np.bool_]:
+        """Which rows have no place for another token."""
+        full: NDArray[np.bool_] = self.seats.read[seats] >= self.seats.capacity[seats]
+        return full
+
     def _enlarge(self) -> None:
         """Move sequences whose rows are full."""
         seats = self._ready()
-        full = seats[self.seats.read[seats] >= self.seats.capacity[seats]]
+        full = seats[self._full(seats)]
         for capacity in np.unique(self.seats.capacity[full]).tolist():
             group: list[int] = full[self.seats.capacity[full] == capacity].tolist()
             group = [seat for seat in group if self.seats.samples[seat] is not None]
             while group and not self.placement.enlarge(group):
                 gone = self._send_back()
                 group = [seat for seat in group if seat != gone]
-        if len(full):
-            self._batch = None
 
     def _send_back(self) -> int:
         """Memory lacks: the youngest sequence waits again, with what it has said so far."""
@@ -186,7 +202,7 @@ class Generation:
         positions = self.network.tensor(read)
         ids = self.network.tensor(self.seats.tokens[seats, read])
         logits = self.network.next_logits(batch.parts, ids, positions, self.setting.vocab_size)
-        drawn = uniforms(batch.keys, self.seats.count[seats])
+        drawn = batch.draw(self.seats.count[seats])
         tokens, logprobs = self.network.choose(logits, batch.sampling, drawn)
         stopped, full = self.seats.append(seats, tokens, logprobs, version)
         if self.on_token:
@@ -246,7 +262,6 @@ class _Batch:
     Attributes:
         parts: Where their rows are.
         seats: [B], in that order.
-        keys: [B], of their random numbers.
         sampling: Their settings.
         with_stop_texts: Places in the batch of those that may end at a text.
     """
@@ -255,7 +270,7 @@ class _Batch:
         self, parts: list[SlabRows], chosen: Ints, seats: Seats, device: torch.device
     ) -> None:
         self.parts, self.seats = parts, chosen
-        self.keys = seats.key[chosen]
+        self._keys, self._drawn = seats.key[chosen], deque[Floats]()
 
         def rows(values: Ints | Floats, neutral: float) -> Tensor | None:
             if (values == neutral).all():
@@ -274,3 +289,15 @@ class _Batch:
             for place, seat in enumerate(chosen.tolist())
             if (sample := seats.samples[seat]) and sample.prompt.request.stop_texts
         ]
+
+    def draw(self, places: Ints) -> Floats:
+        """The random numbers, [B], of a step in which sequences get their token with a number.
+
+        Args:
+            places: [B], one more for each at each step.
+        """
+        if not self._drawn:
+            # For several steps at once, which takes hardly longer than for one.
+            steps = places + np.arange(_STEPS)[:, None]
+            self._drawn.extend(uniforms(self._keys, steps))
+        return self._drawn.popleft()

@@ -41,6 +41,7 @@ class CacheMemory:
         self.config, self.max_length, self.budget = config, max_length, budget
         self.device, self.dtype = device, dtype
         self.slabs: dict[int, Slab] = {}
+        self._row_bytes: dict[int, int] = {}
 
     def capacity_for(self, length: int) -> int:
         """Capacity of the smallest rows that hold so many tokens."""
@@ -48,7 +49,9 @@ class CacheMemory:
 
     def row_bytes(self, capacity: int) -> int:
         """Bytes of a row."""
-        return row_bytes(self.config, capacity, self.dtype)
+        if capacity not in self._row_bytes:
+            self._row_bytes[capacity] = row_bytes(self.config, capacity, self.dtype)
+        return self._row_bytes[capacity]
 
     @property
     def used(self) -> int:

@@ -24,6 +24,7 @@ from olmoflow.inference.native.slab import Slab
 
 Ints = NDArray[np.int64]
 
+NO_SEATS: Ints = np.zeros(0, dtype=np.int64)
 _PADDING = 4
 """Queries of a chunk, padding included, as a multiple of its tokens at most."""
 
@@ -51,6 +52,7 @@ class Reading:
         self.seats: Seats = placement.seats
         self.chunk, self.vocab_size = chunk, vocab_size
         self.window = network.config.sliding_window
+        self._unread = False
 
     def plan(self, new: Sequence[int], state: int, later: set[int]) -> None:
         """Find what newly seated sequences can take over, from others or from each other.
@@ -60,7 +62,8 @@ class Reading:
             state: Of the weights: how often they have changed.
             later: Numbers of the requests of which samples still wait.
         """
-        others = [seat for seat in self.seats.taken().tolist() if seat not in set(new)]
+        self._unread = True
+        others = np.setdiff1d(self.seats.taken(), new)
         left = list(new)
         while left:
             leader = left.pop(0)
@@ -79,8 +82,9 @@ class Reading:
 
     def read(self) -> bool:
         """Read one chunk; says whether there was anything to read."""
-        seats = self._next()
-        if not len(seats):
+        seats = self._next() if self._unread else NO_SEATS
+        self._unread = len(seats) > 0
+        if not self._unread:
             return False
         starts = self.seats.read[seats]
         lengths = self.seats.stop_at[seats] - starts
@@ -88,8 +92,10 @@ class Reading:
         order = np.argsort(-lengths, kind="stable")
         order = order[: max(1, _PADDING * self.chunk // int(lengths[order[0]]))]
         seats, starts, lengths = seats[order], starts[order], lengths[order]
-        lengths = np.minimum(lengths, np.maximum(self.chunk - (lengths.cumsum() - lengths), 0))
-        seats, starts, lengths = (x[lengths > 0] for x in (seats, starts, lengths))
+        # As many as fit whole: the rest of one that is cut would be a pass of its own.
+        whole = max(1, int((lengths.cumsum() <= self.chunk).sum()))
+        seats, starts, lengths = seats[:whole], starts[:whole], lengths[:whole]
+        lengths = np.minimum(lengths, self.chunk)
         self._forward(seats, starts, lengths)
         self.seats.read[seats] = starts + lengths
         for seat in seats[self.seats.read[seats] == self.seats.stop_at[seats]].tolist():
@@ -172,20 +178,25 @@ class Reading:
         # Who needs the log-probabilities of its own prompt has to read all of it.
         fit = [
             seat
-            for seat in left
+            for seat in self._alike(leader, left)
             if not self._sample(seat).prompt.lacks_logprobs or self._sample(seat).prompt is prompt
         ]
         length, members = shared_by(self._to_read(leader), [self._to_read(seat) for seat in fit])
         return length, [fit[member] for member in members]
 
-    def _take_over(self, seat: int, others: Sequence[int], state: int) -> int:
+    def _alike(self, seat: int, others: Sequence[int] | Ints) -> list[int]:
+        """Those of the others that begin with so many of its tokens that sharing may pay."""
+        others, tokens = np.asarray(others, dtype=np.int64), self.seats.tokens[:, :SHORTEST]
+        long = self.seats.total[others] > SHORTEST
+        alike: list[int] = others[long & (tokens[others] == tokens[seat]).all(1)].tolist()
+        return alike
+
+    def _take_over(self, seat: int, others: Ints, state: int) -> int:
         """Copy the longest beginning that is there already; returns its length."""
         tokens = self._to_read(seat)
         length, snapshot = self.snapshots.best(tokens, state, self.window)
         source = None if snapshot is None else (snapshot.slab, 0)
-        for other in others:
-            if self.seats.since[other] != state:
-                continue
+        for other in self._alike(seat, others[self.seats.since[others] == state]):
             read = int(self.seats.read[other])
             common = common_length(tokens, self.seats.tokens[other, :read])
             spared = usable(common, read, self.window)

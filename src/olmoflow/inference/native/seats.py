@@ -97,24 +97,27 @@ class Seats:
         self.logprobs: NDArray[np.float32] = np.zeros((number, 256), dtype=np.float32)
         self.versions: NDArray[np.int64] = np.zeros((number, 256), dtype=np.int64)
         self.vocab_size = vocab_size
+        self._taken: Ints | None = None
         self._stop_sets: dict[frozenset[int], int] = {}
         self._stops: NDArray[np.bool_] = np.zeros((0, vocab_size), dtype=np.bool_)
 
     def taken(self) -> Ints:
         """Seats in use."""
-        seats = [seat for seat, sample in enumerate(self.samples) if sample is not None]
-        return np.array(seats, dtype=np.int64)
+        if self._taken is None:
+            seats = [seat for seat, sample in enumerate(self.samples) if sample is not None]
+            self._taken = np.array(seats, dtype=np.int64)
+        return self._taken
 
     def seat(self, sample: Sample, state: int) -> int:
         """Give a sample a free seat; where its row is is the caller's to say."""
         seat, request, known = self.free.pop(), sample.prompt.request, sample.known
         said = len(sample.token_ids)
         self._make_room(len(known) + 1)
-        self.samples[seat] = sample
+        self.samples[seat], self._taken = sample, None
         self.total[seat], self.read[seat], self.count[seat] = len(known), 0, said
         self.limit[seat], self.stop_at[seat] = request.max_new_tokens, len(known) - 1
         self.leader[seat], self.since[seat], self.kept[seat] = NOBODY, state, False
-        sample.prompt_logprobs.clear()
+        sample.prompt_logprobs = []  # another list: that of the prompt may be this one
         self.stop_set[seat] = self._stop_set(request.stop_ids)
         self.key[seat] = stream_key(request.seed, sample.number)
         self.temperature[seat] = request.sampling.temperature
@@ -132,7 +135,7 @@ class Seats:
         sample.token_ids = self.tokens[seat, total - said : total].tolist()
         sample.logprobs = self.logprobs[seat, :said].tolist()
         sample.versions = self.versions[seat, :said].tolist()
-        self.samples[seat], self.leader[seat] = None, NOBODY
+        self.samples[seat], self._taken, self.leader[seat] = None, None, NOBODY
         self.leader[self.leader == seat] = NOBODY  # who waited for it reads by itself
         self.free.append(seat)
         return sample

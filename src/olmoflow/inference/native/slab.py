@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from olmoflow.inference.native.pages import zeros
 from olmoflow.model import Olmo3Config
 
 
@@ -43,6 +46,7 @@ class Slab:
             for slots in self.slots
         ]
         self.owners: list[int] = []
+        self._addresses: NDArray[np.int64] | None = None
 
     @property
     def rows(self) -> int:
@@ -56,9 +60,21 @@ class Slab:
         """
         for number, old in enumerate(self.layers):
             # Zeros: what nobody has written is masked, and a masked NaN would still be one.
-            new = old.new_zeros((2, rows, *old.shape[2:]))
+            new = zeros((2, rows, *old.shape[2:]), old.device, old.dtype)
             new[:, : len(self.owners)] = old[:, : len(self.owners)]
             self.layers[number] = new
+        self._addresses = None
+
+    def addresses(self) -> NDArray[np.int64]:
+        """[layers, 3]: where a layer's keys and its values begin, until `resize`, and its slots."""
+        if self._addresses is None:
+            starts = [(layer.data_ptr(), layer.nbytes // 2) for layer in self.layers]
+            rows = [
+                (start, start + half, slots)
+                for (start, half), slots in zip(starts, self.slots, strict=True)
+            ]
+            self._addresses = np.array(rows, dtype=np.int64)
+        return self._addresses
 
     def add(self, owner: int) -> int:
         """Give someone a row that there is memory for; returns its number."""

@@ -21,7 +21,7 @@ def stream_key(seed: int, sample: int) -> int:
 
 
 def uniforms(keys: NDArray[np.uint64], places: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Numbers in [0, 1) of streams at places, [B] each."""
+    """Numbers in [0, 1) of streams, [B], at places, [..., B]."""
     with np.errstate(over="ignore"):
         mixed = _mix(keys + (places.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
     return (mixed >> np.uint64(64 - _BITS)).astype(np.float32) / np.float32(2**_BITS)

@@ -18,6 +18,7 @@ from llvmlite import binding, ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core.extending import intrinsic
 
+from olmoflow.inference.native.compiled.fetching import fetch
 from olmoflow.inference.native.panels import COLUMNS, WORD
 
 ROWS = 8
@@ -73,6 +74,8 @@ def _generate(builder: Any, multiply_add: Any, arguments: Any, out: Any) -> None
     sums = [builder.phi(_VECTOR) for _ in range(ROWS * COLUMNS // _LANES)]
     weights = builder.add(panel, builder.mul(word, _LONG(WORD * COLUMNS)))
     outputs = [_load(builder, weights, 4 * _LANES * half, _VECTOR) for half in range(2)]
+    # The panel that lies behind this one: it is the next.
+    fetch(builder, builder.add(weights, builder.mul(words, _LONG(WORD * COLUMNS))), WORD * COLUMNS)
     added = []
     for row in range(ROWS):
         inputs = _load(builder, builder.add(rows[row], builder.mul(word, _LONG(WORD))), 0, _INT)

@@ -14,6 +14,8 @@ from numba import types
 from numba.core import cgutils
 from numba.core.extending import intrinsic
 
+from olmoflow.inference.native.compiled.fetching import fetch
+
 _code: Any = cgutils  # has no types
 _INT, _LONG, _FLOAT = ir.IntType(32), ir.IntType(64), ir.FloatType()
 _FAST = ("reassoc", "contract", "nsz")
@@ -81,13 +83,7 @@ weigh_values: Any = _weigh_values
 def _fetch(builder: Any, ahead: Any, number: Any, dtype: Any, vector: Any) -> None:
     """Ask memory for the vector with a number behind an address, which is needed later."""
     size = vector.count * dtype.bitwidth // 8
-    start = builder.add(ahead, builder.mul(number, _LONG(size)))
-    pointer = ir.IntType(8).as_pointer()
-    kind = ir.FunctionType(ir.VoidType(), [pointer, _INT, _INT, _INT])
-    fetch = _code.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    for offset in range(0, size, 64):
-        line = builder.inttoptr(builder.add(start, _LONG(offset)), pointer)
-        builder.call(fetch, [line, _INT(0), _INT(3), _INT(1)])
+    fetch(builder, builder.add(ahead, builder.mul(number, _LONG(size))), size)
 
 
 def _load(builder: Any, data: Any, number: Any, dtype: Any, vector: Any) -> Any:
