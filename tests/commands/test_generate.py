@@ -45,6 +45,15 @@ def test_a_stop_text_is_never_shown(ask):
     assert ask(*settings, text=True) == PROMPT + result["text"] + "\n"
 
 
+def test_what_is_shown_is_the_text(ask):
+    """The token that ends a document is none of it."""
+    settings = [f"prompt={PROMPT}", "temperature=1000", "max_new_tokens=400"]
+    results = {seed: ask(*settings, f"seed={seed}") for seed in range(4)}
+    seed = next(seed for seed, each in results.items() if each["finish_reason"] == "stop")
+    shown = ask(*settings, f"seed={seed}", text=True)
+    assert shown == PROMPT + results[seed]["text"] + "\n"
+
+
 def test_a_chat_needs_a_template(ask):
     asked = ask(f"prompt={PROMPT}", "chat=true", status=2)
     assert "has no chat template; expected a model that was trained on conversations" in asked
@@ -77,8 +86,26 @@ def test_mistakes_are_named(ask, arguments, expected):
     assert len(error.splitlines()) == 1
 
 
-def test_nothing_is_shown_before_a_mistake(ask):
-    assert ask(f"prompt={PROMPT}", "max_new_tokens=1000000", text=True, status=2) == ""
+@pytest.mark.parametrize(
+    "mistake", [[f"prompt={PROMPT}", "max_new_tokens=1000000"], ["prompt_ids=[1,320]"]]
+)
+def test_nothing_is_shown_before_a_mistake(ask, mistake):
+    assert ask(*mistake, text=True, status=2) == ""
+
+
+def test_a_model_without_a_tokenizer_says_no_texts(ask, tiny):
+    folder = tiny.folder / "without"
+    tiny("export", "checkpoint=spoken", f"target={folder}")
+    (folder / "tokenizer.json").unlink()
+    asked = ["generate", f"checkpoint={folder}", "prompt_ids=[1,2]", "max_new_tokens=3", *ASK[3:]]
+    assert len(tiny(*asked)["token_ids"]) == 3
+    assert "has no tokenizer, so it says no texts" in tiny(*asked, "stop=[x]", status=2)
+
+
+@pytest.mark.parametrize("token", [-1, 320, 2**70])
+def test_tokens_that_the_model_lacks(ask, token):
+    error = ask(f"prompt_ids=[1,{token}]", status=2)
+    assert f"prompt_ids[1]={token}: expected ids from 0 to 319" in error
 
 
 def test_a_broken_model_says_nothing(ask, monkeypatch):

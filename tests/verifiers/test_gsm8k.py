@@ -44,7 +44,7 @@ def test_strict_wants_the_answer_marked():
     assert strict.verify([Answer("72", "72")])[0].outcome == "no_answer"
 
 
-@pytest.mark.parametrize("reference", ["none", None, ["72"]])
+@pytest.mark.parametrize("reference", ["none", None, ["72"], True, float("nan")])
 def test_a_reference_without_a_number_is_the_users_mistake(reference):
     with pytest.raises(UserError, match=r"reference: found .*, expected a number"):
         GSM8KVerifier().verify([Answer("72", reference)])

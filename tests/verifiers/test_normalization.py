@@ -22,8 +22,18 @@ def test_units_behind_a_number_do_not_count(answer, spelled):
 
 
 @pytest.mark.parametrize(
+    ("answer", "spelled"),
+    [(".5", ".5"), (" .5 cm.", ".5"), ("5.", "5"), ("...x. ", "x"), ("$.25$", ".25"), (". 5", "5")],
+)
+def test_full_stops_go_and_decimal_points_stay(answer, spelled):
+    assert normalization.math(answer) == spelled
+
+
+@pytest.mark.parametrize(
     "answer",
     [
+        "5 " + "." * 20_000 + "x",
+        "." * 50_000 + "5x",
         "5 " + "cm " * 600 + "x",
         "5 " + "feet  per hour. " * 600 + "x",
         "5" + ")" * 50_000 + " " * 50_000 + "x",

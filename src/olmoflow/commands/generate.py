@@ -26,6 +26,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     stops = _texts(config["stop"])
     engine, tokenizer = _open(config)
     request = _request(config, tokenizer, stops)
+    _check_ids(request, engine.vocab_size)
     _check_length(request, engine.max_length)
     streams = config["output"] == "text" and request.n == 1
     stream = _Stream(tokenizer, request.prompt_ids, stops) if streams else None
@@ -79,6 +80,11 @@ def _open(config: Mapping[str, Any]) -> tuple[NativeEngine, Tokenizer | None]:
     if config["prompt"] is not None and tokenizer is None:
         raise UserError(
             f"prompt: checkpoint {config['checkpoint']} has no tokenizer; use prompt_ids=[…]"
+        )
+    if config["stop"] and tokenizer is None:
+        raise UserError(
+            f"stop: checkpoint {config['checkpoint']} has no tokenizer, so it says no texts; "
+            "expected none"
         )
     engine = NativeEngine(
         loaded.model, tokenizer=tokenizer, device=loaded.device, quantize=config["quantize"]
@@ -146,6 +152,13 @@ def _check_settings(config: Mapping[str, Any]) -> None:
             raise UserError(f"{key}={config[key]}: expected at least 1")
 
 
+def _check_ids(request: GenerationRequest, vocab_size: int) -> None:
+    """Refuse tokens that the model lacks before any of the prompt is shown."""
+    for place, token in enumerate(request.prompt_ids):
+        if not 0 <= token < vocab_size:
+            raise UserError(f"prompt_ids[{place}]={token}: expected ids from 0 to {vocab_size - 1}")
+
+
 def _check_length(request: GenerationRequest, longest: int) -> None:
     """Refuse what the model cannot take, in the command's own words."""
     known, new = len(request.prompt_ids), request.max_new_tokens
@@ -184,6 +197,8 @@ class _Stream:
         self.prompt = self.printed
 
     def __call__(self, request: int, sample: int, token_id: int) -> None:
+        if self.tokenizer and not self.tokenizer.decode([token_id], skip_special_tokens=True):
+            return  # the end of a document or of a turn, which is no text
         self.ids.append(token_id)
         self._print(hold_back=True)
 

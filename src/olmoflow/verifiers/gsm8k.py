@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -51,7 +52,7 @@ def gold_number(reference: Any) -> Fraction:
     Raises:
         UserError: There is none.
     """
-    if isinstance(reference, int | float):
+    if type(reference) in (int, float) and math.isfinite(reference):
         return Fraction(str(reference))
     text = extraction.hashes(reference) or reference if isinstance(reference, str) else ""
     found = normalization.number(text)

@@ -25,6 +25,7 @@ _FRAC_HALF = re.compile(r"\\frac\s*(\d)\s*\{([^{}]*)\}|\\frac\s*\{([^{}]*)\}\s*(
 _SQRT_BARE = re.compile(r"\\sqrt\s*(\w)")
 _RATIONAL = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?|\d+/\d*[1-9]\d*)", re.A)
 _PLAIN_FRACTION = re.compile(r"^(-?)(\d+)/(\d+)$")
+_LEADING = re.compile(r"^[\s.]+(?!\d)|^\s+")
 _THOUSANDS = re.compile(r"(?<=\d)(?:,\\!|,|\{,\}|\\,|\\!)(?=\d{3}(?!\d))")
 _UNITS = [
     *("degrees?", "dollars?", "cents?", "euros?", "pounds?", "percent", "units?", "points?"),
@@ -53,7 +54,7 @@ _RENAMED = (
 
 def math(answer: str) -> str:
     """One spelling of a mathematical answer; equal results mean equal answers."""
-    answer = answer.strip().strip(".")
+    answer = _without_stops(answer)
     for old, new in _RENAMED:
         answer = answer.replace(old, new)
     if not any(bracket in answer for bracket in ("(", "[", "\\{")):  # there commas separate
@@ -62,7 +63,7 @@ def math(answer: str) -> str:
     for sign in _REMOVED:
         answer = answer.replace(sign, "")
     answer = _UNIT.sub("", _value_side(answer).strip())
-    answer = _fractions(answer.replace("{ ", "{").strip(" .")).replace(" ", "")
+    answer = _fractions(_without_stops(answer.replace("{ ", "{"))).replace(" ", "")
     return answer.lower() if answer.isalpha() else answer
 
 
@@ -78,6 +79,11 @@ def squad(answer: str) -> str:
     """Lower case, no punctuation, no articles, single spaces."""
     answer = answer.lower().translate(_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", answer).split())
+
+
+def _without_stops(answer: str) -> str:
+    """Without spaces and full stops around it; the point of ``.5`` stays."""
+    return _LEADING.sub("", answer.rstrip(". \t\r\n"))
 
 
 def _value_side(answer: str) -> str:

@@ -149,6 +149,7 @@ def test_runs_tell_what_a_benchmark_is_worth(runs):
         (["runs=[blank,blank]"], "runs: blank is named twice"),
         (["runs=[series]", "last=1"], "last=1: expected a number of checkpoints, at least 2"),
         (["runs=[series]", "target=[series,blank]"], "target: 2 runs found; expected 1"),
+        (["runs=[series]", "metric=acc_raw"], "metric: goes with a=NAME b=NAME"),
         (["a=first", "b=last", "target=[series]"], "target: goes with runs=[NAME,…]"),
     ],
 )

@@ -104,11 +104,25 @@ def test_stored_answers_are_scored_without_the_model(tiny, trained, monkeypatch)
     again = evaluate(tiny, "checkpoint=r", TASKS, "recompute=answers", "limit=3")
     assert again["path"] != made["path"]
     assert again["tasks"] == made["tasks"]
+    tiny("evaluate", "checkpoint=r", *QUIET, "name=text")
+    error = evaluate(tiny, "checkpoint=r", TASKS, "recompute=text", status=2)
+    assert "recompute=text: holds no task's answers; expected an evaluation of a suite" in error
     tiny("train", "shards=s", *tiny.settings, "name=stranger", "init_seed=6")
     error = evaluate(tiny, "checkpoint=stranger", TASKS, "recompute=answers", status=2)
     assert "recompute=answers: holds answers of r@4; expected those of checkpoint=str" in error
     error = evaluate(tiny, "checkpoint=r", "tasks=[piqa:rc]", "recompute=answers", status=2)
     assert "recompute: piqa:rc has no stored answers; there are: arc_easy:bpb:0shot" in error
+
+
+def test_scored_again_are_the_answers_of_the_engine_that_gave_them(tiny, trained):
+    asked = evaluate(tiny, f"checkpoint={trained}", TASKS, "engine=hf", "name=asked")
+    again = evaluate(tiny, f"checkpoint={trained}", TASKS, "recompute=asked")
+    files = [
+        Path(each["path"]) / "tasks/002-lambada-greedy/metrics.json" for each in (asked, again)
+    ]
+    one, other = (json.loads(file.read_text()) for file in files)
+    assert one["model_config"]["engine"]["_target_"].endswith("open_hf")
+    assert (one["model_hash"], one["model_config"]) == (other["model_hash"], other["model_config"])
 
 
 def test_held_out_text_keeps_its_key(tiny, trained):
@@ -144,6 +158,12 @@ class _Input:
         ([TASKS, "limit=0"], "limit=0: expected a number of questions, at least 1"),
         ([TASKS, "seed=first"], "seed=first: expected a whole number"),
         (["limit=3"], "limit=3: suite=bits_per_byte has no such setting"),
+        (["suite.sequence_length=0"], "suite.sequence_length=0: expected a number of at least 1"),
+        (["suite.sequence_length=1000"], "expected at most the 512 that the model takes"),
+        (["suite.batch_size=2.5"], "suite.batch_size=2.5: expected a number of at least 1"),
+        (["template=think"], "template=think: suite=bits_per_byte has no such setting"),
+        (["engine=vllm"], "engine: suite=bits_per_byte takes the model itself"),
+        (["engine.quantize=int8"], "engine.quantize=int8: suite=bits_per_byte takes the model as"),
         ([TASKS, "checkpoint=null"], "checkpoint: missing; give checkpoint=…"),
         ([TASKS, "runtime.wandb_run=training"], "wandb_run=training: expected logger=wandb"),
         ([TASKS, "engine.max_btach=3"], "did you mean engine.max_batch?"),
@@ -208,6 +228,13 @@ def test_scores_are_logged_to_a_run_of_their_own(tiny, trained, wandb_records):
     (table,) = file.parent.glob("files/media/table/eval/predictions_*.table.json")
     assert len(json.loads(table.read_text())["data"]) == 9
     assert config_of(found)["command"] == "evaluate"
+
+
+def test_held_out_text_is_logged_too(tiny, trained, wandb_records):
+    name = ["name=heldout", "logger=wandb", "suite.batch_size=4"]
+    made = tiny("evaluate", "checkpoint=r", *QUIET, *name)
+    (file,) = (tiny.home / "evaluation" / "heldout").glob("wandb/offline-run-*/run-*.wandb")
+    assert history_of(wandb_records(file))["eval/suite/bits_per_byte"] == made["score"]
 
 
 def test_scores_are_logged_into_the_run_of_the_training(tiny, trained, wandb_records):

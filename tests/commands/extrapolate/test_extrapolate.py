@@ -97,6 +97,18 @@ def test_mistakes_in_a_table(tiny, table, arguments, message):
     assert message.replace("TABLE", str(table)) in found
 
 
+@pytest.mark.parametrize("column", [1, 2, 4])
+def test_zeros_in_a_table(tiny, table, column):
+    """Of a size, tokens or a loss of 0 there is no logarithm; an accuracy may be 0."""
+    lines = table.read_text().splitlines()
+    cells = lines[3].split(",")
+    name, cells[column] = lines[0].split(",")[column], "0"
+    path = tiny.folder / "zeros.csv"
+    path.write_text("\n".join([*lines[:3], ",".join(cells), *lines[4:]]) + "\n")
+    message = tiny("extrapolate", f"table={path}", "metric=bpb", *QUICK, status=2)
+    assert f"line 4, {name}=0: expected a number above 0" in message
+
+
 def test_too_small_a_table(tiny, table):
     path = tiny.folder / "small.csv"
     path.write_text("\n".join(table.read_text().splitlines()[:4]) + "\n")

@@ -184,6 +184,32 @@ def test_a_model_of_nan_has_no_score(tasks, open_engine, tokenizer, tmp_path):
     assert again["speech"] == found
 
 
+def test_a_verifier_that_can_judge_nothing_gives_no_score(tasks, open_engine, tokenizer, tmp_path):
+    """Its zeros are none of the model's; where it could judge a part of them they count."""
+
+    class Unjudged(tasks.Speech):
+        judged = 0
+
+        def score(self, answered):
+            scores = [replace(s, outcomes={"error": 3}) for s in super().score(answered)]
+            return [
+                replace(each, metrics={"has_e": 0.0}, outcomes={"scored": 1, "timeout": 2})
+                if number < self.judged
+                else each
+                for number, each in enumerate(scores)
+            ]
+
+    found = run([Unjudged()], open_engine(), tokenizer, tmp_path / "none")["speech"]
+    assert found.score is None
+    assert found.error == "the verifier could not judge any answer: 15 error"
+    assert found.outcomes["error"] == 15
+    assert not crashed(found)
+    Unjudged.judged = 1
+    again = rescore_tasks(planned([Unjudged()], tmp_path / "again"), tmp_path / "none")["speech"]
+    assert again.score is not None
+    assert (again.outcomes["scored"], again.outcomes["error"]) == (1, 12)
+
+
 def test_truncated_contexts_are_counted(tasks, open_engine, tokenizer, tmp_path):
     found = run([tasks.Cloze()], open_engine(max_length=14), tokenizer, tmp_path)["cloze"]
     assert 0 < found.outcomes["truncated"] < 5

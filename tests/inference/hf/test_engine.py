@@ -1,7 +1,10 @@
 """The engine over transformers, with models that are no Olmo 3, against transformers itself."""
 
+import shutil
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
 from olmoflow.errors import UserError
@@ -149,6 +152,46 @@ def test_a_sample_ends_at_a_stop_token_or_before_a_stop_text(folder, tokenizer):
 def test_what_the_model_cannot_take_is_named(folder, tokenizer, request_, expected):
     with pytest.raises(UserError, match=expected):
         list(open_engine(folder, tokenizer).score([request_]))
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (GenerationRequest([], 4), "request 1: the prompt has no tokens"),
+        (GenerationRequest([1], 0), "request 1: max_new_tokens=0: expected at least 1"),
+        (GenerationRequest([1], 4, n=0), "request 1: n=0: expected at least 1"),
+        (GenerationRequest([1] * 60, 5), "max_new_tokens=5: with the prompt's 60 tokens more than"),
+        (GenerationRequest([-1], 4), f"id -1 found; expected ids from 0 to {VOCAB - 1}"),
+        (GenerationRequest([1], 4, stop_ids=frozenset({VOCAB})), f"id {VOCAB} found"),
+        (GenerationRequest([1], 4, stop_texts=("",)), "which would end everything"),
+    ],
+)
+def test_what_cannot_be_generated_is_named(folder, tokenizer, request_, expected):
+    with pytest.raises(UserError, match=expected):
+        list(open_engine(folder, tokenizer).generate([GenerationRequest([1], 2), request_]))
+
+
+@pytest.mark.parametrize("name", ["batch_tokens", "max_batch", "max_length"])
+def test_settings_out_of_range(folder, tokenizer, name):
+    with pytest.raises(UserError, match=f"engine.{name}=0: expected at least 1"):
+        open_engine(folder, tokenizer, **{name: 0})
+
+
+def test_no_text_is_longer_than_the_model_reads(folder, tokenizer):
+    with pytest.raises(UserError, match=r"max_length=65: expected at most the model's 64"):
+        open_engine(folder, tokenizer, max_length=65)
+
+
+def test_a_folder_that_lacks_weights_is_no_model(folder, tokenizer, tmp_path, capfd):
+    """transformers would draw them at random, and the scores would look like scores."""
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    weights = load_file(tmp_path / "model.safetensors")
+    lacking = sorted(name for name in weights if "norm" in name or "ln_f" in name)[-1]
+    del weights[lacking]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=f"1 of the weights of a .* missing, such as .*{lacking}"):
+        open_engine(tmp_path, tokenizer)
+    assert "MISSING" not in capfd.readouterr().err  # the message is all that is said
 
 
 def test_a_folder_without_a_model_is_named(tmp_path, tokenizer):

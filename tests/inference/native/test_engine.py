@@ -1,6 +1,7 @@
 """The native engine says what transformers says, however requests share a batch."""
 
 import threading
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -316,6 +317,7 @@ def test_requests_that_cannot_be_fulfilled(model, request_, message):
     [
         ({"max_batch": 0}, "max_batch=0: expected at least 1"),
         ({"max_length": 400}, "max_length=400: expected 1 to 320"),
+        ({"max_length": 0}, "max_length=0: expected 1 to 320"),
         ({"vocab_size": 97}, "vocab_size=97: expected 1 to 96"),
         ({"cache_gib": 1e-9}, "cache_gib=9.31e-10: expected at least .*, which one sequence of 64"),
     ],
@@ -323,6 +325,12 @@ def test_requests_that_cannot_be_fulfilled(model, request_, message):
 def test_settings_out_of_range(model, settings, message):
     with pytest.raises(UserError, match=message):
         NativeEngine(model, **settings)
+
+
+def test_another_models_tokenizer(model, tokenizer):
+    model = Olmo3(replace(model.config, vocab_size=80))
+    with pytest.raises(UserError, match="tokenizer: it has 96 tokens, the model 80 rows"):
+        NativeEngine(model, tokenizer=tokenizer)
 
 
 def test_a_request_that_memory_could_never_hold(model):

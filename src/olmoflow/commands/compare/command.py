@@ -25,6 +25,8 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         raise UserError("compare: give either a=NAME b=NAME or runs=[NAME,…]")
     if config["runs"] is None and config["target"] is not None:
         raise UserError("target: goes with runs=[NAME,…]")
+    if config["runs"] is not None and config["metric"] is not None:
+        raise UserError("metric: goes with a=NAME b=NAME; of runs every metric is shown")
     return _compare_runs(config) if config["runs"] is not None else _compare_pair(config)
 
 

@@ -14,6 +14,7 @@ from olmoflow.commands.inputs.checkpoints import find_checkpoint, load_model
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
 
+NATIVE = "olmoflow.inference.native.engine.NativeEngine"
 # What only a suite of tasks heeds: held-out text keeps the key that it has without them.
 _OF_TASKS = ("tasks", "limit", "seed", "recompute", "engine", "template")
 
@@ -85,11 +86,27 @@ def find_shards(reference: str | None, checkpoint: Input) -> Input:
 
 def _check_heldout(config: Mapping[str, Any]) -> None:
     """Refuse settings that this suite would not heed."""
-    for key in ("limit", "recompute"):
+    for key in ("limit", "recompute", "template"):
         if config[key] is not None:
             raise UserError(
                 f"{key}={config[key]}: suite=bits_per_byte has no such setting; expected a suite "
                 "of tasks"
+            )
+    for key, may_be_null in (("sequence_length", True), ("batch_size", False)):
+        value = config["suite"][key]
+        if not (may_be_null and value is None) and (type(value) is not int or value < 1):
+            raise UserError(f"suite.{key}={value}: expected a number of at least 1")
+    engine = config["engine"]
+    if engine["_target_"] != NATIVE:
+        raise UserError(
+            "engine: suite=bits_per_byte takes the model itself and asks no engine; expected a "
+            "suite of tasks, or engine=native"
+        )
+    for key, neutral in (("max_length", None), ("quantize", "none")):
+        if engine[key] != neutral:
+            raise UserError(
+                f"engine.{key}={engine[key]}: suite=bits_per_byte takes the model as it is and "
+                "asks no engine; expected a suite of tasks"
             )
 
 
@@ -104,11 +121,16 @@ def _bits_per_byte(config: Mapping[str, Any], checkpoint: Input, shards: Path) -
             f"shards: their tokenizer has {found} tokens, the checkpoint {rows} rows; expected "
             "shards of the checkpoint's own tokenizer"
         )
+    length, longest = config["suite"]["sequence_length"], model.config.max_sequence_length
+    if length is not None and length > longest:
+        raise UserError(
+            f"suite.sequence_length={length}: expected at most the {longest} that the model takes"
+        )
     with progress_bar("evaluate", config["runtime"]["progress"]) as advance:
         scores = score_heldout(
             model,
             shards,
-            sequence_length=config["suite"]["sequence_length"] or model.config.max_sequence_length,
+            sequence_length=length or longest,
             batch_size=config["suite"]["batch_size"],
             progress=advance,
         )

@@ -69,12 +69,11 @@ def evaluate_tasks(config: Mapping[str, Any], overrides: list[str]) -> dict[str,
         name=config["name"],
     ) as work:
         if work.finished is None:
-            model = {"checkpoint": checkpoint.key, "step": checkpoint.step}
-            model |= {"engine": identity["engine"], "dtype": _dtype(config, stored)}
-            about = {
-                "model_hash": hash_of(model),
-                "model_config": {"name": checkpoint.name} | model,
-            }
+            about = (
+                about_answers(stored)
+                if stored
+                else about_model(checkpoint, identity["engine"], _dtype(config))
+            )
             plan = Plan(leaves, work.path / TASKS, work.key, about)
             summaries = _run(config, plan, checkpoint, tokenizer, stored)
             result = result_of(suite, summaries)
@@ -88,11 +87,10 @@ def evaluate_tasks(config: Mapping[str, Any], overrides: list[str]) -> dict[str,
     return {"evaluation": work.finished.name, "path": str(work.path), **work.finished.figures}
 
 
-def _dtype(config: Mapping[str, Any], stored: Input | None) -> str:
-    """In which a model of this process computes; of a server, or without a model, what was said."""
-    here = stored is None and config["engine"]["_target_"] != VLLM
+def _dtype(config: Mapping[str, Any]) -> str:
+    """In which a model of this process computes; of a server, what was said."""
     given = config["runtime"]
-    if not here:
+    if config["engine"]["_target_"] == VLLM:
         return str(given["dtype"])
     found = dtype_of(given["dtype"], device_of(given["accelerator"]))
     return str(found).removeprefix("torch.")
@@ -161,6 +159,32 @@ def find_answers(reference: str | None, checkpoint: Input) -> Input | None:
             f"checkpoint={checkpoint.name}@{checkpoint.step}"
         )
     return found
+
+
+def about_answers(stored: Input) -> dict[str, Any]:
+    """What an evaluation's answers say of the model that gave them.
+
+    Raises:
+        UserError: It has no answers.
+    """
+    from olmoflow.evaluate.runner.outputs import read_summary
+
+    for path in sorted((stored.path / TASKS).glob(f"*/{METRICS}")):
+        _, file = read_summary(path.parent)
+        return {key: file[key] for key in ("model_hash", "model_config")}
+    raise UserError(
+        f"recompute={stored.name}: holds no task's answers; expected an evaluation of a suite of "
+        "tasks"
+    )
+
+
+def about_model(checkpoint: Input, engine: Mapping[str, Any], dtype: str) -> dict[str, Any]:
+    """What every task's ``metrics.json`` says of the model."""
+    from olmoflow.evaluate.runner.summary import hash_of
+
+    model: dict[str, Any] = {"checkpoint": checkpoint.key, "step": checkpoint.step}
+    model |= {"engine": engine, "dtype": dtype}
+    return {"model_hash": hash_of(model), "model_config": {"name": checkpoint.name} | model}
 
 
 def check_limit(limit: Any) -> int | None:

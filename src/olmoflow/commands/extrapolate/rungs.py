@@ -46,7 +46,8 @@ def rungs_in(path: Path, variables: Sequence[str], metric: str, accuracy: str | 
     """The rows of a CSV file as rungs; a column ``run`` names them.
 
     Raises:
-        UserError: It cannot be read, lacks a column, or a value is no number above 0.
+        UserError: It cannot be read, lacks a column, or a value is no number above 0 (an accuracy:
+            at least 0).
     """
     from olmoflow.evaluate.scaling import Rung
 
@@ -64,7 +65,10 @@ def rungs_in(path: Path, variables: Sequence[str], metric: str, accuracy: str | 
             )
     rungs = []
     for line, row in enumerate(rows, 2):
-        numbers = [_number(path, line, name, row[name]) for name in (*variables, *scores)]
+        numbers = [
+            _number(path, line, name, row[name], may_be_zero=name == accuracy)
+            for name in (*variables, *scores)
+        ]
         x, values = tuple(numbers[: len(variables)]), numbers[len(variables) :]
         rungs.append(Rung(row.get("run") or f"line {line}", x, *values))
     return rungs
@@ -135,11 +139,12 @@ def _score(run: Run, name: str) -> float:
     raise UserError(f"metric={name}: {run.name} has no such score; {hint}")
 
 
-def _number(path: Path, line: int, name: str, text: str | None) -> float:
+def _number(path: Path, line: int, name: str, text: str | None, *, may_be_zero: bool) -> float:
     try:
         value = float(text or "")
     except ValueError:
         value = math.nan
-    if not (math.isfinite(value) and value >= 0):
-        raise UserError(f"table={path}: line {line}, {name}={text}: expected a number")
+    if not (math.isfinite(value) and (value > 0 or (may_be_zero and value == 0))):
+        expected = "a number of at least 0" if may_be_zero else "a number above 0"
+        raise UserError(f"table={path}: line {line}, {name}={text}: expected {expected}")
     return value

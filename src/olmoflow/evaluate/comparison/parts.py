@@ -87,7 +87,7 @@ def _part(
     children = compare_parts(a["children"], b["children"], rows)
     parts, aggregate = list(children.values()), a["aggregate"]
     n = sum(part.n for part in parts)
-    better = a["higher_is_better"]
+    better = parts[0].higher_is_better  # of what is compared, perhaps not the suite's own metric
     if aggregate == "none":
         return PartComparison(aggregate, None, None, None, n, None, children=children)
     missing = [name for name, part in children.items() if part.a is None or part.b is None]
@@ -95,7 +95,7 @@ def _part(
         reason = f"no score of {', '.join(missing)}"
         return PartComparison(aggregate, None, None, None, n, better, reason, children=children)
     if aggregate == "best_format":
-        return _best(children, better)
+        return _best(children, bool(better))
     weights = [float(part.n) if aggregate == "micro" else 1.0 for part in parts]
     return PartComparison(
         aggregate,

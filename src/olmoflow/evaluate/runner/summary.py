@@ -91,6 +91,8 @@ def summarise(
         reasons = Counter(a.error for a in answered if a.error)
         why = reasons.most_common(1)[0][0] if reasons else "it has no instances"
         return failed(name, task, f"no instance was answered: {why}" if reasons else why, outcomes)
+    if unjudged := _none_judged(outcomes):
+        return failed(name, task, unjudged, outcomes)
     metrics, stderrs = {}, {}
     for metric in found[0].metrics:
         values = [score.metrics[metric] for score in found if metric in score.metrics]
@@ -109,6 +111,14 @@ def summarise(
         stderrs=stderrs,
         outcomes=outcomes,
     )
+
+
+def _none_judged(outcomes: Mapping[str, int]) -> str | None:
+    """Why the zeros of a verifier that could tell nothing of any answer are no score."""
+    unknown = [f"{outcomes[name]:,} {name}" for name in ("timeout", "error") if outcomes.get(name)]
+    if not unknown or outcomes.get("scored") or outcomes.get("no_answer"):
+        return None
+    return f"the verifier could not judge any answer: {', '.join(unknown)}"
 
 
 def standard_error(values: Sequence[float]) -> float | None:

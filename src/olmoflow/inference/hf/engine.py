@@ -36,22 +36,33 @@ def open_hf(
     """Load a model folder; the settings are those of `HFEngine`.
 
     Raises:
-        UserError: ``transformers`` cannot load it.
+        UserError: ``transformers`` cannot load it, or the folder lacks weights, which transformers
+            would draw at random.
     """
     # torchao, which transformers imports where it is there, registers what torch knows by now.
     logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
 
+    loader: Any = AutoModelForCausalLM
     quiet: Any = transformers_logging
     quiet.disable_progress_bar()
+    level = quiet.get_verbosity()
+    quiet.set_verbosity_error()  # its table of missing weights; they are named below in one line
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, local_files_only=True
+        model, report = loader.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, output_loading_info=True
         )
     except Exception as error:  # whatever it finds wrong with the folder
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"{folder}: transformers cannot load it: {reason}") from error
+    finally:
+        quiet.set_verbosity(level)
+    if missing := sorted(report["missing_keys"]):
+        raise UserError(
+            f"{folder}: {len(missing)} of the weights of a {type(model).__name__} are missing, "
+            f"such as {missing[0]}; expected a folder with all of them"
+        )
     return HFEngine(
         model.to(device).eval(),
         tokenizer,
@@ -89,9 +100,19 @@ class HFEngine:
         self.model, self.tokenizer = model, tokenizer
         self.batch_tokens, self.max_batch = batch_tokens, max_batch
         config = model.config.get_text_config()
-        longest = max_length or getattr(config, "max_position_embeddings", None)
+        known = getattr(config, "max_position_embeddings", None)
+        longest = known if max_length is None else max_length
         if longest is None:
             raise UserError("engine.max_length: missing; the model's config.json names no length")
+        for name, value in (
+            ("batch_tokens", batch_tokens),
+            ("max_batch", max_batch),
+            ("max_length", longest),
+        ):
+            if value < 1:
+                raise UserError(f"engine.{name}={value}: expected at least 1")
+        if known is not None and longest > known:
+            raise UserError(f"engine.max_length={longest}: expected at most the model's {known}")
         self.max_length: int = longest
         self.vocab_size: int = config.vocab_size
         self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
@@ -112,7 +133,7 @@ class HFEngine:
         samples = (
             (number, request, sample)
             for number, request in enumerate(requests)
-            for sample in range(self._checked(request).n)
+            for sample in range(self._checked(number, request).n)
         )
         while group := list(islice(samples, self.max_batch)):
             yield from self._generate(group)
@@ -170,17 +191,25 @@ class HFEngine:
             found[longer[number]] = score.logprobs
         return found
 
-    def _checked(self, request: GenerationRequest) -> GenerationRequest:
-        length = len(request.prompt_ids) + request.max_new_tokens
+    def _checked(self, number: int, request: GenerationRequest) -> GenerationRequest:
+        where, length = f"request {number}", len(request.prompt_ids) + request.max_new_tokens
         if not request.prompt_ids:
-            raise UserError("prompt: it has no tokens; expected at least one")
+            raise UserError(f"{where}: the prompt has no tokens; expected at least one")
+        for name in ("max_new_tokens", "n"):
+            if (value := getattr(request, name)) < 1:
+                raise UserError(f"{where}: {name}={value}: expected at least 1")
         if length > self.max_length:
             raise UserError(
-                f"max_new_tokens={request.max_new_tokens}: with the prompt's "
+                f"{where}: max_new_tokens={request.max_new_tokens}: with the prompt's "
                 f"{len(request.prompt_ids)} tokens more than the model's {self.max_length}"
             )
-        if wrong := [i for i in request.prompt_ids if not 0 <= i < self.vocab_size]:
-            raise UserError(f"prompt_ids: {wrong[0]} found; expected less than {self.vocab_size}")
+        ids = (*request.prompt_ids, *request.stop_ids)
+        if wrong := [i for i in ids if not 0 <= i < self.vocab_size]:
+            raise UserError(
+                f"{where}: id {wrong[0]} found; expected ids from 0 to {self.vocab_size - 1}"
+            )
         if request.stop_texts and self.tokenizer is None:
-            raise UserError("stop_texts: the engine has no tokenizer to find them with")
+            raise UserError(f"{where}: stop_texts need a tokenizer, and the engine has none")
+        if "" in request.stop_texts:
+            raise UserError(f"{where}: stop_texts: an empty text found, which would end everything")
         return request

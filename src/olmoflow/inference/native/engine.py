@@ -69,8 +69,14 @@ class NativeEngine:
     ) -> None:
         config = model.config
         device = torch.device(device) if device else model.embeddings.weight.device
-        self._max_length = max_length or config.max_sequence_length
-        self._vocab_size = vocab_size or (tokenizer.vocab_size if tokenizer else config.vocab_size)
+        known = tokenizer.vocab_size if tokenizer else config.vocab_size
+        if known > config.vocab_size:
+            raise UserError(
+                f"tokenizer: it has {known} tokens, the model {config.vocab_size} rows; expected "
+                "the model's own"
+            )
+        self._max_length = config.max_sequence_length if max_length is None else max_length
+        self._vocab_size = known if vocab_size is None else vocab_size
         for name, value, most in (
             ("max_batch", max_batch, None),
             ("prefill_chunk", prefill_chunk, None),

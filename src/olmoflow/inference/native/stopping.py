@@ -28,9 +28,11 @@ def text_before(tokenizer: Tokenizer, token_ids: Sequence[int], stops: Sequence[
     if not places:
         return tokenizer.decode(token_ids, skip_special_tokens=True)
     end, kept = min(places), len(token_ids)
-    # The last tokens hold the stop: a few steps back to where the text before it begins.
-    while kept and len(tokenizer.decode(token_ids[:kept])) > end:
+    # The last tokens hold the stop: a few steps back to where the text before it begins. Where a
+    # token ends within a character, what is decoded up to there is not how the text begins.
+    while not whole[:end].startswith(before := tokenizer.decode(token_ids[:kept])):
         kept -= 1
-    before = tokenizer.decode(token_ids[:kept])
-    rest = whole[len(before) : end]  # a token may hold both the text's end and the stop's beginning
-    return tokenizer.decode(token_ids[:kept], skip_special_tokens=True) + rest
+    text = tokenizer.decode(token_ids[:kept], skip_special_tokens=True)
+    if not tokenizer.decode(token_ids[kept : kept + 1], skip_special_tokens=True):
+        return text  # the stop is part of a special token, which is no text
+    return text + whole[len(before) : end]  # a token may hold both this and the stop's beginning
