@@ -285,13 +285,6 @@ def test_a_finished_evaluation_is_logged_when_a_sweep_meets_it_again(
     verify(open_artifact(folder))  # W&B's files are no data of the evaluation
 
 
-def test_held_out_bits_are_logged_too(tiny, trained, wandb_records):
-    made = tiny("evaluate", "checkpoint=r", *QUIET, "logger=wandb", "name=heldout")
-    (file,) = (tiny.home / "evaluation" / "heldout").glob("wandb/offline-run-*/run-*.wandb")
-    history = history_of(wandb_records(file))
-    assert history["eval/suite/bits_per_byte"] == made["score"]
-
-
 def run_of(found):
     (run,) = [r.run for r in found if r.HasField("run")][:1]
     return run
