@@ -70,7 +70,8 @@ class DecodingStep:
             *(heads, config.n_kv_heads, config.d_model, config.ffn_hidden_size, head.outputs),
             *(config.n_layers, max(max(part.slab.slots) for part in parts)),
             *(self.epsilon, counters, self._layers, caches, len(parts), slabs, rows),
-            *(positions, weights.norm, head.numbers, *work, share),
+            *(positions, weights.norm, head.numbers, *work),
+            share,
             # What a thread multiplies in a phase must be worth waking it.
             numbers=count * config.d_model * config.ffn_hidden_size // COLUMNS,
         )
