@@ -407,8 +407,8 @@ def test_new_weights_under_a_running_request(engine, server, models, monkeypatch
         assert completion.versions == [0] * old + [3] * (LENGTH - 2 - old)
         ours, _ = logprobs(models.served, [completion.request + 1, *completion.token_ids])
         assert difference(ours[:old], completion.logprobs[:old]) < TOLERANCE
-        if 3 in completion.versions:
-            assert difference(ours[old:], completion.logprobs[old:]) > 0.1
+        if 3 in completion.versions:  # how far apart depends on how much was left to be said
+            assert difference(ours[old:], completion.logprobs[old:]) > 10 * TOLERANCE
 
     after = dict(engine.score(asked))
     for number, request in enumerate(asked):
