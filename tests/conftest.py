@@ -8,6 +8,7 @@ import json
 import os
 import re
 import socket
+import sys
 import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -98,6 +99,18 @@ def chat_server():
     server.http.server_close()
 
 
+class _QuietServer(ThreadingHTTPServer):
+    """Says nothing of clients that are gone between two requests.
+
+    It would in a thread of its own, and in Python 3.11 two threads that parse at the same time, as
+    the printing of a traceback does, can break each other ("AST constructor recursion depth").
+    """
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class ChatServer:
     """Answers each request with what ``say(body)`` returns.
 
@@ -136,7 +149,7 @@ class ChatServer:
             def log_message(self, *_):
                 pass
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http = _QuietServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 
