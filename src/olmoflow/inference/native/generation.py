@@ -34,6 +34,7 @@ Floats = NDArray[np.float32]
 OnToken = Callable[[int, int, int], None]
 """Called with the number of the request, that of the sample, and each new token."""
 _STEPS = 16
+"""Steps for which random numbers are made at once."""
 _AHEAD = 512
 """New tokens that a sequence gets room for at first where memory is ample, so that few move."""
 
