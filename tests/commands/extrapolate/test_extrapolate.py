@@ -67,9 +67,38 @@ def test_a_law_of_compute(tiny, table):
     assert made["predictions"][0]["loss"]["predicted"] < 0.6
 
 
+def test_a_law_of_size_alone_is_of_runs_with_equal_tokens(tiny):
+    """Budgets end with a step, so what is nearly equal is."""
+    law = PowerLaw(("parameters",), 0.45, (60.0,), (0.3,))
+    sizes = (190e6, 371e6, 758e6, 1279e6)
+    path = tiny.folder / "budgets.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["run", "parameters", "tokens", "bpb"])
+        for place, n in enumerate(sizes):
+            loss = float(law.predict(np.array([[n]]))[0])
+            writer.writerow([f"{n}", n, 40e9 * (1 + 0.004 * place), loss])
+            writer.writerow([f"{n} less", n, 20e9, 1.2 * loss])
+    arguments = ["extrapolate", f"table={path}", "metric=bpb", "variables=[parameters]", *QUICK]
+    assert (
+        "and 20,000,000,000 tokens, of which such a law knows nothing; expected where={tokens: …}"
+        in (tiny(*arguments, status=2))
+    )
+    made = tiny(*arguments, "where={tokens: 40e9}", "predict=[{parameters: 6.9e9}]")
+    assert made["runs"] == 4
+    found = made["predictions"][0]["loss"]["predicted"]
+    assert found == pytest.approx(float(law.predict(np.array([[6.9e9]]))[0]), rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            ["metric=bpb", "where={tokens: 5}"],
+            "where.tokens=5: no run has it; there are 3,800,000,000, 7,420,000,000",
+        ),
+        (["metric=bpb", "where={size: 5}"], "where.size=5: expected parameters, tokens, compute"),
+        (["metric=bpb", "where={tokens: no}"], "where.tokens=no: expected a number above 0"),
         ([], "table=TABLE: has no column bits_per_byte; expected one beside run, parameters"),
         (["metric=bpb", "accuracy=percent"], "expected shares between 0 and 1"),
         (
@@ -171,6 +200,10 @@ def test_the_ladder_predicts_its_next_size_from_end_to_end(tmp_path, monkeypatch
         f"++{steps}.prediction.overrides={{fit.resamples: 3, fit.starts: 3, "
         "predict: [{parameters: 163632, tokens: 4096}]}",
         f"++{steps}.report.overrides={{fit.resamples: 3, fit.starts: 3}}",
+        f"++{steps}.prediction_by_size.overrides={{fit.resamples: 3, fit.starts: 3, "
+        "variables: [parameters], where: {tokens: 4096}, predict: [{parameters: 163632}]}",
+        f"++{steps}.report_by_size.overrides={{fit.resamples: 3, fit.starts: 3, "
+        "variables: [parameters], where: {tokens: 4096}}",
     ]
     assert main(arguments) == 0
     done = json.loads(capfd.readouterr().out)["steps"]
@@ -185,6 +218,11 @@ def test_the_ladder_predicts_its_next_size_from_end_to_end(tmp_path, monkeypatch
     measured = sum(scores) / 2
     assert found["loss"]["measured"] == pytest.approx(measured)
     assert found["loss"]["error"] == pytest.approx(found["loss"]["predicted"] / measured - 1)
+    (by_size,) = done["prediction_by_size"]["predictions"]
+    (found_by_size,) = done["report_by_size"]["predictions"]
+    assert done["report_by_size"]["runs"] == 3  # those with the target's tokens
+    assert by_size["loss"]["predicted"] == found_by_size["loss"]["predicted"]
+    assert found_by_size["loss"]["measured"] == pytest.approx(measured)
     text = (tmp_path / "artifacts" / "report" / report["report"] / "report.md").read_text()
     assert f"| 164k | 4.1k | {found['loss']['predicted']:.4f} |" in text
 
@@ -200,4 +238,8 @@ def test_the_flow_predicts_the_size_that_it_trains():
         "parameters": shape.num_non_embedding_parameters,
         "tokens": target["max_tokens"],
     }
+    (by_size,) = flow["prediction_by_size"]["overrides"]["predict"]
+    assert by_size == {"parameters": wanted["parameters"]}
+    for step in ("prediction_by_size", "report_by_size"):
+        assert flow[step]["overrides"]["where"] == {"tokens": target["max_tokens"]}
     assert model["vocab_size"] == flow["shards"]["overrides"]["tokenizer.vocab_size"]

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from olmoflow.artifact import Artifact, Claim, Input, claim, resolve
 from olmoflow.commands.config.build import build
-from olmoflow.commands.extrapolate.rungs import check_variables, rungs_in, rungs_of, targets_of
+from olmoflow.commands.extrapolate.rungs import (
+    check_variables,
+    rungs_in,
+    rungs_of,
+    targets_of,
+    where_of,
+)
 from olmoflow.commands.report import copy_report, find_runs
 from olmoflow.errors import UserError
 
@@ -118,21 +124,21 @@ def _ladder(
     config: Mapping[str, Any], variables: Sequence[str]
 ) -> tuple[str, list[Rung], list[Input]]:
     """A title, the rungs and what they were read from."""
-    metrics = (config["metric"], config["accuracy"])
+    metrics, where = (config["metric"], config["accuracy"]), where_of(config["where"])
     if config["table"] is not None:
         if config["group"] is not None or config["runs"] is not None:
             raise UserError("table: give one of group=, runs= and table=")
         if not Path(str(config["table"])).expanduser().is_file():
             raise UserError(f"table={config['table']}: no such file; expected a CSV file")
         table = resolve(str(config["table"]), "table", [])
-        return table.path.stem, rungs_in(table.path, variables, *metrics), [table]
+        return table.path.stem, rungs_in(table.path, variables, *metrics, where), [table]
     name, found, failures = find_runs(config["group"], config["runs"])
     if failures:
         raise UserError(
             f"group={config['group']}: {failures[0].job} failed ({failures[0].error}); expected a "
             "group without failures, or runs=[NAME,…]"
         )
-    rungs, inputs = _read(found, variables, metrics, "runs")
+    rungs, inputs = _read(found, variables, metrics, "runs", where)
     return name, rungs, inputs
 
 
@@ -150,6 +156,7 @@ def _read(
     variables: Sequence[str],
     metrics: tuple[str, str | None],
     role: str,
+    where: Mapping[str, float] | None = None,
 ) -> tuple[list[Rung], list[Input]]:
     from olmoflow.report import collect_runs
 
@@ -158,7 +165,7 @@ def _read(
     numbered = [
         Input(f"{role}[{n}]", i.kind, i.name, i.key, i.path) for n, i in enumerate(inputs.values())
     ]
-    return rungs_of(runs, variables, *metrics), numbered
+    return rungs_of(runs, variables, *metrics, where), numbered
 
 
 def _write(

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from olmoflow.errors import UserError
 
@@ -15,11 +15,19 @@ if TYPE_CHECKING:
     from olmoflow.evaluate.scaling import Rung
     from olmoflow.report import Run
 
+T = TypeVar("T")
 VARIABLES = ("parameters", "tokens", "compute")
+_SAME = 0.02
+"""How far, as a share, numbers may be apart that are meant to be one: budgets end with a step."""
+Where = Mapping[str, float]
 
 
 def rungs_of(
-    runs: Sequence[Run], variables: Sequence[str], metric: str, accuracy: str | None
+    runs: Sequence[Run],
+    variables: Sequence[str],
+    metric: str,
+    accuracy: str | None,
+    where: Where | None = None,
 ) -> list[Rung]:
     """Runs as rungs.
 
@@ -28,22 +36,37 @@ def rungs_of(
         variables: The entries of a rung's x.
         metric: Its loss.
         accuracy: Its accuracy; None: none.
+        where: What the runs have to have; the others are left out.
 
     Raises:
-        UserError: A run lacks a score, or its size or tokens are not known.
+        UserError: A run lacks a score, its size or tokens are not known, or none is as wanted.
     """
     from olmoflow.evaluate.scaling import Rung
 
+    known = {run.name: _values(run) for run in runs}
     rungs = []
-    for run in runs:
-        values = _values(run, variables)
-        scores = [_score(run, name) for name in (metric, accuracy) if name]
-        rungs.append(Rung(run.name, tuple(values[v] for v in variables), *scores))
+    for run in _chosen(runs, [known[each.name] for each in runs], where or {}):
+        x = tuple(known[run.name][v] for v in variables)
+        rungs.append(Rung(run.name, x, *(_score(run, name) for name in (metric, accuracy) if name)))
+    _check_told_apart([(rung, known[rung.name]) for rung in rungs], variables)
     return rungs
 
 
-def rungs_in(path: Path, variables: Sequence[str], metric: str, accuracy: str | None) -> list[Rung]:
+def rungs_in(
+    path: Path,
+    variables: Sequence[str],
+    metric: str,
+    accuracy: str | None,
+    where: Where | None = None,
+) -> list[Rung]:
     """The rows of a CSV file as rungs; a column ``run`` names them.
+
+    Args:
+        path: Of the file.
+        variables: The entries of a rung's x, columns as the others.
+        metric: Its loss.
+        accuracy: Its accuracy; None: none.
+        where: What rows have to have; the others are left out.
 
     Raises:
         UserError: It cannot be read, lacks a column, or a value is no number above 0 (an accuracy:
@@ -58,20 +81,42 @@ def rungs_in(path: Path, variables: Sequence[str], metric: str, accuracy: str | 
             columns, rows = list(reader.fieldnames or ()), list(reader)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"table={path}: cannot be read ({error}); expected a CSV file") from error
-    for name in (*variables, *scores):
+    where = where or {}
+    for name in (*variables, *scores, *where):
         if name not in columns:
             raise UserError(
                 f"table={path}: has no column {name}; expected one beside {', '.join(columns)}"
             )
+    wanted = {*variables, *where}
+    # Others are read if they can be: whether a law may leave them out shows in them.
+    more = [v for v in VARIABLES if v in columns and all(_parsed(row[v]) > 0 for row in rows)]
+    read = [name for name in VARIABLES if name in wanted or name in more]
+    known = [
+        {name: _number(path, line, name, row[name]) for name in read}
+        for line, row in enumerate(rows, 2)
+    ]
     rungs = []
-    for line, row in enumerate(rows, 2):
+    for line, row in _chosen(list(enumerate(rows, 2)), known, where):
         numbers = [
-            _number(path, line, name, row[name], may_be_zero=name == accuracy)
-            for name in (*variables, *scores)
+            _number(path, line, name, row[name], may_be_zero=name == accuracy) for name in scores
         ]
-        x, values = tuple(numbers[: len(variables)]), numbers[len(variables) :]
-        rungs.append(Rung(row.get("run") or f"line {line}", x, *values))
-    return rungs
+        x = tuple(known[line - 2][name] for name in variables)
+        rungs.append((Rung(row.get("run") or f"line {line}", x, *numbers), known[line - 2]))
+    _check_told_apart(rungs, variables)
+    return [rung for rung, _ in rungs]
+
+
+def where_of(given: Any) -> dict[str, float]:
+    """The conditions of ``where=``.
+
+    Raises:
+        UserError: One is of no variable, or its value is no number above 0.
+    """
+    for name, value in (given or {}).items():
+        if name not in VARIABLES:
+            raise UserError(f"where.{name}={value}: expected {', '.join(VARIABLES)}")
+        _check_positive(f"where.{name}", value)
+    return {name: float(value) for name, value in (given or {}).items()}
 
 
 def targets_of(predict: Any, variables: Sequence[str]) -> list[tuple[float, ...]]:
@@ -87,8 +132,7 @@ def targets_of(predict: Any, variables: Sequence[str]) -> list[tuple[float, ...]
                 f"predict[{n}]={wanted}: expected {{{', '.join(f'{v}: …' for v in variables)}}}"
             )
         for name, value in wanted.items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-                raise UserError(f"predict[{n}].{name}={value}: expected a number above 0")
+            _check_positive(f"predict[{n}].{name}", value)
         targets.append(tuple(float(wanted[v]) for v in variables))
     return targets
 
@@ -106,7 +150,43 @@ def check_variables(variables: Any) -> tuple[str, ...]:
     return tuple(variables)
 
 
-def _values(run: Run, variables: Sequence[str]) -> dict[str, float]:
+def _check_positive(key: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise UserError(f"{key}={value}: expected a number above 0")
+
+
+def _chosen(items: Sequence[T], known: Sequence[Where], where: Where) -> list[T]:
+    """The items whose numbers are as wanted."""
+    chosen = [
+        item
+        for item, numbers in zip(items, known, strict=True)
+        if all(math.isclose(numbers[name], value, rel_tol=_SAME) for name, value in where.items())
+    ]
+    if items and not chosen:
+        name = next(iter(where))
+        there = ", ".join(f"{v:,.0f}" for v in sorted({numbers[name] for numbers in known}))
+        raise UserError(f"where.{name}={where[name]:g}: no run has it; there are {there}")
+    return chosen
+
+
+def _check_told_apart(rungs: Sequence[tuple[Rung, Where]], variables: Sequence[str]) -> None:
+    """Refuse a law of size or tokens alone of runs that differ in the other."""
+    if len(variables) > 1 or variables[0] == "compute":
+        return
+    (name,) = variables
+    other = "tokens" if name == "parameters" else "parameters"
+    first: dict[float, tuple[Rung, Where]] = {}
+    for rung, numbers in rungs:
+        one, its = first.setdefault(numbers[name], (rung, numbers))
+        if not math.isclose(its[other], numbers[other], rel_tol=_SAME):
+            raise UserError(
+                f"variables=[{name}]: {one.name} and {rung.name} have the same {name}, and "
+                f"{its[other]:,.0f} and {numbers[other]:,.0f} {other}, of which such a law knows "
+                f"nothing; expected where={{{other}: …}}, or variables=[parameters,tokens]"
+            )
+
+
+def _values(run: Run) -> dict[str, float]:
     from olmoflow.model import Olmo3Config
 
     shape = {k.removeprefix("model."): v for k, v in run.config.items() if k.startswith("model.")}
@@ -139,12 +219,19 @@ def _score(run: Run, name: str) -> float:
     raise UserError(f"metric={name}: {run.name} has no such score; {hint}")
 
 
-def _number(path: Path, line: int, name: str, text: str | None, *, may_be_zero: bool) -> float:
-    try:
-        value = float(text or "")
-    except ValueError:
-        value = math.nan
+def _number(
+    path: Path, line: int, name: str, text: str | None, *, may_be_zero: bool = False
+) -> float:
+    value = _parsed(text)
     if not (math.isfinite(value) and (value > 0 or (may_be_zero and value == 0))):
         expected = "a number of at least 0" if may_be_zero else "a number above 0"
         raise UserError(f"table={path}: line {line}, {name}={text}: expected {expected}")
     return value
+
+
+def _parsed(text: str | None) -> float:
+    """The number; NaN where it is none."""
+    try:
+        return float(text or "")
+    except ValueError:
+        return math.nan
