@@ -79,7 +79,16 @@ def test_a_law_of_size_alone_is_of_runs_with_equal_tokens(tiny):
             loss = float(law.predict(np.array([[n]]))[0])
             writer.writerow([f"{n}", n, 40e9 * (1 + 0.004 * place), loss])
             writer.writerow([f"{n} less", n, 20e9, 1.2 * loss])
-    arguments = ["extrapolate", f"table={path}", "metric=bpb", "variables=[parameters]", *QUICK]
+    (alone := tiny.folder / "no_tokens.csv").write_text(
+        "\n".join(
+            ",".join((parameters, score))
+            for _, parameters, tokens, score in csv.reader(path.read_text().splitlines())
+            if tokens != "20000000000.0"
+        )
+    )
+    law_of = ["extrapolate", "metric=bpb", "variables=[parameters]", *QUICK]
+    assert tiny(*law_of, f"table={alone}")["runs"] == 4  # nothing is known of their tokens
+    arguments = [*law_of, f"table={path}"]
     assert (
         "and 20,000,000,000 tokens, of which such a law knows nothing; expected where={tokens: …}"
         in (tiny(*arguments, status=2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from olmoflow.artifact import Artifact, Claim, Input, claim, resolve
 from olmoflow.commands.config.build import build
 from olmoflow.commands.extrapolate.rungs import (
+    Wanted,
     check_variables,
     rungs_in,
     rungs_of,
@@ -42,8 +44,9 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     variables = check_variables(config["variables"])
     settings: Settings = build(config["fit"], "fit")
     targets = targets_of(config["predict"], variables)
-    title, rungs, inputs = _ladder(config, variables)
-    held_out, held_inputs = _held_out(config, variables)
+    wanted = Wanted(variables, config["metric"], config["accuracy"], where_of(config["where"]))
+    title, rungs, inputs = _ladder(config, wanted)
+    held_out, held_inputs = _held_out(config, replace(wanted, where={}))
     if both := {r.name for r in rungs} & {r.name for r in held_out}:
         raise UserError(f"held_out={sorted(both)[0]}: is one of the fitted runs as well")
     title = config["title"] or title
@@ -120,44 +123,33 @@ def figures(study: Study) -> dict[str, Any]:
     }
 
 
-def _ladder(
-    config: Mapping[str, Any], variables: Sequence[str]
-) -> tuple[str, list[Rung], list[Input]]:
+def _ladder(config: Mapping[str, Any], wanted: Wanted) -> tuple[str, list[Rung], list[Input]]:
     """A title, the rungs and what they were read from."""
-    metrics, where = (config["metric"], config["accuracy"]), where_of(config["where"])
     if config["table"] is not None:
         if config["group"] is not None or config["runs"] is not None:
             raise UserError("table: give one of group=, runs= and table=")
         if not Path(str(config["table"])).expanduser().is_file():
             raise UserError(f"table={config['table']}: no such file; expected a CSV file")
         table = resolve(str(config["table"]), "table", [])
-        return table.path.stem, rungs_in(table.path, variables, *metrics, where), [table]
+        return table.path.stem, rungs_in(table.path, wanted), [table]
     name, found, failures = find_runs(config["group"], config["runs"])
     if failures:
         raise UserError(
             f"group={config['group']}: {failures[0].job} failed ({failures[0].error}); expected a "
             "group without failures, or runs=[NAME,…]"
         )
-    rungs, inputs = _read(found, variables, metrics, "runs", where)
+    rungs, inputs = _read(found, wanted, "runs")
     return name, rungs, inputs
 
 
-def _held_out(
-    config: Mapping[str, Any], variables: Sequence[str]
-) -> tuple[list[Rung], list[Input]]:
+def _held_out(config: Mapping[str, Any], wanted: Wanted) -> tuple[list[Rung], list[Input]]:
     if config["held_out"] is None:
         return [], []
     _, found, _ = find_runs(None, config["held_out"], "held_out")
-    return _read(found, variables, (config["metric"], config["accuracy"]), "held_out")
+    return _read(found, wanted, "held_out")
 
 
-def _read(
-    found: Sequence[Artifact],
-    variables: Sequence[str],
-    metrics: tuple[str, str | None],
-    role: str,
-    where: Mapping[str, float] | None = None,
-) -> tuple[list[Rung], list[Input]]:
+def _read(found: Sequence[Artifact], wanted: Wanted, role: str) -> tuple[list[Rung], list[Input]]:
     from olmoflow.report import collect_runs
 
     runs = collect_runs(found)
@@ -165,7 +157,7 @@ def _read(
     numbered = [
         Input(f"{role}[{n}]", i.kind, i.name, i.key, i.path) for n, i in enumerate(inputs.values())
     ]
-    return rungs_of(runs, variables, *metrics, where), numbered
+    return rungs_of(runs, wanted), numbered
 
 
 def _write(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,26 +18,35 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 VARIABLES = ("parameters", "tokens", "compute")
+Numbers = Mapping[str, float]
 _SAME = 0.02
 """How far, as a share, numbers may be apart that are meant to be one: budgets end with a step."""
-Where = Mapping[str, float]
 
 
-def rungs_of(
-    runs: Sequence[Run],
-    variables: Sequence[str],
-    metric: str,
-    accuracy: str | None,
-    where: Where | None = None,
-) -> list[Rung]:
-    """Runs as rungs.
+@dataclass(frozen=True)
+class Wanted:
+    """What is read of runs.
 
-    Args:
-        runs: From `olmoflow.report.collect_runs`.
+    Attributes:
         variables: The entries of a rung's x.
         metric: Its loss.
         accuracy: Its accuracy; None: none.
-        where: What the runs have to have; the others are left out.
+        where: What runs have to have; the others are left out.
+    """
+
+    variables: Sequence[str]
+    metric: str
+    accuracy: str | None = None
+    where: Numbers = field(default_factory=dict)
+
+    @property
+    def scores(self) -> list[str]:
+        """The metric, and the accuracy if there is one."""
+        return [self.metric, *([self.accuracy] if self.accuracy else [])]
+
+
+def rungs_of(runs: Sequence[Run], wanted: Wanted) -> list[Rung]:
+    """Runs, from `olmoflow.report.collect_runs`, as rungs.
 
     Raises:
         UserError: A run lacks a score, its size or tokens are not known, or none is as wanted.
@@ -45,28 +55,15 @@ def rungs_of(
 
     known = {run.name: _values(run) for run in runs}
     rungs = []
-    for run in _chosen(runs, [known[each.name] for each in runs], where or {}):
-        x = tuple(known[run.name][v] for v in variables)
-        rungs.append(Rung(run.name, x, *(_score(run, name) for name in (metric, accuracy) if name)))
-    _check_told_apart([(rung, known[rung.name]) for rung in rungs], variables)
+    for run in _chosen(runs, [known[each.name] for each in runs], wanted.where):
+        x = tuple(known[run.name][v] for v in wanted.variables)
+        rungs.append(Rung(run.name, x, *(_score(run, name) for name in wanted.scores)))
+    _check_told_apart([(rung, known[rung.name]) for rung in rungs], wanted.variables)
     return rungs
 
 
-def rungs_in(
-    path: Path,
-    variables: Sequence[str],
-    metric: str,
-    accuracy: str | None,
-    where: Where | None = None,
-) -> list[Rung]:
+def rungs_in(path: Path, wanted: Wanted) -> list[Rung]:
     """The rows of a CSV file as rungs; a column ``run`` names them.
-
-    Args:
-        path: Of the file.
-        variables: The entries of a rung's x, columns as the others.
-        metric: Its loss.
-        accuracy: Its accuracy; None: none.
-        where: What rows have to have; the others are left out.
 
     Raises:
         UserError: It cannot be read, lacks a column, or a value is no number above 0 (an accuracy:
@@ -74,35 +71,34 @@ def rungs_in(
     """
     from olmoflow.evaluate.scaling import Rung
 
-    scores = [name for name in (metric, accuracy) if name]
     try:
         with path.open(newline="") as file:
             reader = csv.DictReader(file)
             columns, rows = list(reader.fieldnames or ()), list(reader)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"table={path}: cannot be read ({error}); expected a CSV file") from error
-    where = where or {}
-    for name in (*variables, *scores, *where):
+    needed = {*wanted.variables, *wanted.where}
+    for name in (*wanted.variables, *wanted.scores, *wanted.where):
         if name not in columns:
             raise UserError(
                 f"table={path}: has no column {name}; expected one beside {', '.join(columns)}"
             )
-    wanted = {*variables, *where}
     # Others are read if they can be: whether a law may leave them out shows in them.
     more = [v for v in VARIABLES if v in columns and all(_parsed(row[v]) > 0 for row in rows)]
-    read = [name for name in VARIABLES if name in wanted or name in more]
+    read = [name for name in VARIABLES if name in needed or name in more]
     known = [
         {name: _number(path, line, name, row[name]) for name in read}
         for line, row in enumerate(rows, 2)
     ]
     rungs = []
-    for line, row in _chosen(list(enumerate(rows, 2)), known, where):
-        numbers = [
-            _number(path, line, name, row[name], may_be_zero=name == accuracy) for name in scores
+    for line, row in _chosen(list(enumerate(rows, 2)), known, wanted.where):
+        scores = [
+            _number(path, line, name, row[name], may_be_zero=name == wanted.accuracy)
+            for name in wanted.scores
         ]
-        x = tuple(known[line - 2][name] for name in variables)
-        rungs.append((Rung(row.get("run") or f"line {line}", x, *numbers), known[line - 2]))
-    _check_told_apart(rungs, variables)
+        x = tuple(known[line - 2][name] for name in wanted.variables)
+        rungs.append((Rung(row.get("run") or f"line {line}", x, *scores), known[line - 2]))
+    _check_told_apart(rungs, wanted.variables)
     return [rung for rung, _ in rungs]
 
 
@@ -155,7 +151,7 @@ def _check_positive(key: str, value: Any) -> None:
         raise UserError(f"{key}={value}: expected a number above 0")
 
 
-def _chosen(items: Sequence[T], known: Sequence[Where], where: Where) -> list[T]:
+def _chosen(items: Sequence[T], known: Sequence[Numbers], where: Numbers) -> list[T]:
     """The items whose numbers are as wanted."""
     chosen = [
         item
@@ -169,14 +165,16 @@ def _chosen(items: Sequence[T], known: Sequence[Where], where: Where) -> list[T]
     return chosen
 
 
-def _check_told_apart(rungs: Sequence[tuple[Rung, Where]], variables: Sequence[str]) -> None:
-    """Refuse a law of size or tokens alone of runs that differ in the other."""
+def _check_told_apart(rungs: Sequence[tuple[Rung, Numbers]], variables: Sequence[str]) -> None:
+    """Refuse a law of size or tokens alone of runs that differ in the other, if that is known."""
     if len(variables) > 1 or variables[0] == "compute":
         return
     (name,) = variables
     other = "tokens" if name == "parameters" else "parameters"
-    first: dict[float, tuple[Rung, Where]] = {}
+    first: dict[float, tuple[Rung, Numbers]] = {}
     for rung, numbers in rungs:
+        if other not in numbers:
+            continue
         one, its = first.setdefault(numbers[name], (rung, numbers))
         if not math.isclose(its[other], numbers[other], rel_tol=_SAME):
             raise UserError(

@@ -139,14 +139,7 @@ def _work(
     count = PromptCount()
     prompts, malformed = _prompts(config, source, folder, count)
     with progress_of_steps(config["runtime"]["progress"]) as advance:
-        interview = Interview(
-            roles,
-            [source],
-            int(config["seed"]),
-            float(config["max_unanswered"]),
-            config["runtime"],
-            advance,
-        )
+        interview = Interview(roles, [source], config, advance)
         try:
             ends = run_rounds([pipeline(prompt) for prompt in prompts], interview)
         finally:

@@ -162,14 +162,7 @@ def _work(
     with progress_of_steps(config["runtime"]["progress"]) as advance:
         survey = reader.survey(folder, lambda *at: advance("read", *at))
         run = RewriteRun(survey.count)
-        interview = Interview(
-            {WRITER: role},
-            [source],
-            int(config["seed"]),
-            float(config["max_unanswered"]),
-            config["runtime"],
-            advance,
-        )
+        interview = Interview({WRITER: role}, [source], config, advance)
         try:
             passages = _portions(reader.passages(survey.highest))
             _write(rewriting, role, interview, passages, run, folder)

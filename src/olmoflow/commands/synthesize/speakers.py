@@ -136,18 +136,15 @@ class Interview:
     Attributes:
         roles: By their names.
         inputs: What the questions were made of.
-        seed: Of what is sampled.
-        max_unanswered: Share of questions without an answer above which the work stops.
-        runtime: For models that are loaded here.
+        config: Its seed is that of what is sampled; above max_unanswered, a share of questions
+            without an answer, the work stops; runtime is for models that are loaded here.
         advance: Told of the progress.
         transcripts: The artifacts with what was said, in their order.
     """
 
     roles: Mapping[str, Role]
     inputs: Sequence[Input]
-    seed: int
-    max_unanswered: float
-    runtime: Mapping[str, Any]
+    config: Mapping[str, Any]
     advance: Advance
     transcripts: list[str] = field(default_factory=list)
     _open: tuple[str, Speaker] | None = None
@@ -162,7 +159,7 @@ class Interview:
         inputs = [*self.inputs, *([role.checkpoint] if role.checkpoint else [])]
         identity = {"speaker": dict(role.identity), "questions": keys}
         with claim("rollouts", command="synthesize", config=identity, inputs=inputs) as work:
-            transcript = Transcript(work.path, self.max_unanswered)
+            transcript = Transcript(work.path, float(self.config["max_unanswered"]))
             if work.finished is None:
                 self._record(role, transcript, questions)
                 work.finish(_figures(role, transcript.read(questions)))
@@ -191,7 +188,7 @@ class Interview:
     def _speaker(self, role: Role) -> Speaker:
         if self._open is None or self._open[0] != role.name:
             self.close()
-            self._open = role.name, open_speaker(role, self.runtime)
+            self._open = role.name, open_speaker(role, self.config["runtime"])
         return self._open[1]
 
     def _question(self, role: Role, ask: Ask) -> Question:
@@ -201,7 +198,10 @@ class Interview:
 
         node = role.node
         # Servers take 32 bits with a sign.
-        seed = draw(self.seed, f"answer/{ask.seed}", digest_of(ask.messages)) & 0x7FFFFFFF
+        seed = (
+            draw(int(self.config["seed"]), f"answer/{ask.seed}", digest_of(ask.messages))
+            & 0x7FFFFFFF
+        )
         sampling = Sampling(float(node["temperature"]), float(node["top_p"]), node["top_k"])
         return Question(ask.messages, int(node["max_new_tokens"]), sampling, seed)
 

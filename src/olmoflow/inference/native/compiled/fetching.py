@@ -3,7 +3,7 @@
 The keys and values of a batch are more than the caches of a processor hold, so that without this a
 loop waits for memory at each row. Lines go to the second-level cache: the first holds little more
 than what is being read, and what comes too early pushes it out (in a decoding step of 64 sequences
-attention took 5.9 ms so, and takes 3.8).
+attention took 5.4 ms so on one core, and takes 3.5).
 """
 
 from __future__ import annotations
