@@ -22,12 +22,16 @@ def ends_at_text(tokenizer: Tokenizer, token_ids: Sequence[int], stops: Sequence
 
 
 def text_before(tokenizer: Tokenizer, token_ids: Sequence[int], stops: Sequence[str]) -> str:
-    """The tokens' text without special tokens, up to the first of the stop texts in it."""
+    """The tokens' text without special tokens, up to the stop text that is complete first in it.
+
+    Of stops that end at one character the longest counts. So the text is the same however it is
+    cut into tokens: what a token holds after the first complete stop decides nothing.
+    """
     whole = tokenizer.decode(token_ids)
-    places = [place for stop in stops if (place := whole.find(stop)) >= 0]
+    places = [(place + len(stop), place) for stop in stops if (place := whole.find(stop)) >= 0]
     if not places:
         return tokenizer.decode(token_ids, skip_special_tokens=True)
-    end, kept = min(places), len(token_ids)
+    (_, end), kept = min(places), len(token_ids)
     # The last tokens hold the stop: a few steps back to where the text before it begins. Where a
     # token ends within a character, what is decoded up to there is not how the text begins.
     while not whole[:end].startswith(before := tokenizer.decode(token_ids[:kept])):
