@@ -27,6 +27,7 @@ from olmoflow.commands.config.combinations import (
     check_lengths,
     shard_nodes,
 )
+from olmoflow.commands.config.numbers import check_numbers
 from olmoflow.commands.inputs.checkpoints import TOKENIZER, find_checkpoint
 from olmoflow.commands.inputs.mixtures import find_mixture
 from olmoflow.commands.launching.launch import OutOfTime, launch
@@ -48,6 +49,7 @@ CONFIG, JOB = "config.yaml", "job.json"
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Train; see ``conf/train.yaml`` for the settings."""
     check_combination(config)
+    check_numbers(config)
     mesh = Mesh.of(config["parallel"], config["cluster"]["ranks"])
     check_batch(config, mesh)
     mixture = find_mixture(config["mixture"]) if config.get("mixture") else None
