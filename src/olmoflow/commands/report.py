@@ -35,7 +35,9 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         Input(f"runs[{n}]", i.kind, i.name, i.key, i.path) for n, i in enumerate(inputs.values())
     ]
     failed = [asdict(failure) for failure in failures]
-    about = [find(str(reference)) for reference in config["about"] or []]
+    about = [
+        find(str(reference), f"about[{n}]") for n, reference in enumerate(config["about"] or [])
+    ]
     for n, a in enumerate(about):
         if not (a.path / PAGE).is_file():
             raise UserError(f"about={a.name}: this {a.kind} has no page of its own")
@@ -193,7 +195,7 @@ def _matching(reference: str, role: str) -> Sequence[Artifact]:
                 f"{role}={reference}: no finished checkpoint or evaluation has such a name"
             )
         return matches
-    found = find(reference)
+    found = find(reference, role)
     if found.kind not in _KINDS:
         raise UserError(
             f"{role}={reference}: is a {found.kind}; expected a checkpoint or an evaluation"

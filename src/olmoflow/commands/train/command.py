@@ -37,7 +37,7 @@ from olmoflow.digests import write_json
 from olmoflow.environment import git_diff, installed_packages, slurm_record
 from olmoflow.errors import UserError
 from olmoflow.mesh import Mesh
-from olmoflow.tokens.format import DIGESTS
+from olmoflow.tokens.format import DIGESTS, INDEX
 from olmoflow.tokens.remote import Remote
 from olmoflow.tokens.tokenizer import CHAT_TEMPLATE
 from olmoflow.tokens.tokenizer import CONFIG as TOKENIZER_CONFIG
@@ -151,6 +151,11 @@ def find_sources(config: Mapping[str, Any]) -> list[Input]:
             found.append(Input(role, "external", reference, key, Path(reference)))
         else:
             found.append(resolve(reference, role, ["shards"]))
+            if not (found[-1].path / "train" / INDEX).is_file():
+                raise UserError(
+                    f"{role}={reference}: no token shards in {found[-1].path}; expected a folder "
+                    f"with train/{INDEX}, as olmoflow tokenize leaves it"
+                )
     return found
 
 
