@@ -1,5 +1,6 @@
 """The contract for scripts: streams, exit status, one-line errors, free text as written."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import pytest
 
 from olmoflow.commands.command_line.free_text import take_free_text
-from olmoflow.commands.main import HYDRA_COMMANDS, config_root
+from olmoflow.commands.main import HYDRA_COMMANDS, config_root, guarded
 from olmoflow.errors import UserError
 
 
@@ -53,6 +54,22 @@ def test_mistakes_get_one_line_and_status_2(arguments, message, tmp_path):
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.ENOSPC, "no space left on device; expected room"), (errno.EROFS, "expected a folder")],
+)
+def test_what_the_machine_refuses_is_no_fault_of_ours(number, words, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+
+    def work():
+        raise OSError(number, "of a library's own", "/full/file")
+
+    assert guarded(work) == 2
+    written = capsys.readouterr().err
+    assert written.startswith("olmoflow: /full/file: ")
+    assert words in written
 
 
 def test_sweep_reports_each_cell_as_json(tmp_path):
