@@ -50,7 +50,9 @@ PLAIN_COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        return _leave(main(sys.argv[1:]))
+    arguments = list(arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
         return 0
@@ -58,6 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"olmoflow {__version__}")
         return 0
     return guarded(lambda: _run(arguments[0], arguments[1:]))
+
+
+def _leave(status: int) -> int:
+    if status == 130:
+        # A Ctrl-C while a thread starts leaves it unknown to Python, which waits for it forever.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 def guarded(work: Callable[[], int]) -> int:
