@@ -45,7 +45,8 @@ def olmoflow(*arguments, cwd, **kwargs):
         (["tokenize"], "corpus: missing; give corpus=…"),
         (["tokenize", "corpus=nothing_here"], "corpus=nothing_here: no such path"),
         (["list", "kind=corpsu"], "kind=corpsu: expected one of"),
-        (["show", "nothing"], "nothing"),
+        (["show", "nothing"], "nothing: no such path, and there is no artifact yet"),
+        (["tokenize", "corpus=Jürgens Texte/日本"], "corpus=Jürgens Texte/日本: no such path"),
     ],
 )
 def test_mistakes_get_one_line_and_status_2(arguments, message, tmp_path):
@@ -70,6 +71,24 @@ def test_what_the_machine_refuses_is_no_fault_of_ours(number, words, capsys, mon
     written = capsys.readouterr().err
     assert written.startswith("olmoflow: /full/file: ")
     assert words in written
+
+
+INTERRUPTED = """
+import queue, sys, threading
+from olmoflow.commands import main
+def run(*_):
+    threading.Thread(target=queue.SimpleQueue().get).start()
+    raise KeyboardInterrupt
+main._run = run
+sys.exit(main.main())
+"""
+
+
+def test_an_interrupted_command_ends_whatever_its_threads_wait_for():
+    command = [sys.executable, "-c", INTERRUPTED, "list"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130
+    assert done.stderr == "olmoflow: interrupted; the same command resumes\n"
 
 
 def test_sweep_reports_each_cell_as_json(tmp_path):

@@ -145,6 +145,10 @@ class _Jobs:
                 return
             if config["dry_run"] and self.command != "flow":
                 raise UserError("dry_run=true: expected cluster=slurm, whose script it prints")
+            if self.sweep is not None:  # else nobody knows whose bar this is
+                varied = " ".join(o for o in overrides if o not in self.sweep)
+                number = HydraConfig.get().job.num + 1
+                print(f"\n[{number}] {varied}", file=sys.stderr, flush=True)
             result = run_composed(self.command, config, overrides)
         except Exception as error:
             # Kept rather than raised: Hydra would add lines of its own, and in a sweep one failed
@@ -174,7 +178,7 @@ def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]
         The exit status.
     """
     prepare()
-    flags, rest = _flags_first(arguments)
+    flags, rest = _flags_first([_readable(argument) for argument in arguments])
     jobs = _Jobs(command, texts, rest if {"-m", "--multirun"} & set(flags) else None)
     sys.argv = [f"olmoflow {command}", *flags, *rest, *hydra_settings()]
     entry = hydra.main(
@@ -202,6 +206,14 @@ def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]
     elif jobs.json_output:
         print_json(jobs.results[0]["result"])
     return jobs.status
+
+
+def _readable(argument: str) -> str:
+    """Letters beyond ASCII in quotes, as in ``source=/home/jürgen``: Hydra's grammar has none."""
+    key, equals, value = argument.partition("=")
+    if not equals or value.isascii() or any(c in value for c in "'\"[]{}(),$\\"):
+        return argument
+    return f'{key}="{value}"'
 
 
 def _flags_first(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
