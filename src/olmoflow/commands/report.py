@@ -90,14 +90,15 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
 
 def report(result: Mapping[str, Any]) -> None:
     """The table, and where the rest is."""
-    from rich.console import Console
     from rich.table import Table
 
+    from olmoflow.commands.command_line.tables import print_table
     from olmoflow.report.rows import Cell
     from olmoflow.report.write import shown
 
     metrics = list(dict.fromkeys(name for row in result["rows"] for name in row["metrics"]))
-    table = Table(box=None, header_style="bold", title=result["title"], title_justify="left")
+    print(result["title"])
+    table = Table(box=None, header_style="bold")
     for column in result["columns"]:
         table.add_column(column)
     for column in ("n", *metrics):
@@ -109,7 +110,8 @@ def report(result: Mapping[str, Any]) -> None:
             str(len(row["runs"])),
             *(shown(Cell(**cell) if cell else None) for cell in cells),
         )
-    Console().print(table)
+    if result["rows"]:
+        print_table(table)
     for failure in result["failed"]:
         print(f"failed: {failure['job']}: {failure['error']}")
     print(f"report {result['report']}: {result['file']}")

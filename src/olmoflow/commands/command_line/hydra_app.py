@@ -162,7 +162,8 @@ class _Jobs:
                     traceback.print_exception(error)
         else:
             self.results.append({"overrides": overrides, "status": "finished", "result": result})
-        if self.group is not None and self.command not in (*READS_GROUPS, "flow"):
+        looked = composed.get("dry_run") or self.command in (*READS_GROUPS, "flow")
+        if self.group is not None and not looked:
             record_job(self.group, self.command, self.results[-1])
 
 
