@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from olmoflow.commands.command_line.tables import print_table
+
 
 def print_tasks(result: Mapping[str, Any]) -> None:
     """The tree of a suite, each part above what it is made of."""
@@ -37,13 +39,6 @@ def print_tasks(result: Mapping[str, Any]) -> None:
     print(f"evaluation {result['evaluation']}: {result['path']}")
 
 
-def print_table(table: Table) -> None:
-    """Print a table as wide as it is: where that is too wide, lines break and no cell is cut."""
-    console = Console()
-    wide = console.measure(table, options=console.options.update(max_width=1000)).maximum
-    Console(width=max(console.width, wide)).print(table)
-
-
 def print_reasons(reasons: Mapping[str, str]) -> None:
     """Why tasks have no score, once for all that have the same reason."""
     by_reason: dict[str, list[str]] = {}
@@ -65,7 +60,7 @@ def print_heldout(result: Mapping[str, Any]) -> None:
         table.add_row(f"this model, {name}", f"{task['score']:.3f}{stderr}", f"{task['n']:,}")
     for name, value in result["baselines"].items():
         table.add_row(name, f"{value:.3f}", "")
-    Console().print(table)
+    print_table(table)
 
 
 def _walk(
