@@ -52,6 +52,12 @@ def test_unfinished_work_is_resumed_and_not_listed():
         assert (again.path / "half.txt").is_file()
 
 
+def test_name_of_another_kind_says_which_kind_it_is():
+    make(name="mine")
+    with pytest.raises(UserError, match="shards=mine: this is the name of a corpus; expected shar"):
+        resolve("mine", "shards", ["shards"])
+
+
 def test_name_of_another_key_is_refused_with_the_difference():
     make(name="mine", config={"lr": 1, "steps": 5})
     with pytest.raises(UserError, match=r"name=mine: .*lr: 1 -> 2"):

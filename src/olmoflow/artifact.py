@@ -317,8 +317,16 @@ def artifacts(kind: str | None = None) -> list[Artifact]:
     return sorted(found, key=lambda a: (a.provenance["created"], a.name))
 
 
-def find(name: str) -> Artifact:
-    """The finished artifact with this name or key, of whatever kind; ``latest`` is the newest."""
+def find(name: str, role: str | None = None) -> Artifact:
+    """The finished artifact with this name or key, of whatever kind; ``latest`` is the newest.
+
+    Args:
+        name: A name, a key, a path or ``latest``.
+        role: The config key that it came from, for messages.
+
+    Raises:
+        UserError: Nothing answers to the name, or several artifacts do.
+    """
     known = artifacts()
     if name == "latest" and known:
         return known[-1]
@@ -327,12 +335,14 @@ def find(name: str) -> Artifact:
         matches = [a for k in KINDS if (a := open_artifact(home() / k / name))]
     if len(matches) > 1:
         kinds = ", ".join(a.kind for a in matches)
-        raise UserError(f"{name}: several artifacts have this name ({kinds}); use a key or a path")
+        raise UserError(
+            f"{_shown(role, name)}: several artifacts have this name ({kinds}); use a key or a path"
+        )
     if matches:
         return matches[0]
     if by_path := open_artifact(Path(name)):
         return by_path
-    raise UserError(_not_found(name, name, "show", KINDS))
+    raise UserError(_not_found(name, name, role, KINDS))
 
 
 @dataclass(frozen=True)
@@ -462,19 +472,28 @@ def _check_name(name: str) -> str:
     return str(name)
 
 
-def _not_found(reference: str, bare: str, role: str, kinds: Sequence[str]) -> str:
+def _shown(role: str | None, reference: str) -> str:
+    return f"{role}={reference}" if role else reference
+
+
+def _not_found(reference: str, bare: str, role: str | None, kinds: Sequence[str]) -> str:
+    shown = _shown(role, reference)
     names = [a.name for k in kinds for a in artifacts(k)]
     unfinished = [k for k in kinds if _request(home() / k / bare)]
     if unfinished:
         return (
-            f"{role}={reference}: this {unfinished[0]} is unfinished; "
+            f"{shown}: this {unfinished[0]} is unfinished; "
             "run the command that makes it again to resume it"
         )
+    wanted = "artifact" if len(kinds) == len(KINDS) else " or ".join(kinds)
+    others = [k for k in KINDS if k not in kinds and open_artifact(home() / k / bare)]
+    if others:
+        return f"{shown}: this is the name of a {others[0]}; expected {wanted}"
     if not names:
-        return f"{role}={reference}: no such path, and there is no {' or '.join(kinds)} yet"
+        return f"{shown}: no such path, and there is no {wanted} yet"
     close = get_close_matches(bare, names, n=1)
     hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(names[-8:])}"
-    return f"{role}={reference}: no {' or '.join(kinds)} has this name and no such path; {hint}"
+    return f"{shown}: no {wanted} has this name and no such path; {hint}"
 
 
 @contextmanager

@@ -129,7 +129,9 @@ def document_files(path: Path) -> list[Path]:
     for suffixes in (SUFFIXES, TEXT_SUFFIXES):
         if found := [file for file in files if file.name.endswith(suffixes)]:
             return found
-    raise UserError(f"{path}: expected files that end in {', '.join(SUFFIXES + TEXT_SUFFIXES)}")
+    raise UserError(
+        f"{path}: no documents; expected files that end in {', '.join(SUFFIXES + TEXT_SUFFIXES)}"
+    )
 
 
 def read_documents(path: Path, intake: Intake) -> Iterator[Document]:

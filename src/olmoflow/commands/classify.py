@@ -43,8 +43,9 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
 
 def report(result: Mapping[str, Any]) -> None:
     """How well each label is told."""
-    from rich.console import Console
     from rich.table import Table
+
+    from olmoflow.commands.command_line.tables import print_table
 
     table = Table(box=None, header_style="bold")
     table.add_column("label")
@@ -54,7 +55,7 @@ def report(result: Mapping[str, Any]) -> None:
         shares = (scores["precision"], scores["recall"])
         shown = ("–" if share is None else f"{share:.3f}" for share in shares)
         table.add_row(label, *shown, f"{scores['train']:,}", f"{scores['heldout']:,}")
-    Console().print(table)
+    print_table(table)
     print(
         f"classifier {result['classifier']}: accuracy {result['accuracy']:.3f} on held-out "
         f"documents (always the most frequent label: {result['chance']:.3f})"

@@ -7,6 +7,7 @@ from typing import Any
 
 from olmoflow.artifact import KINDS, artifacts, home
 from olmoflow.commands.command_line.plain import parse_plain
+from olmoflow.commands.command_line.tables import print_table
 from olmoflow.commands.main import print_json
 
 
@@ -19,34 +20,41 @@ def main(arguments: Sequence[str]) -> None:
     elif not rows:
         print(f"no artifacts in {home()}")
     else:
-        print_table(rows)
+        print_artifacts(rows)
 
 
-def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+def print_artifacts(rows: Sequence[Mapping[str, Any]]) -> None:
     """A table of artifacts for people."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("kind", "name", "created", "from", "figures"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, no_wrap=True)
     for row in rows:
         table.add_row(
             row["kind"],
             row["name"],
             row["created"][:16].replace("T", " "),
-            ", ".join(row["inputs"]),
+            _few(row["inputs"]),
             figures_text(row["figures"]),
         )
-    Console(soft_wrap=False).print(table)
+    print_table(table)
 
 
 def figures_text(figures: Mapping[str, Any], limit: int = 3) -> str:
-    """The first few figures in one line."""
-    shown = [
-        f"{k} {number_text(v)}" for k, v in figures.items() if isinstance(v, int | float | str)
-    ]
-    return ", ".join(shown[:limit])
+    """The first few figures in one line; counts by split or source as their sum."""
+    shown = {}
+    for name, value in figures.items():
+        if isinstance(value, Mapping) and all(type(v) is int for v in value.values()):
+            value = sum(value.values())
+        if isinstance(value, int | float | str) and value != 0:
+            shown[name] = f"{name} {number_text(value)}"
+    return ", ".join([*shown.values()][:limit])
+
+
+def _few(names: Sequence[str], limit: int = 3) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
 def number_text(value: Any) -> str:

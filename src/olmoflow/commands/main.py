@@ -6,6 +6,7 @@ Exit status: 0 done, 1 a fault of ours or a failed job, 2 a mistake in the input
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -49,7 +50,9 @@ PLAIN_COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        return _leave(main(sys.argv[1:]))
+    arguments = list(arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
         return 0
@@ -57,6 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"olmoflow {__version__}")
         return 0
     return guarded(lambda: _run(arguments[0], arguments[1:]))
+
+
+def _leave(status: int) -> int:
+    if status == 130:
+        # A Ctrl-C while a thread starts leaves it unknown to Python, which waits for it forever.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 def guarded(work: Callable[[], int]) -> int:
@@ -72,8 +84,28 @@ def guarded(work: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _REFUSALS:
+            return _fail(error, 2, _refused(error))
         hint = "OLMOFLOW_DEBUG=1 shows where"
         return _fail(error, 1, f"{type(error).__name__}: {_first_line(error)} ({hint})")
+
+
+_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def _refused(error: OSError) -> str:
+    """What the machine refuses is the user's to mend: a full disk, a folder of someone else's."""
+    # Files that could not be completed would complain once more when they are forgotten.
+    sys.unraisablehook = lambda _: None
+    from olmoflow.artifact import home
+
+    reason = os.strerror(error.errno or 0).lower()
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        what = "expected room for what this command writes; the same command goes on"
+    else:
+        what = "expected a folder that can be written"
+    where = error.filename or f"{home()} (OLMOFLOW_HOME moves it) or the temporary folder"
+    return f"{where}: {reason}; {what}"
 
 
 def _run(command: str, arguments: list[str]) -> int:

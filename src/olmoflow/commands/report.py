@@ -35,7 +35,9 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         Input(f"runs[{n}]", i.kind, i.name, i.key, i.path) for n, i in enumerate(inputs.values())
     ]
     failed = [asdict(failure) for failure in failures]
-    about = [find(str(reference)) for reference in config["about"] or []]
+    about = [
+        find(str(reference), f"about[{n}]") for n, reference in enumerate(config["about"] or [])
+    ]
     for n, a in enumerate(about):
         if not (a.path / PAGE).is_file():
             raise UserError(f"about={a.name}: this {a.kind} has no page of its own")
@@ -88,14 +90,15 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
 
 def report(result: Mapping[str, Any]) -> None:
     """The table, and where the rest is."""
-    from rich.console import Console
     from rich.table import Table
 
+    from olmoflow.commands.command_line.tables import print_table
     from olmoflow.report.rows import Cell
     from olmoflow.report.write import shown
 
     metrics = list(dict.fromkeys(name for row in result["rows"] for name in row["metrics"]))
-    table = Table(box=None, header_style="bold", title=result["title"], title_justify="left")
+    print(result["title"])
+    table = Table(box=None, header_style="bold")
     for column in result["columns"]:
         table.add_column(column)
     for column in ("n", *metrics):
@@ -107,7 +110,8 @@ def report(result: Mapping[str, Any]) -> None:
             str(len(row["runs"])),
             *(shown(Cell(**cell) if cell else None) for cell in cells),
         )
-    Console().print(table)
+    if result["rows"]:
+        print_table(table)
     for failure in result["failed"]:
         print(f"failed: {failure['job']}: {failure['error']}")
     print(f"report {result['report']}: {result['file']}")
@@ -193,7 +197,7 @@ def _matching(reference: str, role: str) -> Sequence[Artifact]:
                 f"{role}={reference}: no finished checkpoint or evaluation has such a name"
             )
         return matches
-    found = find(reference)
+    found = find(reference, role)
     if found.kind not in _KINDS:
         raise UserError(
             f"{role}={reference}: is a {found.kind}; expected a checkpoint or an evaluation"

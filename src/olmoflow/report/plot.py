@@ -52,8 +52,12 @@ def draw(report: Report, column: str, path: Path) -> bool:
     for (row, found), style in zip(curves, styles, strict=True):
         tokens, lowest, mean, highest = _over_seeds(found)
         label = f"{row.label} (n = {len(found)})" if len(found) > 1 else row.label
-        axes.plot(tokens / unit, mean, label=label, linewidth=1.6, **style)
-        if len(found) > 1:
+        # A short run reported once: a point, and a bar for its seeds.
+        marker = "o" if len(tokens) == 1 else None
+        axes.plot(tokens / unit, mean, label=label, linewidth=1.6, marker=marker, **style)
+        if len(found) > 1 and marker:
+            axes.vlines(tokens / unit, lowest, highest, color=style["color"])
+        elif len(found) > 1:
             axes.fill_between(
                 tokens / unit, lowest, highest, color=style["color"], alpha=0.18, linewidth=0
             )

@@ -84,9 +84,8 @@ def write_chunk(path: Path, documents: Sequence[NDArray[Any]]) -> Chunk:
         raise UserError(f"chunk_tokens: a chunk of {offsets[-1]:,} bytes; expected less than 4 GiB")
     header = np.array([len(documents), *offsets], dtype=np.uint32)
     with path.open("wb") as file:
-        header.tofile(file)
-        for document in documents:
-            document.tofile(file)
+        for array in (header, *documents):
+            file.write(np.ascontiguousarray(array).data)  # unlike tofile, it says why it fails
         file.flush()
         os.fsync(file.fileno())
     tokens = int(sizes.sum()) // documents[0].itemsize

@@ -1,5 +1,6 @@
 """The contract for scripts: streams, exit status, one-line errors, free text as written."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import pytest
 
 from olmoflow.commands.command_line.free_text import take_free_text
-from olmoflow.commands.main import HYDRA_COMMANDS, config_root
+from olmoflow.commands.main import HYDRA_COMMANDS, config_root, guarded
 from olmoflow.errors import UserError
 
 
@@ -34,10 +35,18 @@ def olmoflow(*arguments, cwd, **kwargs):
         (["train", "experiments=typo"], "experiments=typo: "),
         (["train", "output=xml"], "output=xml: expected text or json"),
         (["train", "a b"], "a b: cannot be read as key=value"),
+        (["train", "shards", "=", "s"], "shards: cannot be read as key=value; expected no spaces"),
+        (["train", "a=[b,"], "a=[b,: cannot be read as key=value; a bracket is open; expected quo"),
+        (["train", "--batch-size", "4"], "--batch-size: no such flag; expected batch_size=…"),
+        (["train", "max_tokens=lots"], "max_tokens=lots: expected a positive number"),
+        (["train", "sequence_length=abc"], "sequence_length=abc: expected a positive whole number"),
+        (["train", "warmup=-1"], "warmup=-1: expected a whole number, 0 or more"),
+        (["curate", "source=texts"], "source=texts: pipeline=installed_text makes its own"),
         (["tokenize"], "corpus: missing; give corpus=…"),
         (["tokenize", "corpus=nothing_here"], "corpus=nothing_here: no such path"),
         (["list", "kind=corpsu"], "kind=corpsu: expected one of"),
-        (["show", "nothing"], "nothing"),
+        (["show", "nothing"], "nothing: no such path, and there is no artifact yet"),
+        (["tokenize", "corpus=Jürgens Texte/日本"], "corpus=Jürgens Texte/日本: no such path"),
     ],
 )
 def test_mistakes_get_one_line_and_status_2(arguments, message, tmp_path):
@@ -46,6 +55,40 @@ def test_mistakes_get_one_line_and_status_2(arguments, message, tmp_path):
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.ENOSPC, "no space left on device; expected room"), (errno.EROFS, "expected a folder")],
+)
+def test_what_the_machine_refuses_is_no_fault_of_ours(number, words, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+
+    def work():
+        raise OSError(number, "of a library's own", "/full/file")
+
+    assert guarded(work) == 2
+    written = capsys.readouterr().err
+    assert written.startswith("olmoflow: /full/file: ")
+    assert words in written
+
+
+INTERRUPTED = """
+import queue, sys, threading
+from olmoflow.commands import main
+def run(*_):
+    threading.Thread(target=queue.SimpleQueue().get).start()
+    raise KeyboardInterrupt
+main._run = run
+sys.exit(main.main())
+"""
+
+
+def test_an_interrupted_command_ends_whatever_its_threads_wait_for():
+    command = [sys.executable, "-c", INTERRUPTED, "list"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130
+    assert done.stderr == "olmoflow: interrupted; the same command resumes\n"
 
 
 def test_sweep_reports_each_cell_as_json(tmp_path):

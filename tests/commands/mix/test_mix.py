@@ -91,6 +91,13 @@ def test_a_run_takes_its_sources_from_a_mixture(kinds):
     assert f"expected {made['mixture']}/MEMBER, one of fixed" in error
 
 
+def test_shards_of_two_tokenizers_are_not_trained_on_together(kinds):
+    made = kinds("mix", "shards=[code,s]")
+    error = kinds("train", f"mixture={made['mixture']}", *kinds.settings, status=2)
+    assert "sources[1].shards=s: tokenized in another vocabulary than that of data.sour" in error
+    assert error.endswith("expected shards made with tokenizer=folder tokenizer.source=code")
+
+
 @pytest.fixture
 def swarm(kinds):
     """Five trained and scored mixtures."""

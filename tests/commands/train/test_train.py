@@ -60,6 +60,12 @@ def trained(home):
             ["shards=nothing"],
             "shards=nothing: no shards has this name and no such path; there are: s",
         ),
+        (
+            ["data=dolma3_mix", "shards=null"],
+            "data.sources[0].shards=dolma3_mix: these shards are not here yet; ",
+        ),
+        (["shards=."], "shards=.: no token shards in "),
+        (["runtime.accelerator=gpu"], "runtime.accelerator=gpu: this machine has"),
         (["model.vocab_size=300"], "model.vocab_size=300: the shards' tokenizer has 320 tokens"),
         (["model.n_heads=3"], "model.n_heads: 3 found, a divisor of d_model=16 expected"),
         (["sequence_length=1024", "global_batch_tokens=4096"], "sequence_length=1024: expected at"),

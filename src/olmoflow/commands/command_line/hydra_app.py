@@ -145,6 +145,10 @@ class _Jobs:
                 return
             if config["dry_run"] and self.command != "flow":
                 raise UserError("dry_run=true: expected cluster=slurm, whose script it prints")
+            if self.sweep is not None:  # else nobody knows whose bar this is
+                varied = " ".join(o for o in overrides if o not in self.sweep)
+                number = HydraConfig.get().job.num + 1
+                print(f"\n[{number}] {varied}", file=sys.stderr, flush=True)
             result = run_composed(self.command, config, overrides)
         except Exception as error:
             # Kept rather than raised: Hydra would add lines of its own, and in a sweep one failed
@@ -158,7 +162,8 @@ class _Jobs:
                     traceback.print_exception(error)
         else:
             self.results.append({"overrides": overrides, "status": "finished", "result": result})
-        if self.group is not None and self.command not in (*READS_GROUPS, "flow"):
+        looked = composed.get("dry_run") or self.command in (*READS_GROUPS, "flow")
+        if self.group is not None and not looked:
             record_job(self.group, self.command, self.results[-1])
 
 
@@ -174,7 +179,7 @@ def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]
         The exit status.
     """
     prepare()
-    flags, rest = _flags_first(arguments)
+    flags, rest = _flags_first([_readable(argument) for argument in arguments])
     jobs = _Jobs(command, texts, rest if {"-m", "--multirun"} & set(flags) else None)
     sys.argv = [f"olmoflow {command}", *flags, *rest, *hydra_settings()]
     entry = hydra.main(
@@ -204,17 +209,38 @@ def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]
     return jobs.status
 
 
+def _readable(argument: str) -> str:
+    """Letters beyond ASCII in quotes, as in ``source=/home/jürgen``: Hydra's grammar has none."""
+    key, equals, value = argument.partition("=")
+    if not equals or value.isascii() or any(c in value for c in "'\"[]{}(),$\\"):
+        return argument
+    return f'{key}="{value}"'
+
+
 def _flags_first(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Hydra's flags and the overrides: its parser does not take flags between overrides."""
+    """Hydra's flags and the overrides: its parser does not take flags between overrides.
+
+    Raises:
+        UserError: A flag is none of Hydra's, which would print its whole usage.
+    """
     flags: list[str] = []
     rest: list[str] = []
     for argument in arguments:
         takes_value = bool(flags) and flags[-1] in _FLAGS_WITH_VALUE
+        if argument.startswith("-") and argument.partition("=")[0] not in _FLAGS:
+            key, _, value = argument.lstrip("-").partition("=")
+            setting = f"{key.replace('-', '_')}={value or '…'}"
+            raise UserError(
+                f"{argument}: no such flag; expected {setting} without a dash, or one of "
+                "-m, --cfg job, --help"
+            )
         (flags if argument.startswith("-") or takes_value else rest).append(argument)
     return flags, rest
 
 
 _FLAGS_WITH_VALUE = ("-c", "--cfg", "-p", "--package", "-cd", "--config-dir")
+_FLAGS = {*_FLAGS_WITH_VALUE, "-m", "--multirun", "-r", "--run", "--resolve", "--hydra-help"}
+_FLAGS |= {"-i", "--info", "-sc", "--shell-completion"}
 
 
 def run_composed(command: str, config: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -262,10 +288,20 @@ def explain(error: Exception, command: str, overrides: Sequence[str]) -> str:
             return f"{key}: {str(error.__cause__).splitlines()[0]}"
         return f"{key}: no such key in olmoflow {command}{_did_you_mean(key, command, overrides)}"
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: cannot be read as key=value ({text.splitlines()[0]})"
+        return f"{error.override}: cannot be read as key=value; {_how_to_write(error.override)}"
     if isinstance(error, OmegaConfBaseException):
         return _explain_value(error)
     return " ".join(text.split())
+
+
+def _how_to_write(override: str | None) -> str:
+    """What the shell did to it, most often: it cut the words at spaces and took the quotes away."""
+    key, equals, value = (override or "").partition("=")
+    if not equals or not key:
+        return "expected no spaces around the =, and quotes around what has spaces within"
+    if any(value.count(a) != value.count(b) for a, b in ("[]", "{}", "()")):
+        return f"a bracket is open; expected quotes around the whole, '{key}=[…, …]'"
+    return f"expected two pairs of quotes around text with special characters, '{key}=\"…\"'"
 
 
 def _explain_choice(choice: str, text: str, command: str) -> str:

@@ -19,14 +19,20 @@ def progress_bar(what: str, shown: bool) -> Iterator[Any]:
 def progress_of_steps(shown: bool) -> Iterator[Callable[[str, int, int], None]]:
     """A bar a step; yields a callback (step, done, total)."""
     tasks: dict[str, Any] = {}
-    with _bars(shown) as bars:
+    bars = _bars(shown)
 
-        def advance(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=None)
-            bars.update(tasks[what], completed=done, total=total)
+    def advance(what: str, done: int, total: int) -> None:
+        if not tasks:
+            bars.start()
+        if what not in tasks:
+            tasks[what] = bars.add_task(what, total=None)
+        bars.update(tasks[what], completed=done, total=total)
 
+    try:
         yield advance
+    finally:
+        if tasks:  # else it would leave an empty line
+            bars.stop()
 
 
 def _bars(shown: bool) -> Any:

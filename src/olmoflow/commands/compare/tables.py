@@ -8,7 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from olmoflow.commands.evaluate.tables import print_reasons, print_table
+from olmoflow.commands.command_line.tables import print_table
+from olmoflow.commands.evaluate.tables import print_reasons
 
 
 def print_pair(result: Mapping[str, Any]) -> None:

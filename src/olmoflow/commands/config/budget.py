@@ -15,6 +15,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from olmoflow.artifact import resolve
+from olmoflow.commands.config.numbers import POSITIVE, WHOLE, check_number
 from olmoflow.errors import UserError
 from olmoflow.tokens import Source, TokenShards
 
@@ -34,10 +35,12 @@ def budget_steps(epochs: float | None, max_tokens: float | None, _root_: DictCon
         raise UserError(
             f"epochs={epochs}, max_tokens={max_tokens}: expected one of both, the other null"
         )
+    for key in ("sequence_length", "global_batch_tokens"):
+        check_number(key, _root_[key], WHOLE)
     if max_tokens is not None:
+        check_number("max_tokens", max_tokens, POSITIVE)
         return math.ceil(float(max_tokens) / int(_root_["global_batch_tokens"]))
-    if isinstance(epochs, bool) or not isinstance(epochs, int | float) or epochs <= 0:
-        raise UserError(f"epochs={epochs}: expected a positive number")
+    check_number("epochs", epochs, POSITIVE)
     # As a fraction: 0.1 of 30 batches is 3 of them.
     return math.ceil(Fraction(str(epochs)) * epoch_batches(_root_))
 

@@ -39,6 +39,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     if "steps" in config["pipeline"]:
         inputs, work_on = _steps(config)
     elif name in PIPELINES:
+        _check_source(config)
         origin, gather = PIPELINES[name]
         source = origin(config)
         inputs, work_on = [source], lambda folder: gather(config, source, folder)
@@ -125,6 +126,22 @@ def _report_conversations(result: Mapping[str, Any]) -> None:
         if result[reason]:
             counts = ", ".join(f"{name} {count:,}" for name, count in result[reason].items())
             print(f"left out, {words}: {counts}")
+
+
+def _check_source(config: Mapping[str, Any]) -> None:
+    """Refuse documents that nobody would read: without ``pipeline=``, the default gathers its own.
+
+    Raises:
+        UserError: A source is given to a pipeline that has its own, or a datamap to any of these.
+    """
+    name = config["pipeline"]["name"]
+    if config["source"] is not None and name != "documents":
+        raise UserError(
+            f"source={config['source']}: pipeline={name} makes its own documents and reads no "
+            "source; expected pipeline=documents, or a pipeline of steps"
+        )
+    if config["datamap"] is not None:
+        raise UserError(f"datamap={config['datamap']}: expected pipeline=datamap with it")
 
 
 def _python_environment(config: Mapping[str, Any]) -> Input:

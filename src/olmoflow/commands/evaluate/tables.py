@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from olmoflow.commands.command_line.tables import print_table
 
 
 def print_tasks(result: Mapping[str, Any]) -> None:
@@ -32,17 +34,9 @@ def print_tasks(result: Mapping[str, Any]) -> None:
     print_table(table)
     console = Console()
     print_reasons({task: row["error"] for task, row in result["tasks"].items() if "error" in row})
-    for task, row in result["tasks"].items():
-        if row["score"] is not None and (notes := _notes(row)):  # else the table says why
-            console.print(f"{task}: {notes}", highlight=False, markup=False, soft_wrap=True)
+    for note in _notes(result["tasks"]):
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
     print(f"evaluation {result['evaluation']}: {result['path']}")
-
-
-def print_table(table: Table) -> None:
-    """Print a table as wide as it is: where that is too wide, lines break and no cell is cut."""
-    console = Console()
-    wide = console.measure(table, options=console.options.update(max_width=1000)).maximum
-    Console(width=max(console.width, wide)).print(table)
 
 
 def print_reasons(reasons: Mapping[str, str]) -> None:
@@ -51,8 +45,7 @@ def print_reasons(reasons: Mapping[str, str]) -> None:
     for task, reason in reasons.items():
         by_reason.setdefault(reason, []).append(task)
     for reason, tasks in by_reason.items():
-        names = ", ".join(tasks[:3]) + (f" and {len(tasks) - 3} more" if len(tasks) > 3 else "")
-        text = f"no score of {names}: {reason}"
+        text = f"no score of {_named(tasks)}: {reason}"
         Console().print(text, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -67,7 +60,7 @@ def print_heldout(result: Mapping[str, Any]) -> None:
         table.add_row(f"this model, {name}", f"{task['score']:.3f}{stderr}", f"{task['n']:,}")
     for name, value in result["baselines"].items():
         table.add_row(name, f"{value:.3f}", "")
-    Console().print(table)
+    print_table(table)
 
 
 def _walk(
@@ -87,18 +80,19 @@ def _way(node: Mapping[str, Any]) -> str:
     aggregate = node.get("aggregate")
     if aggregate in (None, "none"):
         return ""
-    return {"macro": "mean", "micro": "mean over questions", "best_format": "best of"}[aggregate]
+    best = f"the best: {node['chosen']}" if node.get("chosen") else "the best"
+    return {"macro": "mean", "micro": "mean over questions", "best_format": best}[aggregate]
 
 
 def _remark(node: Mapping[str, Any]) -> str:
-    """How many parts lack a score, or which format was taken; why, stands below the table."""
+    """How many parts lack a score; why, stands below the table."""
     if node.get("reason"):
         return "no score" if "task" in node else str(node["reason"]).partition(":")[0]
-    return str(node.get("chosen") or "")
+    return ""
 
 
-def _notes(row: Mapping[str, Any]) -> str:
-    """What a reader has to know of a score: whatever else happened than scoring."""
+def _notes(tasks: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """What a reader has to know of the scores: a line for whatever else happened than scoring."""
     words = {
         "no_answer": "without an answer",
         "timeout": "timed out",
@@ -108,5 +102,13 @@ def _notes(row: Mapping[str, Any]) -> str:
         "truncated": "lost the beginning of their context",
         "unfinished": "reached the limit of tokens",
     }
-    counts = row["outcomes"]
-    return ", ".join(f"{counts[key]:,} {text}" for key, text in words.items() if counts.get(key))
+    scored = {task: row["outcomes"] for task, row in tasks.items() if row["score"] is not None}
+    for key, text in words.items():
+        counts = {task: c[key] for task, c in scored.items() if c.get(key)}
+        if counts:
+            yield f"{_named(list(counts))}: {sum(counts.values()):,} {text}"
+
+
+def _named(tasks: Sequence[str]) -> str:
+    """A few names, and how many there are beside them."""
+    return ", ".join(tasks[:3]) + (f" and {len(tasks) - 3} more" if len(tasks) > 3 else "")

@@ -81,7 +81,7 @@ def report(result: Mapping[str, Any]) -> None:
     """The law and its predictions."""
     from rich.table import Table
 
-    from olmoflow.commands.evaluate.tables import print_table
+    from olmoflow.commands.command_line.tables import print_table
     from olmoflow.evaluate.scaling.page import plain
     from olmoflow.evaluate.scaling.plot import short
 

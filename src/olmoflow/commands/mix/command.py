@@ -77,8 +77,9 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
 
 def report(result: Mapping[str, Any]) -> None:
     """The proportions as a table; of a swarm, where they reach."""
-    from rich.console import Console
     from rich.table import Table
+
+    from olmoflow.commands.command_line.tables import print_table
 
     members = result["proportions"]
     if len(members) > _SHOWN:
@@ -96,13 +97,14 @@ def report(result: Mapping[str, Any]) -> None:
     for i, (domain, about) in enumerate(result["domains"].items()):
         shares = (f"{column[i]:.1%}" for column in columns.values())
         table.add_row(domain, f"{about['tokens']:,}", *shares)
-    Console().print(table)
+    print_table(table)
     for task, law in (result.get("law") or {}).items():
         print(
             f"{task}: predicted {law['prior']:.4f} -> {law['proposal']:.4f}, "
             f"the law's error {law['error']:.4f}"
         )
-    print(f"mixture {result['mixture']}: {len(members)} in {result['path']}")
+    several = f"{len(members)} members in " if len(members) > 1 else ""
+    print(f"mixture {result['mixture']}: {several}{result['path']}")
 
 
 _SHOWN = 4

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from olmoflow.commands.command_line.tables import print_table
 from olmoflow.plan.calibration import Compared
 from olmoflow.plan.roofline import Constants
 
@@ -18,8 +19,9 @@ def print_plan(plan: Mapping[str, Any]) -> None:
     shape = plan["parallel"]
     arrangement = " × ".join(f"{name} {shape[name]}" for name in ("replicate", "shard", "context"))
     console.print(
-        f"{plan['gpus']:,} GPUs ({plan['hardware']}): {arrangement}; "
-        f"{shape['micro_batches']} micro-batch(es) of {shape['micro_batch_sequences']} sequence(s)",
+        f"{counted(plan['gpus'], 'GPU')} ({plan['hardware']}): {arrangement}; "
+        f"{counted(shape['micro_batches'], 'micro-batch', 'es')} of "
+        f"{counted(shape['micro_batch_sequences'], 'sequence')}",
         soft_wrap=True,
     )
     memory = _table("GiB per GPU at the peak", "")
@@ -30,14 +32,14 @@ def print_plan(plan: Mapping[str, Any]) -> None:
     total = plan["memory_gib"]["peak"] + plan["reserved_gib"]
     verdict = "fits" if plan["fits"] else "does not fit"
     memory.add_row("together", f"{total:.2f} of {plan['gpu_memory_gib']:g}: {verdict}")
-    console.print(memory)
+    print_table(memory)
     if plan["communication"]:
         wire = _table("GB per GPU and step", "in the node", "between nodes")
         for row in plan["communication"]:
             sent = (f"{row[key] / 1e9:.2f}" for key in ("intra_node_bytes", "inter_node_bytes"))
             wire.add_row(row["name"], *sent)
-        console.print(wire)
-    console.print(_time(plan))
+        print_table(wire)
+    print_table(_time(plan))
     for change in plan["advice"]:
         verdict = "fits" if change["fits"] else "still too much, the nearest"
         console.print(
@@ -48,6 +50,11 @@ def print_plan(plan: Mapping[str, Any]) -> None:
             markup=False,
             soft_wrap=True,
         )
+
+
+def counted(number: int, what: str, ending: str = "s") -> str:
+    """``1 GPU`` or ``8 GPUs``."""
+    return f"{number:,} {what}" + ("" if number == 1 else ending)
 
 
 def _time(plan: Mapping[str, Any]) -> Table:
@@ -81,7 +88,7 @@ def print_calibration(rows: Sequence[Compared], constants: Constants) -> None:
             f"{100 * row.error_left_out:+.1f} %",
         )
     console = Console()
-    console.print(table)
+    print_table(table)
     console.print(
         f"matmul efficiency {constants.matmul_efficiency:.3f}, attention efficiency "
         f"{constants.attention_efficiency:.3f}, exposed communication {constants.exposed:.3f}"

@@ -27,16 +27,18 @@ from olmoflow.commands.config.combinations import (
     check_lengths,
     shard_nodes,
 )
+from olmoflow.commands.config.numbers import check_numbers
 from olmoflow.commands.inputs.checkpoints import TOKENIZER, find_checkpoint
 from olmoflow.commands.inputs.mixtures import find_mixture
 from olmoflow.commands.launching.launch import OutOfTime, launch
+from olmoflow.commands.main import config_root
 from olmoflow.commands.train.reference import Reference, find_reference
 from olmoflow.commands.train.start import check_start, check_tokenizers, take_over
 from olmoflow.digests import write_json
 from olmoflow.environment import git_diff, installed_packages, slurm_record
 from olmoflow.errors import UserError
 from olmoflow.mesh import Mesh
-from olmoflow.tokens.format import DIGESTS
+from olmoflow.tokens.format import DIGESTS, INDEX
 from olmoflow.tokens.remote import Remote
 from olmoflow.tokens.tokenizer import CHAT_TEMPLATE
 from olmoflow.tokens.tokenizer import CONFIG as TOKENIZER_CONFIG
@@ -48,6 +50,7 @@ CONFIG, JOB = "config.yaml", "job.json"
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Train; see ``conf/train.yaml`` for the settings."""
     check_combination(config)
+    check_numbers(config)
     mesh = Mesh.of(config["parallel"], config["cluster"]["ranks"])
     check_batch(config, mesh)
     mixture = find_mixture(config["mixture"]) if config.get("mixture") else None
@@ -148,8 +151,27 @@ def find_sources(config: Mapping[str, Any]) -> list[Input]:
             key = hashlib.sha256(Remote(reference).read(DIGESTS)).hexdigest()[:12]
             found.append(Input(role, "external", reference, key, Path(reference)))
         else:
-            found.append(resolve(reference, role, ["shards"]))
+            found.append(_resolved(reference, role))
+            if not (found[-1].path / "train" / INDEX).is_file():
+                raise UserError(
+                    f"{role}={reference}: no token shards in {found[-1].path}; expected a folder "
+                    f"with train/{INDEX}, as olmoflow tokenize leaves it"
+                )
     return found
+
+
+def _resolved(reference: str, role: str) -> Input:
+    """Shards by name; of the published ones that are not here, which file says how they come."""
+    try:
+        return resolve(reference, role, ["shards"])
+    except UserError:
+        published = config_root() / "conf" / "data" / f"{reference}.yaml"
+        if role == "shards" or not published.is_file():
+            raise
+        raise UserError(
+            f"{role}={reference}: these shards are not here yet; {published} begins with the "
+            "command that fetches them"
+        ) from None
 
 
 def pinned(config: Mapping[str, Any], sources: list[Input], start: Input | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from olmoflow.artifact import Input
 from olmoflow.commands.config.adapters import build_adapter
 from olmoflow.commands.config.build import build
 from olmoflow.commands.config.combinations import shard_nodes
-from olmoflow.commands.inputs.checkpoints import TOKENIZER, open_checkpoint
+from olmoflow.commands.inputs.checkpoints import TOKENIZER, device_of, open_checkpoint
 from olmoflow.commands.launching.launch import OUTCOME, run_rank
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
@@ -36,6 +36,7 @@ def train(folder: Path) -> dict[str, Any]:
 
     config = yaml.safe_load((folder / CONFIG).read_text())
     job = json.loads((folder / JOB).read_text())
+    device_of(config["runtime"]["accelerator"])  # says what there is, if not this one
     start = None
     if job["checkpoint"]:
         start = Input(**{**job["checkpoint"], "path": Path(job["checkpoint"]["path"])})

@@ -62,18 +62,20 @@ def check_start(config: Mapping[str, Any], start: Input | None) -> None:
 
 
 def check_tokenizers(start: Input | None, sources: Sequence[Input]) -> None:
-    """See that shards are written in the vocabulary of the checkpoint that learns from them.
+    """See that shards are written in one vocabulary: that of the checkpoint, or the first shards'.
 
     Added tokens may differ: Instruct has four more than Think, in rows that the model has anyway.
 
     Raises:
         UserError: A token of one has another id, or none, in the other.
     """
-    known = None if start is None else _vocabulary(start.path)
-    if start is None or known is None:
+    first = sources[0] if start is None else start
+    known = None if "://" in first.name else _vocabulary(first.path)
+    if known is None:
         return
+    whose = f"{first.role}={first.name}"
     for source in sources:
-        found = None if "://" in source.name else _vocabulary(source.path)
+        found = None if source is first or "://" in source.name else _vocabulary(source.path)
         if found is None:
             continue
         added = known.added | found.added
@@ -82,8 +84,8 @@ def check_tokenizers(start: Input | None, sources: Sequence[Input]) -> None:
             token, id_ = min(differing, key=lambda pair: (pair[1], pair[0]))
             raise UserError(
                 f"{source.role}={source.name}: tokenized in another vocabulary than that of "
-                f"checkpoint={start.name} (token {id_} is {token!r} in only one of them); "
-                f"expected shards made with tokenizer=folder tokenizer.source={start.name}"
+                f"{whose} (token {id_} is {token!r} in only one of them); "
+                f"expected shards made with tokenizer=folder tokenizer.source={first.name}"
             )
 
 

@@ -125,5 +125,9 @@ def _download(source: str) -> Path:
     except GatedRepoError as error:
         reason = f"closed to this account: {error}"
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        reason = f"the Hub cannot be reached, and it is not in the cache: {error}"
+        first = error.__cause__ or error  # the Hub's own words around it give no reason
+        reason = (
+            "the Hub cannot be reached, and it is not in the cache "
+            f"({type(first).__name__}: {first}); expected a network, or DIR, a copy of it"
+        )
     raise UserError(f"{source}: {' '.join(reason.split())}")

@@ -56,8 +56,9 @@ class Progress(pl.Callback):
             return
         parts = [f"loss {metrics[self.loss]:.3f}"]
         parts.append(f"{metrics['throughput/device/TPS']:,.0f} tokens/s")
-        if "throughput/device/MFU" in metrics:
-            parts.append(f"MFU {metrics['throughput/device/MFU']:.0f} %")
+        mfu = metrics.get("throughput/device/MFU", 100.0)
+        if mfu < 100.0:  # else a CPU's peak was measured while other work took its cores
+            parts.append(f"MFU {mfu:.0f} %")
         self.text = "  ".join(parts)
         if self.bar is None and self.shown:
             self._print_line(step)
