@@ -105,7 +105,7 @@ def test_a_damaged_shard_is_named(home, capsys):
     [
         ("model.ffn_hidden_size=48", "model.ffn_hidden_size=48: checkpoint=first has 32; expected"),
         ("model.n_kv_heads=2", "model.n_kv_heads=2: checkpoint=first has 1; expected"),
-        ("+model.rope_theta=1e4", "model.rope_theta=10000.0: checkpoint=first has 500000.0; exp"),
+        ("model.rope_theta=1e4", "model.rope_theta=10000.0: checkpoint=first has 500000.0; exp"),
     ],
 )
 def test_a_checkpoint_of_another_model_is_refused_before_any_rank(
