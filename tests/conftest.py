@@ -88,7 +88,7 @@ def speaking_config():
     from olmoflow.model import Olmo3Config
 
     return Olmo3Config(
-        vocab_size=320,
+        vocab_size=304,
         d_model=32,
         n_layers=2,
         n_heads=2,
