@@ -68,6 +68,45 @@ def pytest_runtest_setup(item):
             pytest.skip("no CUDA device")
 
 
+@pytest.fixture(scope="session")
+def tiny_settings():
+    """Overrides of a training run of four steps, for shards of 320 tokens."""
+    return [
+        "max_tokens=1024",
+        "global_batch_tokens=256",
+        "sequence_length=32",
+        "warmup=1",
+        "log_every=1",
+        "runtime.micro_batch_sequences=4",
+        "runtime.progress=false",
+        "runtime.accelerator=cpu",
+        "model.vocab_size=320",
+        "model.d_model=16",
+        "model.n_heads=2",
+        "model.n_kv_heads=1",
+        "model.ffn_hidden_size=32",
+        "model.sliding_window=8",
+    ]
+
+
+@pytest.fixture(scope="session")
+def speaking_config():
+    """The shape of a model that says all sorts of things untrained, for texts of 256 tokens."""
+    from olmoflow.model import Olmo3Config
+
+    return Olmo3Config(
+        vocab_size=304,
+        d_model=32,
+        n_layers=2,
+        n_heads=2,
+        n_kv_heads=2,
+        ffn_hidden_size=64,
+        sliding_window=16,
+        max_sequence_length=256,
+        init_std=0.3,
+    )
+
+
 @pytest.fixture
 def s3(monkeypatch):
     """A client of an S3 of this test's own, which is where ``s3://`` leads."""

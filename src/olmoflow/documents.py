@@ -204,11 +204,12 @@ def fault(text: object, limit: int | None = None) -> str | None:
     except UnicodeEncodeError:
         return "the text is not valid UTF-8"
     if limit is not None and size > limit:
-        return f"the text has {size:,} bytes, {_too_long(limit)}"
+        return f"the text has {size:,} bytes, {too_long(limit)}"
     return None
 
 
-def _too_long(limit: int) -> str:
+def too_long(limit: int) -> str:
+    """How a reason ends that names a length."""
     return f"more than max_document_bytes={limit:,} allows"
 
 
@@ -294,7 +295,7 @@ def _lines(file: Path, intake: Intake) -> Iterator[tuple[int, bytes]]:
                 continue
             number += 1
             if limit is not None and size > limit:
-                intake.reject(file, number, f"a line of {size:,} bytes, {_too_long(limit)}")
+                intake.reject(file, number, f"a line of {size:,} bytes, {too_long(limit)}")
             else:
                 yield number, b"".join(carried)
             *lines, last = rest.split(b"\n")
@@ -308,7 +309,7 @@ def _lines(file: Path, intake: Intake) -> Iterator[tuple[int, bytes]]:
         raise UserError(f"{file}: {error.strerror}; expected a file to read") from error
     else:
         if limit is not None and size > limit:
-            intake.reject(file, number + 1, f"a line of {size:,} bytes, {_too_long(limit)}")
+            intake.reject(file, number + 1, f"a line of {size:,} bytes, {too_long(limit)}")
         else:
             yield number + 1, b"".join(carried)
 
@@ -437,7 +438,7 @@ def _decoded(value: object) -> object:
 def _text_rows(file: Path, intake: Intake) -> Iterator[tuple[int, dict[str, Any]]]:
     limit = intake.max_document_bytes
     if limit is not None and (size := file.stat().st_size) > limit:
-        intake.reject(file, 1, f"the file has {size:,} bytes, {_too_long(limit)}")
+        intake.reject(file, 1, f"the file has {size:,} bytes, {too_long(limit)}")
         return
     data = b"".join(_blocks(file, intake))
     try:

@@ -13,24 +13,6 @@ from olmoflow.commands.main import main
 from olmoflow.tokens.bpe import train_bpe
 
 TEXT = "the quick brown fox jumps over the lazy dog, again and again; "
-TINY = [
-    "max_tokens=1024",
-    "global_batch_tokens=256",
-    "sequence_length=32",
-    "warmup=1",
-    "log_every=1",
-    "runtime.micro_batch_sequences=4",
-    "runtime.progress=false",
-    "runtime.accelerator=cpu",
-    "model.vocab_size=320",
-    "model.d_model=16",
-    "model.n_heads=2",
-    "model.n_kv_heads=1",
-    "model.ffn_hidden_size=32",
-    "model.sliding_window=8",
-]
-
-
 BLOCK, HEADER = 32768, 7
 
 
@@ -72,20 +54,20 @@ def _shards(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def _tiny_home(_shards, tmp_path_factory):
+def tiny_home(_shards, tmp_path_factory):
     """Of each module its own: a run that another has finished under another name is reused."""
     return shutil.copytree(_shards, tmp_path_factory.mktemp("commands"), dirs_exist_ok=True)
 
 
 @pytest.fixture
-def tiny(_tiny_home, monkeypatch, capfd):
+def tiny(tiny_home, tiny_settings, monkeypatch, capfd):
     """Artifacts with shards ``s`` that have a held-out split.
 
     ``tiny(…)`` runs a command in this process and returns its JSON, or with a status its error;
     ``tiny.settings`` are the overrides that make a training run tiny.
     """
-    monkeypatch.setenv("OLMOFLOW_HOME", str(_tiny_home / "artifacts"))
-    monkeypatch.chdir(_tiny_home)
+    monkeypatch.setenv("OLMOFLOW_HOME", str(tiny_home / "artifacts"))
+    monkeypatch.chdir(tiny_home)
 
     class Commands(SimpleNamespace):
         def __call__(self, *arguments, status=0):
@@ -94,7 +76,7 @@ def tiny(_tiny_home, monkeypatch, capfd):
             written = capfd.readouterr()
             return json.loads(written.out) if written.out else written.err.strip()
 
-    return Commands(home=_tiny_home / "artifacts", settings=TINY, folder=_tiny_home)
+    return Commands(home=tiny_home / "artifacts", settings=tiny_settings, folder=tiny_home)
 
 
 class Synthesized:

@@ -50,9 +50,9 @@ SMALL = Olmo3Config(
 
 
 def published_size(name: str) -> Olmo3Config:
-    node = OmegaConf.load(SIZES / f"{name}.yaml")
-    values = OmegaConf.to_container(node, resolve=True)
-    del values["_target_"]
+    own, shared = (OmegaConf.load(SIZES / f) for f in (f"{name}.yaml", "../shared/olmo3.yaml"))
+    values = OmegaConf.to_container(OmegaConf.merge(shared, own), resolve=True)
+    del values["_target_"], values["defaults"]
     return Olmo3Config.from_dict(values)
 
 

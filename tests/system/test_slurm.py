@@ -15,25 +15,6 @@ from olmoflow.model.checkpoint import list_steps
 
 pytestmark = pytest.mark.system
 TEXT = "the quick brown fox jumps over the lazy dog, again and again; "
-SMALL = [
-    "train",
-    "shards=s",
-    "global_batch_tokens=256",
-    "sequence_length=32",
-    "warmup=2",
-    "log_every=1",
-    "runtime.micro_batch_sequences=4",
-    "runtime.progress=false",
-    "runtime.accelerator=cpu",
-    "model.vocab_size=320",
-    "model.d_model=16",
-    "model.n_heads=2",
-    "model.n_kv_heads=1",
-    "model.ffn_hidden_size=32",
-    "model.sliding_window=8",
-    "cluster=slurm",
-    "cluster.time=10",
-]
 TWO_TASKS = "cluster.tasks_per_node=2"
 
 
@@ -49,6 +30,13 @@ def folder(slurm, tmp_path_factory):
         patch.chdir(folder)
         assert main(["tokenize", "corpus=text.jsonl", "tokenizer.vocab_size=320", "name=s"]) == 0
         yield folder
+
+
+@pytest.fixture(scope="module")
+def small(tiny_settings):
+    """A command line that trains in a job; for how long is left open."""
+    settings = [each for each in tiny_settings if not each.startswith(("max_tokens", "warmup"))]
+    return ["train", "shards=s", *settings, "warmup=2", "cluster=slurm", "cluster.time=10"]
 
 
 @pytest.fixture
@@ -78,8 +66,8 @@ def curve(run_dir):
         return [(row["step"], row["train/CE loss"]) for row in csv.DictReader(file)]
 
 
-def test_a_sweep_is_one_array_that_resumes_where_cells_failed(submit, slurm):
-    sweep = [*SMALL, "-m", "optimizer.lr=1e-3,fast,2e-3", "max_tokens=1024"]
+def test_a_sweep_is_one_array_that_resumes_where_cells_failed(small, submit, slurm):
+    sweep = [*small, "-m", "optimizer.lr=1e-3,fast,2e-3", "max_tokens=1024"]
     first = submit(*sweep, "cluster.array_parallelism=1")
     ids = [row["job_id"] for row in first["submitted"]]
     array = ids[0].partition("_")[0]
@@ -97,9 +85,9 @@ def test_a_sweep_is_one_array_that_resumes_where_cells_failed(submit, slurm):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(slurm, folder):
+def undisturbed(small, slurm, folder):
     """A 2-task HSDP job of 60 steps: its run folder."""
-    arguments = [*SMALL, "max_tokens=15360", "name=run", "parallel=hsdp", "parallel.shard=2"]
+    arguments = [*small, "max_tokens=15360", "name=run", "parallel=hsdp", "parallel.shard=2"]
     assert main([*arguments, TWO_TASKS]) == 0
     submitted = max(folder.glob("artifacts/jobs/*/submitted.json"), key=os.path.getmtime)
     (row,) = json.loads(submitted.read_text())
@@ -108,12 +96,12 @@ def undisturbed(slurm, folder):
 
 
 def test_cut_twice_it_ends_with_the_weights_of_the_undisturbed_run(
-    undisturbed, submit, slurm, tmp_path, monkeypatch
+    small, undisturbed, submit, slurm, tmp_path, monkeypatch
 ):
     shards = undisturbed.parents[1] / "shards" / "s"
     monkeypatch.setenv("OLMOFLOW_HOME", str(tmp_path))
     submission = submit(
-        *SMALL,
+        *small,
         *("max_tokens=15360", f"shards={shards}", "name=run", "parallel=fsdp", TWO_TASKS),
         *("save.every_steps=10", "logger=wandb"),
     )
@@ -153,8 +141,8 @@ def wait_for_rows(run_dir, count, seconds=300):
         time.sleep(0.02)
 
 
-def test_the_job_runs_the_code_that_was_submitted(submit, slurm):
-    held = [*SMALL, "max_tokens=512", "parallel=ddp", TWO_TASKS, "cluster.sbatch=[--hold]"]
+def test_the_job_runs_the_code_that_was_submitted(small, submit, slurm):
+    held = [*small, "max_tokens=512", "parallel=ddp", TWO_TASKS, "cluster.sbatch=[--hold]"]
     submission = submit(*held)
     package = Path(submission["job_dir"]) / "code" / "src" / "olmoflow" / "__init__.py"
     package.write_text(package.read_text() + '\n__version__ = "0.0.snapshot"\n')
@@ -176,10 +164,10 @@ def test_any_command_is_a_job_and_may_wait_for_another(submit, slurm):
     assert submit("list", "kind=shards")["artifacts"][-1]["name"] == "t"
 
 
-def test_the_dry_run_prints_the_script_and_submits_nothing(folder, capsys):
+def test_the_dry_run_prints_the_script_and_submits_nothing(small, folder, capsys):
     before = sorted(folder.glob("artifacts/jobs/*"))
     capsys.readouterr()
-    assert main([*SMALL, "max_tokens=512", "init_seed=7", "dry_run=true"]) == 0
+    assert main([*small, "max_tokens=512", "init_seed=7", "dry_run=true"]) == 0
     script = capsys.readouterr().out
     assert sorted(folder.glob("artifacts/jobs/*")) == before
     # SLURM itself finds nothing wrong with it.
@@ -199,10 +187,10 @@ def test_the_dry_run_prints_the_script_and_submits_nothing(folder, capsys):
         (["cluster.nodes=2"], "parallel.ranks=1: the cluster's nodes and tasks come to 2"),
     ],
 )
-def test_what_slurm_cannot_run_is_one_line(overrides, message, folder, capsys):
+def test_what_slurm_cannot_run_is_one_line(small, overrides, message, folder, capsys):
     before = sorted(folder.glob("artifacts/jobs/*"))
     capsys.readouterr()
-    assert main([*SMALL, "max_tokens=512", "init_seed=7", *overrides]) == 2
+    assert main([*small, "max_tokens=512", "init_seed=7", *overrides]) == 2
     error = capsys.readouterr().err.strip()
     assert message in error
     assert len(error.splitlines()) == 1

@@ -52,7 +52,7 @@ TRAINING = [
     "model.ffn_hidden_size=64",
     f"model.sliding_window={WINDOW}",
     f"model.max_sequence_length={LENGTH}",
-    "+model.yarn={_target_: olmoflow.model.YaRN, factor: 4.0, original_max_position: 64}",
+    "model.yarn={_target_: olmoflow.model.YaRN, factor: 4.0, original_max_position: 64}",
 ]
 GREEDY = Sampling(0.0)
 TOLERANCE = 1e-4  # in float32

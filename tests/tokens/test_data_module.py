@@ -101,7 +101,7 @@ def test_another_order_is_refused_by_name(room):
     state = module(room).state_dict()
     with pytest.raises(UserError, match="the checkpoint's order of samples is") as error:
         module(room, seed=6).load_state_dict(state)
-    assert "data.ignore_fingerprint=true resumes all the same" in str(error.value)
+    assert "runtime.ignore_fingerprint=true resumes all the same" in str(error.value)
     module(room, seed=6, ignore_fingerprint=True).load_state_dict(state)
     # Ranks, workers and batches are no part of the order.
     module(room, sequences=16, num_workers=1, micro_batch_sequences=1).load_state_dict(state)

@@ -7,6 +7,7 @@ import torch
 
 from olmoflow.errors import UserError
 from olmoflow.model.checkpoint import Checkpoint, list_steps
+from olmoflow.train.hardware import raised_peak
 from olmoflow.train.module import StartFrom
 from olmoflow.train.save_policy import SavePolicy
 
@@ -99,3 +100,22 @@ def test_weights_of_another_shape_are_refused(experiment):
     checkpoint = Checkpoint.open(list_steps(first.run_dir)[-1].path)
     with pytest.raises(UserError, match=r"ffn_hidden_size|mlp|feed_forward|w1"):
         experiment("other", config={"ffn_hidden_size": 96}, start_from=StartFrom(checkpoint))
+
+
+def test_mfu_stays_below_one_where_the_peak_was_measured_on_a_busy_machine(experiment, monkeypatch):
+    reporter = "olmoflow.train.callbacks.reporter"
+    monkeypatch.setattr(f"{reporter}.peak_flops", lambda *_: 1e3)  # next to nothing was left
+    done = rows(experiment(max_steps=3))
+    for row in done:
+        assert 0 < row["throughput/device/MFU"] <= 100
+        assert 0 < row["throughput/device/MFU (actual avg)"] <= 100
+    # Measured anew: what so small a model reached is far from what the machine can do.
+    assert done[0]["throughput/device/MFU"] < 90
+
+
+def test_a_peak_is_raised_by_measuring_again_and_never_below_what_was_reached():
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert raised_peak(2e15, 1e15, cpu, torch.float32) == 2e15
+    assert raised_peak(1.0, 2.0, cpu, torch.float32) > 1e8
+    assert raised_peak(1e20, 2e20, cpu, torch.float32) == 2e20
+    assert raised_peak(1e15, 2e15, gpu, torch.float32) == 1e15  # a data sheet's stands

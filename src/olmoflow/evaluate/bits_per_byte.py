@@ -3,6 +3,8 @@
 Bits per byte is the summed negative log-likelihood of all tokens, ends of documents included, over
 ln 2, divided by the UTF-8 bytes of the text. Unlike a loss per token it can be compared between
 tokenizers, and with a compressor: it is the size to which the model would compress the text.
+Probabilities are over the tokenizer's ids, as wherever a model answers: rows that only pad the
+embedding have no share in them.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from torch.nn.functional import cross_entropy
 
 from olmoflow.model import Olmo3
 from olmoflow.tokens.reader import TokenShards
-from olmoflow.tokens.tokenizer import load_tokenizer
+from olmoflow.tokens.tokenizer import Tokenizer, load_tokenizer
 
 Progress = Callable[[int, int], None]
 
@@ -79,12 +81,14 @@ def score_heldout(
         progress: Called with (windows done, windows).
     """
     heldout = TokenShards.open(shards / "heldout")
-    nats = token_nats(model, heldout, sequence_length, batch_size, progress)
+    tokenizer = load_tokenizer(shards / "tokenizer")
+    vocab_size = tokenizer.vocab_size
+    nats = token_nats(model, heldout, sequence_length, vocab_size, batch_size, progress)
     starts = heldout.document_starts
     per_document = np.add.reduceat(nats, starts)
     sizes: NDArray[np.int64] = heldout.documents["bytes"].to_numpy()
     sources = np.array(heldout.documents["source"].to_pylist())
-    texts = list(_texts(heldout, shards / "tokenizer"))
+    texts = list(_texts(heldout, tokenizer))
     return HeldOutScores(
         model=_ratio(per_document, sizes),
         by_source={
@@ -93,9 +97,7 @@ def score_heldout(
         },
         gzip=gzip_bits_per_byte(texts),
         gzip_stream=gzip_bits_per_byte([b"".join(texts)]),
-        unigram=unigram_bits_per_byte(
-            TokenShards.open(shards / "train"), heldout, model.config.vocab_size
-        ),
+        unigram=unigram_bits_per_byte(TokenShards.open(shards / "train"), heldout, vocab_size),
     )
 
 
@@ -104,6 +106,7 @@ def token_nats(
     model: Olmo3,
     shards: TokenShards,
     sequence_length: int,
+    vocab_size: int,
     batch_size: int = 8,
     progress: Progress | None = None,
 ) -> NDArray[np.float64]:
@@ -112,12 +115,20 @@ def token_nats(
     Windows overlap by half; of each but the first only the second half is taken. The very first
     token has no context: it is charged the logarithm of the vocabulary.
 
+    Args:
+        model: In evaluation mode, on its device.
+        shards: What is scored.
+        sequence_length: Of a window, in tokens.
+        vocab_size: Ids of tokens are below it; the model's further rows only pad its embedding.
+        batch_size: Windows at a time.
+        progress: Called with (windows done, windows).
+
     Returns:
         [tokens] float64.
     """
     total = len(shards)
     nats = np.empty(total, dtype=np.float64)
-    nats[0] = math.log(model.config.vocab_size)
+    nats[0] = math.log(vocab_size)
     device = model.embeddings.weight.device
     stride = max(1, sequence_length // 2)
     # Window i predicts (begin, end] and has not predicted anything up to `first` before.
@@ -128,7 +139,7 @@ def token_nats(
             tokens = torch.from_numpy(
                 np.stack([shards.read(b, min(sequence_length + 1, total - b)) for b in group])
             ).to(device)
-            logits = model(tokens[:, :-1])
+            logits = model(tokens[:, :-1])[..., :vocab_size]
             losses = cross_entropy(
                 logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none"
             ).view(len(group), -1)
@@ -154,10 +165,9 @@ def unigram_bits_per_byte(train: TokenShards, heldout: TokenShards, vocab_size: 
     return total / math.log(2) / int(heldout.documents["bytes"].to_numpy().sum())
 
 
-def _texts(shards: TokenShards, tokenizer: Path) -> list[bytes]:
-    decode = load_tokenizer(tokenizer).decode
+def _texts(shards: TokenShards, tokenizer: Tokenizer) -> list[bytes]:
     rows = range(len(shards.document_starts))
-    return [decode(shards.document_tokens(row)[:-1].tolist()).encode() for row in rows]
+    return [tokenizer.decode(shards.document_tokens(row)[:-1].tolist()).encode() for row in rows]
 
 
 def _counts(shards: TokenShards, vocab_size: int, block: int = 1 << 22) -> NDArray[np.int64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import sys
 from collections.abc import Mapping
@@ -11,15 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from olmoflow.digests import write_json
 from olmoflow.errors import UserError
 from olmoflow.evaluate.runner.outputs import METRICS, read_predictions
 from olmoflow.evaluate.runner.summary import hash_of
 from olmoflow.evaluate.scores import scores_of
+from olmoflow.train.filing import logged, note, place_of
 from olmoflow.train.tracking import ID_FILE, WandbSettings, has_api_key
 
 STEP = "eval/step"
-LOGGED = "wandb_logged.json"
 # Predictions of each task that are shown.
 _SHOWN = 20
 
@@ -86,33 +84,20 @@ def log_evaluation(filed: Filed, folder: Path, result: Mapping[str, Any]) -> Non
         tables = {"eval/scores": _scores(result), "eval/predictions": _predictions(folder)}
         run.log({STEP: filed.step or 0, **scores_of(result), **tables})
         run.finish()
-        write_json(folder / LOGGED, [*_logged(folder), _entry(filed, result)])
+        note(folder, _entry(filed, result))
     except Exception as error:
         print(f"olmoflow: not logged to W&B ({error}); {folder} has all of it", file=sys.stderr)
 
 
 def is_logged(filed: Filed, folder: Path, result: Mapping[str, Any]) -> bool:
     """Whether W&B has these scores already, under the same settings."""
-    return _entry(filed, result) in _logged(folder)
-
-
-def _logged(folder: Path) -> list[dict[str, Any]]:
-    file = folder / LOGGED
-    return json.loads(file.read_text()) if file.is_file() else []
+    return _entry(filed, result) in logged(folder)
 
 
 def _entry(filed: Filed, result: Mapping[str, Any]) -> dict[str, Any]:
-    """What is noted of a logging; offline, W&B itself has yet to hear of it."""
-    settings = filed.settings
-    return {
-        "project": settings.project,
-        "entity": settings.entity,
-        "group": settings.group,
-        "tags": list(settings.tags),
-        "into": filed.into,
-        "online": has_api_key(),
-        "scores": hash_of(result),
-    }
+    """What is noted of a logging."""
+    place = place_of(filed.settings, online=has_api_key())
+    return {**place, "into": filed.into, "scores": hash_of(result)}
 
 
 def _own_id(folder: Path) -> str:

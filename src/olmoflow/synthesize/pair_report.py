@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from olmoflow.curate.report.data import Histogram, Mixture, ReportData
+from olmoflow.curate.report.data import Histogram, ReportData
 from olmoflow.synthesize.prompt import Prompt, PromptCount
 from olmoflow.synthesize.recipe import Pair
 from olmoflow.synthesize.selection import Lengths, Step
 from olmoflow.synthesize.step_report import (
-    LENGTH_EDGES,
+    Heading,
     histogram,
-    report_steps,
-    samples,
+    length_histogram,
+    page,
+    sources,
     spread,
     steps_figures,
 )
@@ -60,26 +61,12 @@ class Run:
             "lengths": _lengths(self.kept, self.lengths),
         }
 
-    def report(self, title: str, created: str, facts: dict[str, str], settings: str) -> ReportData:
+    def report(self, heading: Heading) -> ReportData:
         """The page's data; its bytes are those of the prompts."""
-        return ReportData(
-            title,
-            created,
-            facts,
-            report_steps(self.steps),
-            _histograms(self.paired, self.kept, self.lengths),
-            [],
-            [
-                Mixture(
-                    "source",
-                    "documents",
-                    _counted(prompt.source for prompt in self.prompts),
-                    _counted(pair.prompt.source for pair in self.kept),
-                )
-            ],
-            samples(self.steps),
-            settings,
-        )
+        asked = Counter(prompt.source for prompt in self.prompts)
+        kept = Counter(pair.prompt.source for pair in self.kept)
+        drawn = _histograms(self.paired, self.kept, self.lengths)
+        return page(heading, self.steps, drawn, sources("documents", asked, kept))
 
 
 def _lengths(pairs: Sequence[Pair], lengths: Lengths) -> dict[str, Any]:
@@ -96,8 +83,8 @@ def _histograms(paired: Sequence[Pair], kept: Sequence[Pair], lengths: Lengths) 
     after = np.array(lengths.of(kept)).reshape(-1, 2)
     unit = lengths.unit
     return [
-        histogram("length of the chosen answer", unit, LENGTH_EDGES, before[:, 0], after[:, 0]),
-        histogram("length of the rejected answer", unit, LENGTH_EDGES, before[:, 1], after[:, 1]),
+        length_histogram("length of the chosen answer", unit, before[:, 0], after[:, 0]),
+        length_histogram("length of the rejected answer", unit, before[:, 1], after[:, 1]),
         histogram(
             "chosen minus rejected",
             unit,
@@ -106,7 +93,3 @@ def _histograms(paired: Sequence[Pair], kept: Sequence[Pair], lengths: Lengths) 
             after[:, 0] - after[:, 1],
         ),
     ]
-
-
-def _counted(values: Any) -> dict[str, float]:
-    return {name: float(n) for name, n in Counter(values).most_common()}

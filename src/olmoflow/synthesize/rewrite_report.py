@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from olmoflow.curate.report.data import Mixture, ReportData
+from olmoflow.curate.report.data import ReportData
 from olmoflow.synthesize.passages import Passage, PassageCount
 from olmoflow.synthesize.recipe import Removed
 from olmoflow.synthesize.rewriting import STEPS
 from olmoflow.synthesize.selection import Step
 from olmoflow.synthesize.step_report import (
-    LENGTH_EDGES,
-    histogram,
-    report_steps,
-    samples,
+    Heading,
+    length_histogram,
+    page,
+    sources,
     spread,
     steps_figures,
 )
@@ -78,23 +78,8 @@ class RewriteRun:
             },
         }
 
-    def report(self, title: str, created: str, facts: dict[str, str], settings: str) -> ReportData:
+    def report(self, heading: Heading) -> ReportData:
         """The page's data; the bytes of its steps are those of the passages."""
-        lengths = ("length", "characters", LENGTH_EDGES, self._before, self._after)
-        before, after = self._bytes_before, self._bytes_after
-        mixture = Mixture("source", "bytes", _sorted(before), _sorted(after))
-        return ReportData(
-            title,
-            created,
-            facts,
-            report_steps(self.steps),
-            [histogram(*lengths)],
-            [],
-            [mixture],
-            samples(self.steps),
-            settings,
-        )
-
-
-def _sorted(counts: Counter[str]) -> dict[str, float]:
-    return {name: float(n) for name, n in counts.most_common()}
+        drawn = length_histogram("length", "characters", self._before, self._after)
+        mixture = sources("bytes", self._bytes_before, self._bytes_after)
+        return page(heading, self.steps, [drawn], mixture)

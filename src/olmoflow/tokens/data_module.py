@@ -160,7 +160,7 @@ class TokenDataModule(pl.LightningDataModule):
             raise UserError(
                 f"data: the checkpoint's order of samples is {state['fingerprint']}, this one is "
                 f"{now}; expected the same shards, proportions, seed and sequence_length "
-                "(data.ignore_fingerprint=true resumes all the same)"
+                "(runtime.ignore_fingerprint=true resumes all the same)"
             )
         self._first_step = int(state["step"])
         self._first_sample = int(state["samples"])

@@ -75,6 +75,7 @@ def write_shards(
     *,
     num_workers: int | None = None,
     chunk_tokens: int = 1 << 24,
+    max_document_bytes: int | None = None,
     max_error_rate: float = 0.001,
     source_name: str | None = None,
     progress: Progress | None = None,
@@ -87,6 +88,8 @@ def write_shards(
         output: The shards' folder; replaced only when the new one is complete.
         num_workers: Threads; None: one per core.
         chunk_tokens: A chunk ends with the document that reaches this many tokens.
+        max_document_bytes: Longer lines and texts are malformed, and never held whole; None: no
+            limit.
         max_error_rate: Share of malformed documents above which the work stops.
         source_name: Only the documents of this source; None: all.
         progress: Called with (bytes of files read, bytes of files).
@@ -94,7 +97,7 @@ def write_shards(
     Raises:
         UserError: The corpus is empty, has nothing of that source, or too much of it is malformed.
     """
-    intake = Intake(max_error_rate)
+    intake = Intake(max_error_rate, max_document_bytes)
     opened = load_tokenizer(tokenizer)
     total = sum(f.stat().st_size for f in document_files(source))
     chosen = (d for d in read_documents(source, intake) if source_name in (None, d.source))

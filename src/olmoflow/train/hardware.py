@@ -24,12 +24,24 @@ _GPU_BF16_PEAKS = {
 def peak_flops(device: torch.device, dtype: torch.dtype) -> float | None:
     """FLOP/s that the device's matrix products reach at best; None where that is not known.
 
-    A GPU's comes from its data sheet; a CPU's is measured, for about a second.
+    A GPU's comes from its data sheet; a CPU's is measured, for about a second, and too low where
+    other programs are busy meanwhile: see `raised_peak`.
     """
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
         return next((peak for part, peak in _GPU_BF16_PEAKS.items() if part in name), None)
     return measured_flops(dtype) if device.type == "cpu" else None
+
+
+def raised_peak(peak: float, reached: float, device: torch.device, dtype: torch.dtype) -> float:
+    """The peak, after a computation has reached so many FLOP/s.
+
+    No computation beats the peak. One that beats a CPU's shows that it was measured while the
+    machine was busy: it is measured anew, and is never below what was reached.
+    """
+    if device.type != "cpu" or reached <= peak:
+        return peak
+    return max(reached, measured_flops(dtype))
 
 
 def lacks_bfloat16(device: torch.device) -> bool:

@@ -14,7 +14,7 @@ import secrets
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any
 
 from olmoflow.artifact import REQUEST
 from olmoflow.environment import slurm_record
+from olmoflow.train.filing import logged, note, place_of
 
 ID_FILE = "wandb_id.txt"
 # Overrides that say nothing of what was tried.
@@ -62,6 +63,7 @@ class WandbRun:
         name: Shown in the list of runs.
         config: The resolved config.
         lookup: Gives the tags that the run has now; None: W&B's API, if the run is online.
+        live: False: the run is over, and what this process does is not measured as its doing.
 
     Attributes:
         cancelled_by: The tag that stopped the run, if one did.
@@ -74,6 +76,8 @@ class WandbRun:
         name: str,
         config: Mapping[str, Any],
         lookup: Lookup | None = None,
+        *,
+        live: bool = True,
     ) -> None:
         import wandb
 
@@ -94,8 +98,9 @@ class WandbRun:
             dir=str(run_dir),
             config={**config, "run_dir": str(run_dir), "inputs": inputs},
             mode="online" if self.online else "offline",
+            settings=wandb.Settings(x_disable_stats=not live, x_disable_meta=not live),
         )
-        if slurm := slurm_record():
+        if live and (slurm := slurm_record()):
             # Of several jobs that went on with the run, the newest.
             shown: Any = self.run.config
             shown.update({"slurm": slurm}, allow_val_change=True)
@@ -103,7 +108,7 @@ class WandbRun:
             for each in self._request.get("inputs", ()):
                 self.run.use_artifact(_reference(each["kind"], each, Path(each["path"])))
         self._closed, self._watched, self._lost = threading.Event(), False, False
-        self._lookup = lookup or (tags_of if self.online else None)
+        self._lookup = lookup or (tags_of if self.online and live else None)
         self._settings = settings
 
     def __call__(self, step: int, metrics: dict[str, float]) -> None:
@@ -124,6 +129,8 @@ class WandbRun:
         self._closed.set()
         with self._harmless():
             self._close(outcome)
+        if outcome is not None and outcome["stopped"] == "finished" and not self._lost:
+            note(self.run_dir, place_of(self._settings, online=self.online))
 
     def _close(self, outcome: Mapping[str, Any] | None) -> None:
         if outcome is not None:
@@ -167,6 +174,44 @@ class WandbRun:
         if not file.exists():
             file.write_text(secrets.token_hex(4))
         return file.read_text().strip()
+
+
+def log_afterwards(
+    settings: WandbSettings,
+    run_dir: Path,
+    name: str,
+    config: Mapping[str, Any],
+    rows: Iterable[tuple[int, dict[str, float]]],
+    outcome: Mapping[str, Any],
+) -> None:
+    """Log a run that is over, or file one that W&B has anew.
+
+    When each step was done stands in no file, so W&B's clock shows the time of the logging; its
+    config says so (``logged_from``). What W&B cannot take costs nothing but a line.
+
+    Args:
+        settings: Where it is filed.
+        run_dir: The run folder.
+        name: Shown in the list of runs.
+        config: With which it was trained.
+        rows: Of its metrics.csv: steps and metrics.
+        outcome: ``stopped``, ``steps`` and ``tokens``.
+    """
+    here = place_of(settings, online=has_api_key())
+    there = [{k: v for k, v in each.items() if k in _CURVES_OF} for each in logged(run_dir)]
+    has_curves = {k: here[k] for k in _CURVES_OF} in there
+    shown = config if has_curves else {**config, "logged_from": "metrics.csv"}
+    try:
+        run = WandbRun(settings, run_dir, name, shown, live=False)
+        for step, metrics in () if has_curves else rows:
+            run(step, metrics)
+        run.finish(outcome)
+    except Exception as error:
+        print(f"olmoflow: not logged to W&B ({error}); {run_dir} has all of it", file=sys.stderr)
+
+
+# A run's id is one within its project; a group and tags are filed over the same curves.
+_CURVES_OF = ("project", "entity", "online")
 
 
 def tags_of(run: Any) -> set[str]:

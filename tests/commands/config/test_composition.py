@@ -218,6 +218,8 @@ def test_published_values(recipe, steps, batch, lr, warmup, length):
         "betas": [0.9, 0.95],
         "eps": 1e-8,
         "weight_decay": 0.1,
+        "window": 128,
+        "sigma": 6.0,
     }
     assert config["method"]["objective"]["z_loss"] == 1e-5
     assert config["max_grad_norm"] == 1.0

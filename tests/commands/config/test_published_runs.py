@@ -300,7 +300,8 @@ DERIVED = {"max_steps", "sequence_length", "global_batch_tokens", "global_batch_
            "document_mask", "packing", "shards"}  # fmt: skip
 # How long post-training is; a base run counts tokens.
 OTHERS = {"epochs", "epoch_tokens", "epoch_pairs", "global_batch_pairs", "micro_batch_tokens"}
-MACHINE = {"accelerator", "num_workers", "cache_bytes", "progress"}
+MACHINE = {"accelerator", "num_workers", "cache_bytes", "cache_dir", "progress"}
+MACHINE |= {"ignore_fingerprint"}  # is for the moment at which a run is resumed
 
 
 def leaves(node, path=()):

@@ -12,12 +12,7 @@ from olmoflow.model.checkpoint import list_steps
 from olmoflow.model.checkpoint.read import iter_entries
 
 TEXT = "the quick brown fox jumps over the lazy dog, again and again; "
-SMALL = [
-    "shards=s", "global_batch_tokens=256", "log_every=1", "save.every_steps=1",
-    "save.every_minutes=null", "runtime.micro_batch_sequences=4", "runtime.progress=false",
-    "runtime.accelerator=cpu", "model.vocab_size=320", "model.d_model=16", "model.n_heads=2",
-    "model.n_kv_heads=1", "model.ffn_hidden_size=32", "model.sliding_window=8",
-]  # fmt: skip
+SAVED = ["shards=s", "save.every_steps=1", "save.every_minutes=null"]
 SHORT = ["sequence_length=32", "model.max_sequence_length=32"]
 LONG = ["sequence_length=64", "model.max_sequence_length=64", "model.yarn.original_max_position=32"]
 RATE = 1e-4  # so small that one step leaves the weights where the stage before left them
@@ -31,9 +26,10 @@ STAGES = {
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, tiny_settings):
     """The run folder of each stage."""
     home = tmp_path_factory.mktemp("stages")
+    settings = [each for each in tiny_settings if not each.startswith("warmup")]  # the stage's own
     rows = [json.dumps({"text": f"{n}. {TEXT * (n % 5 + 1)}"}) for n in range(80)]
     (home / "text.jsonl").write_text("\n".join(rows) + "\n")
     with pytest.MonkeyPatch.context() as patch:
@@ -41,8 +37,8 @@ def runs(tmp_path_factory):
         corpus = f"corpus={home / 'text.jsonl'}"
         assert main(["tokenize", corpus, "tokenizer.vocab_size=320", "name=s"]) == 0
         for stage, overrides in STAGES.items():
-            chosen = [f"experiments=olmo3_tiny/{stage}", f"name={stage}", *SMALL, *overrides]
-            assert main(["train", *chosen]) == 0
+            chosen = [f"experiments=olmo3_tiny/{stage}", f"name={stage}", *SAVED]
+            assert main(["train", *chosen, *settings, *overrides]) == 0
         return {stage: home / "artifacts" / "checkpoint" / stage for stage in STAGES}
 
 

@@ -4,11 +4,11 @@ import pytest
 
 
 @pytest.fixture
-def models(tmp_path, small_tokenizer):
+def models(tmp_path, small_tokenizer, speaking_config):
     """Folders ``large`` and ``small`` of models that were never trained."""
     from tokenizers import AddedToken
 
-    from olmoflow.model import Olmo3, Olmo3Config, initialise
+    from olmoflow.model import Olmo3, initialise
     from olmoflow.model.hf import export_hf
     from olmoflow.tokens.tokenizer import load_tokenizer
 
@@ -17,19 +17,9 @@ def models(tmp_path, small_tokenizer):
         [AddedToken(token, special=True) for token in ("<|im_start|>", "<|im_end|>")]
     )
     opened.save(tmp_path / "tokenizer")
-    config = Olmo3Config(
-        vocab_size=304,
-        d_model=32,
-        n_layers=2,
-        n_heads=2,
-        n_kv_heads=2,
-        ffn_hidden_size=64,
-        sliding_window=16,
-        max_sequence_length=256,
-        init_std=0.3,
-    )
     for seed, name in enumerate(("large", "small")):
-        model = Olmo3(config)
+        model = Olmo3(speaking_config)
         initialise(model, seed=seed)
         tensors = model.state_dict().items()
-        export_hf(tensors, config, tmp_path / name, tokenizer=tmp_path / "tokenizer")
+        target, tokenizer = tmp_path / name, tmp_path / "tokenizer"
+        export_hf(tensors, speaking_config, target, tokenizer=tokenizer)

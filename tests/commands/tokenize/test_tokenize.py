@@ -68,6 +68,54 @@ def test_own_documents_have_a_limit_of_length(home, capsys):
     assert (error["line"], "max_document_bytes=1,000" in error["reason"]) == (201, True)
 
 
+def test_a_line_that_fits_no_memory_is_malformed_in_plain_files(home, capsys):
+    with (home / "text.jsonl").open("ab") as file:  # as if it were of gigabytes
+        file.write(b'{"text": "' + b"a" * 100_000_000 + b'"}\n')
+    arguments = ["tokenize", "corpus=text.jsonl", "tokenizer.vocab_size=300"]
+    status, captured = olmoflow(capsys, *arguments)
+    assert status == 2
+    assert "text.jsonl:201: a line of 100,000,012 bytes, more than max_document" in captured.err
+    made = result(capsys, *arguments, "max_error_rate=0.01")
+    assert (made["splits"]["train"]["documents"], made["splits"]["train"]["malformed"]) == (200, 1)
+    for folder in (Path(made["path"]) / "train", home / "artifacts/tokenizer" / made["tokenizer"]):
+        (error,) = map(json.loads, (folder / "errors.jsonl").read_text().splitlines())
+        assert (error["line"], "max_document_bytes=100,000,000" in error["reason"]) == (201, True)
+
+
+def test_the_limit_of_length_is_the_users_and_makes_other_shards(home, capsys):
+    with (home / "text.jsonl").open("a") as file:
+        file.write(json.dumps({"text": TEXT * 100}) + "\n")
+    result(capsys, "curate", "pipeline=documents", "source=text.jsonl", "name=mine")
+    for corpus in ("text.jsonl", "mine"):
+        arguments = ["tokenize", f"corpus={corpus}", "tokenizer.vocab_size=300"]
+        arguments.append("max_error_rate=0.02")
+        whole = result(capsys, *arguments)
+        short = result(capsys, *arguments, "max_document_bytes=1e3")
+        counts = [sum(s["documents"] for s in made["splits"].values()) for made in (whole, short)]
+        assert counts == [201, 200]
+        assert short["path"] != whole["path"]
+        assert result(capsys, *arguments, "max_document_bytes=null")["path"] == whole["path"]
+    for wrong in ("0", "much", "1e400"):
+        status, captured = olmoflow(capsys, *arguments, f"max_document_bytes={wrong}")
+        assert status == 2
+        assert "expected a number of bytes above 0, or null" in captured.err
+
+
+def test_conversations_have_the_limit_too(home, capsys):
+    turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello " * 9}]
+    long = [turns[0], {"role": "assistant", "content": "hello " * 999}]
+    rows = [{"messages": each} for each in (turns, turns, long)]
+    (home / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result(capsys, "tokenize", "corpus=text.jsonl", "tokenizer.vocab_size=300", "name=s")
+    arguments = ["tokenize", "conversations=chats.jsonl", "template=think", "sequence_length=8192"]
+    arguments += ["tokenizer=folder", "tokenizer.source=s", "max_error_rate=0.5"]
+    whole = result(capsys, *arguments)
+    short = result(capsys, *arguments, "max_document_bytes=1e3")
+    assert (whole["conversations"], short["conversations"]) == (3, 2)
+    (reason,) = short["splits"]["train"]["malformed"]
+    assert reason == "the turns have #,# bytes, more than max_document_bytes=#,# allows"
+
+
 def test_what_says_nothing_about_a_corpus_makes_no_other_shards(home, capsys):
     arguments = ["tokenize", "corpus=text.jsonl", "tokenizer.vocab_size=300"]
     made = result(capsys, *arguments)["path"]

@@ -10,45 +10,25 @@ import yaml
 
 from olmoflow.commands.main import main
 
-TEXT = "the quick brown fox jumps over the lazy dog, again and again; "
-SMALL = [
-    "max_tokens=2048",
-    "global_batch_tokens=256",
-    "sequence_length=32",
-    "warmup=2",
-    "log_every=2",
-    "runtime.micro_batch_sequences=4",
-    "runtime.progress=false",
-    "runtime.accelerator=cpu",
-    "model.vocab_size=320",
-    "model.d_model=16",
-    "model.n_heads=2",
-    "model.n_kv_heads=1",
-    "model.ffn_hidden_size=32",
-    "model.sliding_window=8",
-]
-
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """Artifacts with shards ``s`` of 320 tokens."""
-    folder = tmp_path_factory.mktemp("train")
-    rows = [json.dumps({"text": f"{number}. {TEXT * 8}"}) for number in range(60)]
-    (folder / "text.jsonl").write_text("\n".join(rows) + "\n")
+def home(tiny_home):
+    """A working folder whose artifacts have shards ``s`` of 320 tokens."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OLMOFLOW_HOME", str(folder / "artifacts"))
-        patch.chdir(folder)
-        source = f"corpus={folder / 'text.jsonl'}"
-        assert main(["tokenize", source, "tokenizer.vocab_size=320", "name=s"]) == 0
-        yield folder
-
-
-def train(*overrides):
-    return main(["train", "shards=s", *SMALL, *overrides])
+        patch.setenv("OLMOFLOW_HOME", str(tiny_home / "artifacts"))
+        patch.chdir(tiny_home)
+        yield tiny_home
 
 
 @pytest.fixture(scope="module")
-def trained(home):
+def train(home, tiny_settings):
+    """Trains on these shards, or those that are given, and returns the exit status."""
+    longer = ["max_tokens=2048", "warmup=2", "log_every=2"]
+    return lambda *given: main(["train", "shards=s", *tiny_settings, *longer, *given])
+
+
+@pytest.fixture(scope="module")
+def trained(home, train):
     assert train("name=first", "logger=wandb") == 0
     return home / "artifacts" / "checkpoint" / "first"
 
@@ -87,7 +67,7 @@ def trained(home):
         (["data.sources.0.max_repetition=0.01"], "would be repeated"),
     ],
 )
-def test_mistakes_are_one_line(home, overrides, message, capsys):
+def test_mistakes_are_one_line(train, home, overrides, message, capsys):
     assert train(*overrides) == 2
     captured = capsys.readouterr()
     assert len(captured.err.strip().splitlines()) == 1, captured.err
@@ -95,14 +75,14 @@ def test_mistakes_are_one_line(home, overrides, message, capsys):
     assert captured.out == ""
 
 
-def test_a_damaged_shard_is_named(home, capsys):
+def test_a_damaged_shard_is_named(train, home, capsys):
     copy = home / "damaged"
     shutil.copytree(home / "artifacts" / "shards" / "s", copy, dirs_exist_ok=True)
     chunk = next((copy / "train").glob("*.bin"))
     data = bytearray(chunk.read_bytes())
     data[len(data) // 2] ^= 1
     chunk.write_bytes(data)
-    assert main(["train", f"shards={copy}", *SMALL]) == 2
+    assert train(f"shards={copy}") == 2
     assert f"{chunk.name}: damaged" in capsys.readouterr().err
 
 
@@ -111,11 +91,11 @@ def test_a_damaged_shard_is_named(home, capsys):
     [
         ("model.ffn_hidden_size=48", "model.ffn_hidden_size=48: checkpoint=first has 32; expected"),
         ("model.n_kv_heads=2", "model.n_kv_heads=2: checkpoint=first has 1; expected"),
-        ("+model.rope_theta=1e4", "model.rope_theta=10000.0: checkpoint=first has 500000.0; exp"),
+        ("model.rope_theta=1e4", "model.rope_theta=10000.0: checkpoint=first has 500000.0; exp"),
     ],
 )
 def test_a_checkpoint_of_another_model_is_refused_before_any_rank(
-    trained, override, message, capsys, monkeypatch
+    train, trained, override, message, capsys, monkeypatch
 ):
     monkeypatch.setattr("olmoflow.commands.train.command._run_ranks", pytest.fail)
     assert train("checkpoint=first", override, "name=other") == 2
@@ -124,14 +104,14 @@ def test_a_checkpoint_of_another_model_is_refused_before_any_rank(
     assert message in error
 
 
-def test_carrying_needs_something_to_carry(trained, capsys):
+def test_carrying_needs_something_to_carry(train, trained, capsys):
     assert train("carry_optimizer=true") == 2
     assert "carry_optimizer=true: nothing to carry; give checkpoint=" in capsys.readouterr().err
     assert train("carry_trainer=true", "checkpoint=first") == 2
     assert "carry_trainer=true: expected checkpoint=NAME@STEP" in capsys.readouterr().err
 
 
-def test_a_run_goes_on_under_another_schedule(trained, home, capsys):
+def test_a_run_goes_on_under_another_schedule(train, trained, home, capsys):
     assert train(
         "name=part2", "checkpoint=first@8", "carry_optimizer=true", "carry_trainer=true",
         "schedule=half_cosine", "schedule.start=8", "max_tokens=3072",
@@ -147,7 +127,7 @@ def test_a_run_goes_on_under_another_schedule(trained, home, capsys):
     assert float(rows[-1]["optim/LR (group 0)"]) == pytest.approx(8e-3 * factor)
 
 
-def test_another_run_of_the_same_name_shows_what_differs(trained, capsys):
+def test_another_run_of_the_same_name_shows_what_differs(train, trained, capsys):
     assert train("name=first", "logger=wandb", "optimizer.lr=1e-4") == 2
     error = capsys.readouterr().err
     assert "first" in error
@@ -191,7 +171,9 @@ def test_metrics_have_the_names_of_olmo_core(trained):
     assert float(rows[-1]["throughput/total tokens"]) == 2048
 
 
-def test_wandb_without_a_key_leaves_a_real_offline_run_that_resume_continues(trained, home, capsys):
+def test_wandb_without_a_key_leaves_a_real_offline_run_that_resume_continues(
+    train, trained, home, capsys
+):
     run_id = (trained / "wandb_id.txt").read_text().strip()
     (folder,) = (trained / "wandb").glob("offline-run-*")
     assert folder.name.endswith(run_id)
@@ -211,7 +193,7 @@ def test_wandb_without_a_key_leaves_a_real_offline_run_that_resume_continues(tra
         (copy / "provenance.away").unlink()
 
 
-def test_a_new_stage_starts_from_a_step_and_its_lineage_says_so(trained, home, capsys):
+def test_a_new_stage_starts_from_a_step_and_its_lineage_says_so(train, trained, home, capsys):
     assert train("name=second", "checkpoint=first@8", "carry_optimizer=true", "warmup=0") == 0
     capsys.readouterr()
     assert main(["show", "second", "--lineage", "output=json"]) == 0
@@ -220,7 +202,7 @@ def test_a_new_stage_starts_from_a_step_and_its_lineage_says_so(trained, home, c
     assert '"s"' in shown
 
 
-def test_shards_behind_a_url_train_and_bring_their_tokenizer(home, monkeypatch, capsys):
+def test_shards_behind_a_url_train_and_bring_their_tokenizer(train, home, monkeypatch, capsys):
     import functools
     import threading
     from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -233,7 +215,7 @@ def test_shards_behind_a_url_train_and_bring_their_tokenizer(home, monkeypatch, 
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         url = f"http://127.0.0.1:{server.server_port}/train"
-        assert main(["train", f"shards={url}", *SMALL, "name=remote", "output=json"]) == 0
+        assert train(f"shards={url}", "name=remote", "output=json") == 0
         assert train("name=local", "output=json") == 0
     finally:
         server.shutdown()

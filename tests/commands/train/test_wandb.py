@@ -1,7 +1,10 @@
 """What an offline W&B run of a sweep's cell holds, read back from its file."""
 
+import csv
 import json
 
+from olmoflow.artifact import open_artifact, verify
+from olmoflow.commands.main import main
 from olmoflow.train.tracking import WandbRun
 
 
@@ -60,3 +63,60 @@ def test_a_cancelled_run_says_so_and_keeps_its_last_step(tiny, monkeypatch):
     assert f"stopped: cancelled at step {outcome['steps']} by the W&B tag cancel" in error
     assert (folder / "steps" / f"step-{outcome['steps']:08d}").is_dir()
     assert not (folder / "provenance.json").exists()
+
+
+def test_a_finished_run_is_logged_when_a_sweep_meets_it_again(tiny, wandb_records, capfd):
+    asked = ["shards=s", *tiny.settings, "init_seed=12"]
+    folder = tiny.home / "checkpoint" / tiny("train", *asked, "name=before")["checkpoint"]
+
+    def said(*more):
+        assert main(["train", *asked, "logger=wandb", *more]) == 0
+        return capfd.readouterr().err
+
+    assert "checkpoint before is reused, and logged to W&B" in said("group=swept")
+    (file,) = files_of(folder)
+    found = wandb_records(file)
+    with (folder / "metrics.csv").open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    assert [(each["_step"], each["train/CE loss"]) for each in history_of(found)] == [
+        (int(row["step"]), float(row["train/CE loss"])) for row in rows
+    ]
+    (run,) = [r.run for r in found if r.HasField("run")][:1]
+    assert (run.run_group, run.job_type) == ("swept", "train")
+    config = {update.key: json.loads(update.value_json) for update in run.config.update}
+    assert config["logged_from"] == "metrics.csv"  # the clock is not the training's
+    assert not any(r.HasField("stats") for r in found)  # nor is this process's load
+
+    assert "checkpoint before is reused; W&B has it already" in said("group=swept")
+    assert "and logged to W&B" in said("group=another")
+    (later,) = set(files_of(folder)) - {file}
+    again = wandb_records(later)
+    (filed,) = [r.run for r in again if r.HasField("run")][:1]
+    assert (filed.run_id, filed.run_group) == (run.run_id, "another")
+    assert history_of(again) == []  # one run, filed anew, and its curves are there
+    verify(open_artifact(folder))  # W&B's files are no data of the checkpoint
+
+
+def test_a_run_that_was_logged_as_it_trained_is_not_logged_again(tiny, capfd):
+    asked = ["train", "shards=s", *tiny.settings, "init_seed=13", "logger=wandb"]
+    folder = tiny.home / "checkpoint" / tiny(*asked)["checkpoint"]
+    begun = files_of(folder)
+    assert main(asked) == 0
+    assert f"{folder.name} is reused; W&B has it already" in capfd.readouterr().err
+    assert files_of(folder) == begun
+
+
+def files_of(folder):
+    return sorted(folder.glob("wandb/offline-run-*/run-*.wandb"))
+
+
+def history_of(found):
+    """What was logged, report by report."""
+    reports = []
+    for record in found:
+        if record.HasField("history"):
+            items = record.history.item
+            reports.append(
+                {i.key or "/".join(i.nested_key): json.loads(i.value_json) for i in items}
+            )
+    return reports

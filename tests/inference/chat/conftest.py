@@ -4,21 +4,10 @@ import pytest
 from tokenizers import AddedToken
 
 from olmoflow.inference.native import NativeEngine
-from olmoflow.model import Olmo3, Olmo3Config, initialise
+from olmoflow.model import Olmo3, initialise
 from olmoflow.tokens.bpe import train_bpe
 
 FRAME = ("<|im_start|>", "<|im_end|>")
-CONFIG = Olmo3Config(
-    vocab_size=320,
-    d_model=32,
-    n_layers=2,
-    n_heads=2,
-    n_kv_heads=2,
-    ffn_hidden_size=64,
-    sliding_window=16,
-    max_sequence_length=256,
-    init_std=0.3,
-)
 
 
 @pytest.fixture(scope="session")
@@ -30,8 +19,8 @@ def tokenizer():
 
 
 @pytest.fixture
-def engine(tokenizer):
-    model = Olmo3(CONFIG)
+def engine(tokenizer, speaking_config):
+    model = Olmo3(speaking_config)
     initialise(model, seed=3)
     made = NativeEngine(model.eval().requires_grad_(False), tokenizer=tokenizer)
     yield made

@@ -5,11 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from olmoflow.artifact import Input, Kind, claim, resolve
 from olmoflow.commands.inputs.checkpoints import TOKENIZER
+from olmoflow.commands.inputs.documents import KEY, longest_document
 from olmoflow.errors import UserError
+
+if TYPE_CHECKING:
+    from olmoflow.documents import Intake
 
 KINDS = ("train", "load", "cl100k")
 # What `tokenizer.source` may name besides a folder and the Hub.
@@ -40,28 +44,30 @@ def make_tokenizer(config: Mapping[str, Any], corpus: Input | None) -> Input:
         if found.kind == "tokenizer":
             return found
         inputs = [found]
-    identity = {"tokenizer": {**settings, "ranks": None}}
+    identity: dict[str, Any] = {"tokenizer": {**settings, "ranks": None}}
+    limit = longest_document(config, corpus) if corpus and settings["kind"] == "train" else None
+    if limit is not None and config[KEY] is not None:
+        identity[KEY] = limit  # it decides on which documents
     with claim("tokenizer", command="tokenize", config=identity, inputs=inputs) as work:
         if work.finished is None:
+            from olmoflow.documents import Intake
             from olmoflow.tokens.tokenizer import load_tokenizer
 
-            _make(settings, inputs, float(config["max_error_rate"]), work.path).save(work.path)
+            intake = Intake(float(config["max_error_rate"]), limit)
+            _make(settings, inputs, intake, work.path).save(work.path)
             work.finish({"vocab_size": load_tokenizer(work.path).vocab_size})
     made = work.finished
     assert made is not None
     return Input("tokenizer", "tokenizer", made.name, made.key, made.path)
 
 
-def _make(
-    settings: Mapping[str, Any], inputs: list[Input], max_error_rate: float, folder: Path
-) -> Any:
-    from olmoflow.documents import Intake, read_documents
+def _make(settings: Mapping[str, Any], inputs: list[Input], intake: Intake, folder: Path) -> Any:
+    from olmoflow.documents import read_documents
     from olmoflow.tokens.bpe import train_bpe
     from olmoflow.tokens.tokenizer import load_tokenizer
 
     if settings["kind"] == "train":
         source = inputs[0].path
-        intake = Intake(max_error_rate)
         texts = (d.text for d in read_documents(splits_of(source)["train"], intake))
         try:
             return train_bpe(texts, int(settings["vocab_size"]))

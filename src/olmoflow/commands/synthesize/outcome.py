@@ -13,12 +13,13 @@ from olmoflow import __version__
 if TYPE_CHECKING:
     from olmoflow.curate.report.data import ReportData
     from olmoflow.synthesize.selection import Step
+    from olmoflow.synthesize.step_report import Heading
 
 
 class Reported(Protocol):
     """What can be drawn as a page."""
 
-    def report(self, title: str, created: str, facts: dict[str, str], settings: str) -> ReportData:
+    def report(self, heading: Heading) -> ReportData:
         """The page's data."""
         ...
 
@@ -28,13 +29,15 @@ def write_report(
 ) -> None:
     """Write ``report.json`` and ``report.html``."""
     from olmoflow.curate.report.page import write_page
+    from olmoflow.synthesize.step_report import Heading
 
-    data = what.report(
+    heading = Heading(
         f"{config['pipeline']['name']}: {config['name'] or folder.name}",
         datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         {"OlmoFlow": __version__, **models},
         json.dumps(config["pipeline"], indent=1, ensure_ascii=False, default=str),
     )
+    data = what.report(heading)
     data.write(folder / "report.json")
     write_page(data, folder / "report.html")
 

@@ -9,6 +9,7 @@ from typing import Any
 from olmoflow.artifact import Input, claim, resolve
 from olmoflow.commands.command_line.progress import progress_bar
 from olmoflow.commands.inputs.checkpoints import TOKENIZER
+from olmoflow.commands.inputs.documents import KEY, longest_document
 from olmoflow.commands.inputs.tokenizers import (
     check_kind,
     make_tokenizer,
@@ -87,8 +88,9 @@ def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
     fixed = {**config, "corpus": None, "tokenizer": None}
     for key in CONVERSATION_SETTINGS:
         fixed.pop(key, None)  # say nothing about plain documents
-    if fixed["source"] is None:
-        del fixed["source"]
+    for key in ("source", KEY):
+        if fixed[key] is None:
+            del fixed[key]
     return fixed
 
 
@@ -117,6 +119,7 @@ def _write_splits(config: Mapping[str, Any], corpus: Input, folder: Path) -> dic
                 folder / split,
                 num_workers=config["runtime"]["num_workers"],
                 chunk_tokens=int(float(config["chunk_tokens"])),
+                max_document_bytes=longest_document(config, corpus),
                 max_error_rate=float(config["max_error_rate"]),
                 source_name=only,
                 progress=advance,
@@ -138,6 +141,8 @@ def _tokenized_mix(config: Mapping[str, Any]) -> dict[str, Any]:
     mix = str(config["mix"])
     if config["max_bytes"] is None:
         raise UserError(f"max_bytes: missing; {mix} is terabytes, say how much of it to fetch")
+    if config[KEY] is not None:
+        raise UserError(f"{KEY}={config[KEY]}: of text only; {mix} is tokenized already")
     if config["tokenizer"]["kind"] == "train":
         raise UserError(f"tokenizer: {mix} is tokenized already; give tokenizer=dolma2, its own")
     tokenizer = make_tokenizer(config, None)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from olmoflow.artifact import Input, claim, resolve
 from olmoflow.commands.command_line.progress import progress_bar
 from olmoflow.commands.inputs.checkpoints import TOKENIZER
+from olmoflow.commands.inputs.documents import KEY, longest_document
 from olmoflow.commands.inputs.tokenizers import make_tokenizer, place_tokenizer, splits_of
 from olmoflow.errors import UserError
 
@@ -55,7 +56,8 @@ def tokenize_rows(config: Mapping[str, Any], what: Rows) -> dict[str, Any]:
             folder = place_tokenizer(tokenizer, work.path)
             template.save(folder)
             rows = fetched(source, work.path / DOWNLOAD)
-            work.finish(_write_splits(config, what, template, rows, work.path))
+            longest = longest_document(config, source)
+            work.finish(_write_splits(config, what, template, rows, work.path, longest))
             shutil.rmtree(work.path / DOWNLOAD, ignore_errors=True)
     assert work.finished is not None
     return {
@@ -162,11 +164,18 @@ def _identity(config: Mapping[str, Any], template: ChatTemplate) -> dict[str, An
     """What makes the shards, apart from rows and tokenizer."""
     digest = hashlib.sha256(template.source.encode()).hexdigest()[:12]
     kept = {key: value for key, value in config.items() if key not in _NOT_OF_ROWS}
+    if kept[KEY] is None:
+        del kept[KEY]
     return {**kept, "template": digest}
 
 
 def _write_splits(
-    config: Mapping[str, Any], what: Rows, template: ChatTemplate, rows: Path, folder: Path
+    config: Mapping[str, Any],
+    what: Rows,
+    template: ChatTemplate,
+    rows: Path,
+    folder: Path,
+    longest: int | None,
 ) -> dict[str, Any]:
     write, content = _writer(what)
     splits: dict[str, Any] = {}
@@ -183,6 +192,7 @@ def _write_splits(
                 source_name=config["source"],
                 num_workers=config["runtime"]["num_workers"],
                 chunk_tokens=int(float(config["chunk_tokens"])),
+                max_document_bytes=longest,
                 max_error_rate=float(config["max_error_rate"]),
                 progress=advance,
             )

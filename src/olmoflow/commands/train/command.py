@@ -34,6 +34,7 @@ from olmoflow.commands.launching.launch import OutOfTime, launch
 from olmoflow.commands.main import config_root
 from olmoflow.commands.train.reference import Reference, find_reference
 from olmoflow.commands.train.start import check_start, check_tokenizers, take_over
+from olmoflow.commands.train.tracking import log_finished
 from olmoflow.digests import write_json
 from olmoflow.environment import git_diff, installed_packages, slurm_record
 from olmoflow.errors import UserError
@@ -98,6 +99,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
             )
         else:
             _say_what_was_not_scored(config, work.finished)
+            log_finished(config, overrides, work.finished)
     assert work.finished is not None
     figures = dict(work.finished.figures)
     return {

@@ -199,7 +199,9 @@ def build_data(config: Mapping[str, Any], folders: list[str], reference: str | N
         "data",
         **own,
         num_workers=runtime["num_workers"],
+        cache_dir=Path(runtime["cache_dir"]) if runtime["cache_dir"] else None,
         cache_bytes=int(float(runtime["cache_bytes"])),
+        ignore_fingerprint=runtime["ignore_fingerprint"],
     )
 
 

@@ -30,7 +30,8 @@ class TrainingScorer:
         batch_tokens: Tokens of a forward pass, padding included.
         world: Ranks that share the work; all of them must call `score` alike.
         rank: This one.
-        vocab_size: Ids of tokens are below it; None: the model's rows.
+        vocab_size: Ids of tokens are below it, and further rows only pad the embedding: they have
+            no share in any probability. None: the model's rows.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class TrainingScorer:
         hidden = self.model.hidden_states(batch.input_ids.to(device))
         wanted = hidden[batch.rows.to(device), batch.places.to(device)]  # [M, d_model]
         for chunk in torch.split(wanted, _CHUNK):
-            yield self.model.lm_head(chunk)
+            yield self.model.lm_head(chunk)[:, : self.vocab_size]
 
     def _gathered(self, found: list[tuple[int, Score]]) -> list[tuple[int, Score]]:
         if self.world == 1:

@@ -45,6 +45,7 @@ class GenerationBatch:
         tokenizer: Finds stop texts.
         requests: Of each row.
         samples: Number of each row's sample.
+        vocab_size: Ids of tokens are below it; what only pads the embedding is never said.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class GenerationBatch:
         tokenizer: Tokenizer | None,
         requests: Sequence[GenerationRequest],
         samples: Sequence[int],
+        vocab_size: int,
     ) -> None:
         self.model, self.tokenizer, self.device = model, tokenizer, model.device
         self.rows = [Row(r, stream_key(r.seed, s)) for r, s in zip(requests, samples, strict=True)]
@@ -70,10 +72,8 @@ class GenerationBatch:
         self._cache_name = "cache" if "cache" in parameters else "past_key_values"
         self._takes_positions = "position_ids" in parameters
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
-        # What only pads the embedding is never said.
-        rows = model.config.get_text_config().vocab_size
-        self._vocab_size: int = tokenizer.vocab_size if tokenizer else rows
-        self._sampling = _sampling(requests, self._vocab_size, self.device)
+        self._vocab_size = vocab_size
+        self._sampling = _sampling(requests, vocab_size, self.device)
 
     @property
     def done(self) -> bool:

@@ -77,7 +77,8 @@ class HFEngine:
 
     Args:
         model: A causal language model, in evaluation mode on its device.
-        tokenizer: For texts and stop texts.
+        tokenizer: For texts and stop texts; the model's rows that it has no tokens for pad the
+            embedding, and have no share in any probability.
         batch_tokens: Tokens of a forward pass, padding included.
         max_batch: Samples that are generated side by side.
         max_length: Tokens of a prompt and its continuation; None: what the model's config says.
@@ -114,7 +115,8 @@ class HFEngine:
         if known is not None and longest > known:
             raise UserError(f"engine.max_length={longest}: expected at most the model's {known}")
         self.max_length: int = longest
-        self.vocab_size: int = config.vocab_size
+        rows: int = config.vocab_size
+        self.vocab_size = min(tokenizer.vocab_size, rows) if tokenizer else rows
         self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
 
     @torch.inference_mode()
@@ -158,12 +160,13 @@ class HFEngine:
             kept, places = torch.unique(places, return_inverse=True)
             given["logits_to_keep"] = kept
         logits: Tensor = self.model(**given).logits
-        return logits[rows, places]
+        return logits[rows, places, : self.vocab_size]
 
     @torch.inference_mode()
     def _generate(self, group: list[tuple[int, GenerationRequest, int]]) -> list[Completion]:
         requests = [request for _, request, _ in group]
-        batch = GenerationBatch(self.model, self.tokenizer, requests, [s for _, _, s in group])
+        samples = [sample for _, _, sample in group]
+        batch = GenerationBatch(self.model, self.tokenizer, requests, samples, self.vocab_size)
         while not batch.done:
             batch.step()
         prompts = self._prompt_logprobs(requests)

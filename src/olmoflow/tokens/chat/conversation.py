@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from olmoflow.documents import SUFFIXES, Intake, rows_of_file
+from olmoflow.documents import SUFFIXES, Intake, rows_of_file, too_long
 from olmoflow.errors import UserError
 
 ROLES = ("system", "user", "assistant", "environment")
@@ -132,12 +132,22 @@ def _read(
             id_ = f"{name}:{number}" if given is None or given == "" else given
             try:
                 parsed = parse(row, _valid(id_), _valid(source), Place(file, number))
+                if intake.max_document_bytes is not None:
+                    _check_length(parsed, intake.max_document_bytes)
             except MalformedTurnsError as error:
                 intake.reject(file, number, str(error))
                 continue
             intake.documents += 1
             yield parsed
     intake.close(path)
+
+
+def _check_length(row: Conversation | Preference, limit: int) -> None:
+    for turns in [row.messages] if isinstance(row, Conversation) else [row.chosen, row.rejected]:
+        texts = (t for each in turns for t in (each.content, each.functions, each.function_calls))
+        size = sum(len(text.encode()) for text in texts if text)
+        if size > limit:
+            raise MalformedTurnsError(f"the turns have {size:,} bytes, {too_long(limit)}")
 
 
 def _source(name: str) -> str:

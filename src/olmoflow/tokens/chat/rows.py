@@ -68,6 +68,7 @@ def write_row_shards(
     source_name: str | None = None,
     num_workers: int | None = None,
     chunk_tokens: int = 1 << 24,
+    max_document_bytes: int | None = None,
     max_error_rate: float = 0.001,
     progress: Progress | None = None,
 ) -> RowStatistics:
@@ -89,6 +90,8 @@ def write_row_shards(
         source_name: Only the rows of this source; None: all.
         num_workers: Threads; None: one per core.
         chunk_tokens: A chunk ends with the document that reaches this many tokens.
+        max_document_bytes: Rows whose turns have more are malformed, and lines of more are never
+            held whole; None: no limit.
         max_error_rate: Share of malformed and underivable rows above which the work stops.
         progress: Called with (bytes of files read, bytes of files).
 
@@ -96,7 +99,7 @@ def write_row_shards(
         UserError: There is no row, one is too long and nothing says what to do, too many are
             malformed or underivable, or template and tokenizer do not fit.
     """
-    intake, opened = Intake(max_error_rate), load_tokenizer(tokenizer)
+    intake, opened = Intake(max_error_rate, max_document_bytes), load_tokenizer(tokenizer)
     encoder = ConversationEncoder(opened, template)  # whether they fit shows before any reading
     total = sum(file.stat().st_size for file in conversation_files(source))
     rows = (row for row in kind.read(source, intake) if source_name in (None, row.source))

@@ -118,8 +118,8 @@ class PairDataModule(pl.LightningDataModule):
         if state.get("fingerprint") != now and not self.ignore_fingerprint:
             raise UserError(
                 f"data: the checkpoint's order of pairs is {state.get('fingerprint')}, this one is "
-                f"{now}; expected the same shards and seed (data.ignore_fingerprint=true resumes "
-                "all the same)"
+                f"{now}; expected the same shards and seed "
+                "(runtime.ignore_fingerprint=true resumes all the same)"
             )
         self._first_step, self._first_pair = int(state["step"]), int(state["pairs"])
 

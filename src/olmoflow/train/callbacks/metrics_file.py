@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -48,10 +49,14 @@ class MetricsFile:
         with self.path.open("a", newline="") as file:
             csv.DictWriter(file, self.columns).writerow(row)
 
+    def rows(self) -> Iterator[tuple[int, dict[str, float]]]:
+        """Every row, as it was reported: its step and its metrics."""
+        for row in self._read():
+            yield int(row["step"]), {k: float(v) for k, v in row.items() if k != "step" and v}
+
     def last(self) -> dict[str, float]:
         """The metrics of the last row; empty if there is none."""
-        rows = self._read()
-        return {k: float(v) for k, v in rows[-1].items() if k != "step" and v} if rows else {}
+        return next((metrics for _, metrics in reversed(list(self.rows()))), {})
 
     def _read(self) -> list[dict[str, str]]:
         if not self.path.exists():
