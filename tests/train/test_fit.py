@@ -1,13 +1,17 @@
 """Runs of a few steps: what is reported, when they end, what is kept, in which arithmetic."""
 
 import csv
+import itertools
 
 import pytest
 import torch
 
 from olmoflow.errors import UserError
 from olmoflow.model.checkpoint import Checkpoint, list_steps
+from olmoflow.train.adamw_8bit import AdamW8bit
 from olmoflow.train.module import StartFrom
+from olmoflow.train.objectives import NextTokenPrediction
+from olmoflow.train.optimizer import SkipStepAdamW
 from olmoflow.train.save_policy import SavePolicy
 
 
@@ -52,6 +56,33 @@ def test_permanent_checkpoints_stay_and_rolling_ones_make_room(experiment):
     minutes = SavePolicy(every_steps=None, every_minutes=1e-6, keep_last=2)
     done = experiment("minutes", max_steps=6, save=minutes)
     assert [c.step for c in list_steps(done.run_dir)] == [5, 6]
+
+
+class _SpoiltOnce(NextTokenPrediction):
+    """The third step's gradient is no number."""
+
+    def __call__(self, model, batch):
+        terms = super().__call__(model, batch)
+        if next(self.calls) == 2:
+            terms.loss_sum = terms.loss_sum * torch.nan
+        return terms
+
+
+@pytest.mark.parametrize("optimizer", [SkipStepAdamW, AdamW8bit])
+def test_a_run_sits_out_a_step_that_went_wrong(experiment, optimizer):
+    objective = _SpoiltOnce()
+    object.__setattr__(objective, "calls", itertools.count())
+    done = experiment(
+        max_steps=5,
+        micro=8,
+        objective=objective,
+        optimizer=lambda groups: optimizer(groups, lr=3e-3),
+    )
+    assert [row["optim/step skipped"] for row in rows(done)] == [0, 0, 1, 0, 0]
+    # The fourth step finds the weights that the third one found.
+    assert all(weights.isfinite().all() for weights in done.module.model.parameters())
+    (optimizer,) = done.module.trainer.optimizers
+    assert {int(state["step"]) for state in optimizer.state.values()} == {4}
 
 
 def test_bfloat16_learns_as_float32_does(experiment):
