@@ -5,10 +5,13 @@ import itertools
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 
+from olmoflow.artifact import series_steps
 from olmoflow.errors import UserError
 from olmoflow.model.checkpoint import Checkpoint, list_steps
 from olmoflow.train.adamw_8bit import AdamW8bit
+from olmoflow.train.callbacks import MetricsFile
 from olmoflow.train.module import StartFrom
 from olmoflow.train.objectives import NextTokenPrediction
 from olmoflow.train.optimizer import SkipStepAdamW
@@ -56,6 +59,23 @@ def test_permanent_checkpoints_stay_and_rolling_ones_make_room(experiment):
     minutes = SavePolicy(every_steps=None, every_minutes=1e-6, keep_last=2)
     done = experiment("minutes", max_steps=6, save=minutes)
     assert [c.step for c in list_steps(done.run_dir)] == [5, 6]
+
+
+def test_older_steps_that_were_moved_away_do_not_end_a_run(experiment):
+    save = SavePolicy(every_steps=2, every_minutes=None, keep_last=1)
+    first = experiment("run", max_steps=8, hard_stop=5, save=save)
+    for file in (first.run_dir / "steps" / "step-00000002").iterdir():
+        file.unlink()
+    done = experiment("run", max_steps=8, save=save)
+    assert done.result.steps == 8
+    assert series_steps(done.run_dir) == [2, 4, 6, 8]
+
+
+def test_only_one_rank_touches_the_metrics_of_a_resumed_run(experiment, monkeypatch):
+    experiment("run", max_steps=4, hard_stop=2)
+    monkeypatch.setattr(Trainer, "is_global_zero", False)
+    monkeypatch.setattr(MetricsFile, "resume_at", None)  # would race with that of rank 0
+    assert experiment("run", max_steps=4).result.steps == 4
 
 
 class _SpoiltOnce(NextTokenPrediction):

@@ -17,6 +17,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
+from olmoflow.artifact import series_steps
 from olmoflow.errors import UserError
 from olmoflow.model.checkpoint.digests import Digests
 from olmoflow.model.checkpoint.read import (
@@ -53,9 +54,7 @@ def list_steps(series: Path) -> list["Checkpoint"]:
     Raises:
         UserError: a step folder is damaged; half-written ones have another name and don't count.
     """
-    folders = (series / "steps").glob("step-" + "[0-9]" * 8 + "*")
-    complete = [folder for folder in folders if folder.suffix == ""]
-    return sorted(map(Checkpoint.open, complete), key=lambda checkpoint: checkpoint.step)
+    return [Checkpoint.open(step_folder(series, step)) for step in series_steps(series)]
 
 
 @dataclass(frozen=True)
