@@ -166,9 +166,9 @@ class Checkpoint:
         Args:
             model: the model whose parameters `optimizer` updates.
             optimizer: built anew; state that it has is overwritten.
-            groups: restore the parameter groups' entries as well (learning rate, betas, history
-                tensors, …): wanted to resume a run; not wanted where a new run takes over only
-                the moments and the step count.
+            groups: restore the tensors of the parameter groups too, such as histories: wanted to
+                resume a run; not wanted where a new run takes over only the moments and the step
+                count. Plain settings (learning rate, betas, …) stay as the optimizer was built.
 
         Raises:
             UserError: the checkpoint lacks the state of a parameter, holds state that the
@@ -205,7 +205,8 @@ class Checkpoint:
             # A plain value in a group is a setting, which another version may not know.
             if key in shapes and (groups or key.startswith("state.")):
                 raise UserError(f"{self.path}: {key!r} is nothing that this optimizer keeps")
-        return [key for key in flat if key in stored and (groups or key.startswith("state."))]
+        kept = (key for key in flat if key.startswith("state.") or (groups and key in shapes))
+        return [key for key in kept if key in stored]
 
     def trainer_state(self) -> dict[str, Any] | None:
         """What the trainer saved beside weights and optimizer, or None."""
