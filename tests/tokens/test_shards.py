@@ -8,14 +8,15 @@ import json
 from itertools import chain
 
 import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 from litdata import StreamingDataset, TokensLoader
 
-from olmoflow.documents import Intake, read_documents
+from olmoflow.documents import Document, Intake, read_documents
 from olmoflow.errors import UserError
 from olmoflow.tokens.format import write_chunk
 from olmoflow.tokens.reader import TokenShards
-from olmoflow.tokens.shards import write_shards
+from olmoflow.tokens.shards import ShardWriter, write_shards
 
 
 def digests(folder):
@@ -63,6 +64,21 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(room, tmp_path, worker
             room.corpus, room.tokenizer, tmp_path / name, num_workers=number, chunk_tokens=9000
         )
     assert digests(tmp_path / "one") == digests(tmp_path / "many")
+
+
+def test_the_table_of_documents_has_few_groups_of_rows_however_small_the_batches(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("olmoflow.tokens.shards._ROW_GROUP", 100)
+    writer = ShardWriter(tmp_path, 600, 1000)
+    for number in range(350):
+        documents = [Document(f"{number}", "", "source", "path")]
+        writer.add(documents, (np.zeros(7, np.uint32), np.array([7])), np.array([30]))
+    writer.finish()
+    assert parquet.ParquetFile(tmp_path / "documents.parquet").metadata.num_row_groups == 4
+    shards = TokenShards.open(tmp_path)
+    assert shards.documents["id"].to_pylist() == [str(number) for number in range(350)]
+    assert shards.document_starts.tolist() == list(range(0, 2450, 7))
 
 
 def test_litdata_reads_the_same_tokens(room):
