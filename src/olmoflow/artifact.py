@@ -202,12 +202,7 @@ def claim(
         "config": dict(config),
         "inputs": [i.record() for i in inputs],
     }
-    held = _request(path)
-    if held is not None and held["key"] != key:
-        raise UserError(
-            f"name={name}: {kind} {path.name} exists with another config "
-            f"({difference(held, request)}); choose another name or remove {path}"
-        )
+    _check_key(path, request)
     if (path / PROVENANCE).is_file():
         yield Claim(kind, path.name, key, path, request, resumed=False, finished=_load(path))
         return
@@ -218,17 +213,29 @@ def claim(
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
     with _locked(path):
-        resumed = held is not None
+        resumed = _check_key(path, request)  # again: another process may have been at work here
+        finished = open_artifact(path)
         if not resumed:
             write_json(path / REQUEST, request)
         try:
-            yield Claim(kind, path.name, key, path, request, resumed=resumed)
+            yield Claim(kind, path.name, key, path, request, resumed, finished)
         except UserError:
             # A mistake takes no name: the corrected command is another key, and must be free to
             # use it. Whatever can be resumed stays claimed.
             if not resumed and not series_steps(path):
                 (path / REQUEST).unlink()
             raise
+
+
+def _check_key(path: Path, request: Mapping[str, Any]) -> bool:
+    """Whether the folder holds earlier work at this key; another's is an error."""
+    held = _request(path)
+    if held is not None and held["key"] != request["key"]:
+        raise UserError(
+            f"name={path.name}: {path.parent.name} {path.name} exists with another config "
+            f"({difference(held, request)}); choose another name or remove {path}"
+        )
+    return held is not None
 
 
 def key_of(command: str, config: Mapping[str, Any], inputs: Sequence[Input]) -> str:
@@ -260,7 +267,7 @@ def difference(held: Mapping[str, Any], wanted: Mapping[str, Any], limit: int = 
     return ", ".join(rows[:limit]) + more
 
 
-# --- finding --------------------------------------------------------------------------------
+# --- finding, verifying ---------------------------------------------------------------------
 
 
 def resolve(reference: str, role: str, kinds: Sequence[Kind]) -> Input:
@@ -279,8 +286,9 @@ def resolve(reference: str, role: str, kinds: Sequence[Kind]) -> Input:
     """
     if not isinstance(reference, str) or not reference:
         raise UserError(f"{role}={reference}: expected a name, NAME@STEP, a path or latest")
-    # A path may have an @ of its own.
-    bare, _, step_text = (reference, "", "") if _is_path(reference) else reference.partition("@")
+    bare, _, step_text = reference.partition("@")
+    if Path(reference).expanduser().exists():  # a path may have an @ of its own
+        bare, step_text = reference, ""
     step = None
     if step_text:
         if not step_text.isdigit():
@@ -298,10 +306,6 @@ def resolve(reference: str, role: str, kinds: Sequence[Kind]) -> Input:
             return found
         return Input(role, "external", path.name, fingerprint(path), path.absolute(), step)
     raise UserError(_not_found(reference, bare, role, kinds))
-
-
-def _is_path(reference: str) -> bool:
-    return "@" in reference and Path(reference).expanduser().exists()
 
 
 def artifacts(kind: str | None = None) -> list[Artifact]:
@@ -353,9 +357,6 @@ def lineage(artifact: Artifact) -> list[Ancestor]:
             parent = None  # something else stands in that place now
         nodes.append(Ancestor(each, parent, lineage(parent) if parent else []))
     return nodes
-
-
-# --- verifying ------------------------------------------------------------------------------
 
 
 def verify(artifact: Artifact) -> None:
@@ -413,8 +414,7 @@ def _alias(path: Path, key: str) -> None:
 
 
 def _latest(kind: str) -> Path | None:
-    found = artifacts(kind)
-    return found[-1].path if found else None
+    return next((a.path for a in reversed(artifacts(kind))), None)
 
 
 def _usable(role: str, path: Path, step: int | None) -> Input | None:
