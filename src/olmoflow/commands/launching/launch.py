@@ -68,7 +68,7 @@ def launch(module: str, run_dir: Path, cluster: Mapping[str, Any], processes: in
     logs.mkdir(exist_ok=True)
     signals = [signal.SIGINT, signal.SIGTERM]
     if cluster["name"] == "slurm":
-        command, environment = _srun(run_dir, cluster, processes)
+        command, environment = _srun(cluster, processes)
         signals.append(signal.SIGUSR1)
     else:
         command, environment = _torchrun(logs, processes)
@@ -101,9 +101,7 @@ def _torchrun(logs: Path, processes: int) -> tuple[list[str], dict[str, str]]:
     return [*command, f"--log-dir={logs}"], environment
 
 
-def _srun(
-    run_dir: Path, cluster: Mapping[str, Any], processes: int
-) -> tuple[list[str], dict[str, str]]:
+def _srun(cluster: Mapping[str, Any], processes: int) -> tuple[list[str], dict[str, str]]:
     # The batch host, where this runs, is the first node and so has rank 0.
     node = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
     with socket.socket() as free:

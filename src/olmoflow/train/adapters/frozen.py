@@ -61,7 +61,7 @@ class FrozenMatrix(nn.Module):
                 parameter.data = parameter.data.pin_memory()  # copies from there run by themselves
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Leaves what is to stay in main memory there when the model is moved, as Lightning does."""
+        """Leaves what is to stay in main memory there: Lightning moves the whole model."""
         stays = self.offload and not any(parameter.is_meta for parameter in self.parameters())
         return self if stays else super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
