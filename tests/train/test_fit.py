@@ -145,6 +145,14 @@ def test_a_new_run_takes_weights_and_where_wanted_moments_but_no_step(experiment
     assert set(moments(without)) == {1}
 
 
+def test_weights_that_are_read_are_not_drawn_before(experiment, monkeypatch):
+    first = experiment("first", max_steps=3, hard_stop=1)
+    monkeypatch.setattr("olmoflow.train.module.initialise", None)
+    assert experiment("first", max_steps=3).result.steps == 3
+    checkpoint = Checkpoint.open(list_steps(first.run_dir)[-1].path)
+    assert experiment("other", max_steps=1, start_from=StartFrom(checkpoint)).result.steps == 1
+
+
 def test_weights_of_another_shape_are_refused(experiment):
     first = experiment("first", max_steps=1)
     checkpoint = Checkpoint.open(list_steps(first.run_dir)[-1].path)

@@ -129,6 +129,7 @@ def fit(
     )
     if trainer.is_global_zero:
         file.resume_at(resumed or 0, options.log_every, last_step)
+    module.resumes = resumed is not None
     module.start_from = options.start_from if resumed is None else None
     # At more than one rank Lightning would broadcast a flag of its own every step.
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]

@@ -92,6 +92,10 @@ class OlmoModule(pl.LightningModule):
         checkpointing: Which activations are computed again instead of kept.
         adapters: Train these; None: the model's own weights.
         seed: Of the initial weights.
+
+    Attributes:
+        start_from: Another run's weights, where there are any.
+        resumes: A checkpoint of this run will be loaded.
     """
 
     def __init__(
@@ -128,6 +132,7 @@ class OlmoModule(pl.LightningModule):
         self.tokens = self.head_tokens = 0
         self.global_targets = 0
         self.start_from: StartFrom | None = None
+        self.resumes = False
 
     def configure_model(self) -> None:
         """Shard the model if there are ranks to share it, allocate and initialise it."""
@@ -141,6 +146,9 @@ class OlmoModule(pl.LightningModule):
             shard(self.model, mesh, self.model.compute_dtype)
         if self.adapters is not None:
             fill(self.model, self.adapters.base, strategy.root_device, self.seed)
+        elif self.resumes or self.start_from is not None:
+            # Every weight is read from a checkpoint: to draw those of 32B takes a core 20 minutes.
+            self.model.to_empty(device=strategy.root_device)
         else:
             initialise(self.model, self.seed, strategy.root_device)
         if self.compile_blocks:
