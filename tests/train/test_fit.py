@@ -71,6 +71,13 @@ def test_older_steps_that_were_moved_away_do_not_end_a_run(experiment):
     assert series_steps(done.run_dir) == [2, 4, 6, 8]
 
 
+def test_a_step_that_cannot_be_removed_whole_is_none(experiment, monkeypatch):
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)  # a kill, or a file in use
+    save = SavePolicy(every_steps=None, every_minutes=1e-6, keep_last=1)
+    done = experiment(max_steps=3, save=save)
+    assert series_steps(done.run_dir) == [3]
+
+
 def test_only_one_rank_touches_the_metrics_of_a_resumed_run(experiment, monkeypatch):
     experiment("run", max_steps=4, hard_stop=2)
     monkeypatch.setattr(Trainer, "is_global_zero", False)

@@ -35,6 +35,14 @@ def remove_partial(series: Path) -> None:
         shutil.rmtree(folder)
 
 
+def remove_step(series: Path, step: int) -> None:
+    """Remove a step; a kill meanwhile leaves nothing that could be taken for one."""
+    partial = partial_folder(series, step)
+    step_folder(series, step).rename(partial)
+    # What cannot be removed now (NFS keeps files that somebody reads) is, by the next writer.
+    shutil.rmtree(partial, ignore_errors=True)
+
+
 def make_room(series: Path, step: int) -> bool:
     """Make an empty `.partial` folder; False if the step is there already, and intact.
 

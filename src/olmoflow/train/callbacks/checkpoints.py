@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch.distributed as dist
 
 from olmoflow.artifact import series_steps
 from olmoflow.model.checkpoint import Checkpoint
-from olmoflow.model.checkpoint.step import step_folder
+from olmoflow.model.checkpoint.folder import remove_step
 from olmoflow.train.callbacks.stop_signal import StopSignal
 from olmoflow.train.save_policy import SavePolicy
 from olmoflow.train.strategy import HSDPStrategy
@@ -81,4 +80,4 @@ class CheckpointCadence(pl.Callback):
             if not (every and step % every == 0) and step < newest.step
         ]
         for old in rolling[: max(0, len(rolling) + 1 - self.policy.keep_last)]:
-            shutil.rmtree(step_folder(series, old))
+            remove_step(series, old)
