@@ -5,7 +5,9 @@ litdata itself reads them back.
 
 import hashlib
 import json
+import os
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as parquet
@@ -64,6 +66,18 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(room, tmp_path, worker
             room.corpus, room.tokenizer, tmp_path / name, num_workers=number, chunk_tokens=9000
         )
     assert digests(tmp_path / "one") == digests(tmp_path / "many")
+
+
+def test_everything_is_on_the_disk_before_the_folder_has_its_name(room, tmp_path, monkeypatch):
+    synced, fsync = set(), os.fsync
+
+    def spied(descriptor):
+        synced.add(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", spied)
+    write_shards(room.corpus, room.tokenizer, tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} | {"out.partial"} <= synced
 
 
 def test_the_table_of_documents_has_few_groups_of_rows_however_small_the_batches(

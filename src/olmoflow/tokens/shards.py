@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
-from olmoflow.digests import file_digest
+from olmoflow.digests import file_digest, flush
 from olmoflow.documents import Document, Intake, document_files, read_documents
 from olmoflow.environment import usable_cores
 from olmoflow.errors import UserError
@@ -31,6 +31,7 @@ from olmoflow.tokens.encoder import BatchEncoder, Encoded
 from olmoflow.tokens.format import (
     DIGESTS,
     DOCUMENTS,
+    INDEX,
     Chunk,
     Content,
     token_dtype,
@@ -209,6 +210,8 @@ class ShardWriter:
         names = sorted(p.name for p in self.folder.iterdir())
         digests = {name: file_digest(self.folder / name) for name in names}
         (self.folder / DIGESTS).write_text(json.dumps(digests, indent=1) + "\n")
+        for name in (DOCUMENTS, INDEX, DIGESTS, "."):  # the chunks are on the disk
+            flush(self.folder / name)
 
     def _write_rows(self) -> None:
         if self._rows:

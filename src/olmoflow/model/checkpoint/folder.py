@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 
+from olmoflow.digests import flush
 from olmoflow.errors import UserError
 from olmoflow.model.checkpoint.digests import Digests, FileDigest
 from olmoflow.model.checkpoint.read import INDEX
@@ -102,18 +102,9 @@ def finish(series: Path, step: int, files: Mapping[str, FileDigest]) -> Checkpoi
     for name in (INDEX, MODEL_CONFIG, ADAPTER, TRAINER):
         if (partial / name).exists():
             digests[name] = FileDigest.of(partial / name)
-            _flush(partial / name)
+            flush(partial / name)
     Digests(step, digests).write(partial)
-    _flush(partial)
+    flush(partial)
     partial.rename(final)  # fails if a complete folder appeared there meanwhile
-    _flush(final.parent)
+    flush(final.parent)
     return Checkpoint.open(final)
-
-
-def _flush(path: Path) -> None:
-    """Have the disk hold a file, or the names in a folder, before anything that counts on it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
