@@ -33,6 +33,7 @@ from typing import Any, Literal, get_args
 from olmoflow.digests import WANDB_FILES, digest_folder, fingerprint, write_json
 from olmoflow.environment import environment_record
 from olmoflow.errors import UserError
+from olmoflow.series import series_steps
 
 Kind = Literal[
     "corpus",
@@ -436,12 +437,6 @@ def _usable(role: str, path: Path, step: int | None) -> Input | None:
     elif step is not None:
         raise UserError(f"{role}={path.name}@{step}: a {kind} has no steps")
     return Input(role, kind, path.name, key, path, step)
-
-
-def series_steps(series: Path) -> list[int]:
-    """The steps of a checkpoint series that exist whole, ascending."""
-    names = (p.name for p in (series / "steps").glob("step-*"))
-    return sorted(int(m[1]) for n in names if (m := re.fullmatch(r"step-(\d+)", n)))
 
 
 def _existing_step(role: str, series: Path, step: int | None) -> int:

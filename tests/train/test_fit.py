@@ -7,9 +7,9 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from olmoflow.artifact import series_steps
 from olmoflow.errors import UserError
 from olmoflow.model.checkpoint import Checkpoint, list_steps
+from olmoflow.series import series_steps
 from olmoflow.train.adamw_8bit import AdamW8bit
 from olmoflow.train.callbacks import MetricsFile
 from olmoflow.train.module import StartFrom

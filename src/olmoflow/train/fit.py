@@ -14,9 +14,8 @@ import lightning.pytorch as pl
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
-from olmoflow.artifact import series_steps
 from olmoflow.mesh import Mesh
-from olmoflow.model.checkpoint.step import step_folder
+from olmoflow.series import series_steps, step_folder
 from olmoflow.train.allocator import keep_freed_memory
 from olmoflow.train.callbacks import (
     CheckpointCadence,

@@ -19,9 +19,9 @@ from olmoflow.model.checkpoint.step import (
     MODEL_CONFIG,
     TRAINER,
     Checkpoint,
-    step_folder,
 )
 from olmoflow.model.config import Olmo3Config
+from olmoflow.series import step_folder
 
 
 def partial_folder(series: Path, step: int) -> Path:

@@ -17,7 +17,6 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from olmoflow.artifact import series_steps
 from olmoflow.errors import UserError
 from olmoflow.model.checkpoint.digests import Digests
 from olmoflow.model.checkpoint.read import (
@@ -29,6 +28,7 @@ from olmoflow.model.checkpoint.read import (
     tensor_shapes,
 )
 from olmoflow.model.config import Olmo3Config
+from olmoflow.series import series_steps, step_folder
 
 MODEL_CONFIG = "model.json"
 TRAINER = "trainer.pt"
@@ -41,11 +41,6 @@ TRAINED_ONLY = StateDictOptions(ignore_frozen_params=True)
 
 # Torch's form that keys every value by parameter name, so that it survives other groupings.
 FLAT_OPTIMIZER = StateDictOptions(flatten_optimizer_state_dict=True)
-
-
-def step_folder(series: Path, step: int) -> Path:
-    """Where a complete step of `series` lies."""
-    return series / "steps" / f"step-{step:08d}"
 
 
 def list_steps(series: Path) -> list["Checkpoint"]:

@@ -9,9 +9,9 @@ import lightning.pytorch as pl
 import torch
 import torch.distributed as dist
 
-from olmoflow.artifact import series_steps
 from olmoflow.model.checkpoint import Checkpoint
 from olmoflow.model.checkpoint.folder import remove_step
+from olmoflow.series import series_steps
 from olmoflow.train.callbacks.stop_signal import StopSignal
 from olmoflow.train.save_policy import SavePolicy
 from olmoflow.train.strategy import HSDPStrategy
