@@ -84,6 +84,31 @@ def test_two_processes_cannot_work_on_one_artifact():
         both()
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_work_that_another_process_did_in_between_is_seen(monkeypatch, same):
+    """Between the look at the folder and its lock another process makes and finishes it."""
+    locked, one = artifact._locked, {"seed": 1}
+
+    def later(path):
+        monkeypatch.setattr(artifact, "_locked", locked)
+        with claim("corpus", command="curate", config=one, name="c") as work:
+            work.finish({"documents": 7})
+        return locked(path)
+
+    monkeypatch.setattr(artifact, "_locked", later)
+    config = one if same else {"seed": 2}
+    if same:
+        with claim("corpus", command="curate", config=config, name="c") as work:
+            assert work.finished.figures == {"documents": 7}
+        return
+    with (
+        pytest.raises(UserError, match="name=c: corpus c exists with another config"),
+        claim("corpus", command="curate", config=config, name="c"),
+    ):
+        pass
+    assert find("c").figures == {"documents": 7}
+
+
 def test_resolve_takes_names_keys_paths_latest_and_steps(tmp_path):
     older, newer = make(name="older"), make(config={"a": 2}, name="newer")
     assert resolve("older", "corpus", ["corpus"]).key == older.key

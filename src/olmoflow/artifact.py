@@ -33,6 +33,7 @@ from typing import Any, Literal, get_args
 from olmoflow.digests import WANDB_FILES, digest_folder, fingerprint, write_json
 from olmoflow.environment import environment_record
 from olmoflow.errors import UserError
+from olmoflow.series import series_steps
 
 Kind = Literal[
     "corpus",
@@ -202,12 +203,7 @@ def claim(
         "config": dict(config),
         "inputs": [i.record() for i in inputs],
     }
-    held = _request(path)
-    if held is not None and held["key"] != key:
-        raise UserError(
-            f"name={name}: {kind} {path.name} exists with another config "
-            f"({difference(held, request)}); choose another name or remove {path}"
-        )
+    _check_key(path, request)
     if (path / PROVENANCE).is_file():
         yield Claim(kind, path.name, key, path, request, resumed=False, finished=_load(path))
         return
@@ -218,17 +214,29 @@ def claim(
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
     with _locked(path):
-        resumed = held is not None
+        resumed = _check_key(path, request)  # again: another process may have been at work here
+        finished = open_artifact(path)
         if not resumed:
             write_json(path / REQUEST, request)
         try:
-            yield Claim(kind, path.name, key, path, request, resumed=resumed)
+            yield Claim(kind, path.name, key, path, request, resumed, finished)
         except UserError:
             # A mistake takes no name: the corrected command is another key, and must be free to
             # use it. Whatever can be resumed stays claimed.
             if not resumed and not series_steps(path):
                 (path / REQUEST).unlink()
             raise
+
+
+def _check_key(path: Path, request: Mapping[str, Any]) -> bool:
+    """Whether the folder holds earlier work at this key; another's is an error."""
+    held = _request(path)
+    if held is not None and held["key"] != request["key"]:
+        raise UserError(
+            f"name={path.name}: {path.parent.name} {path.name} exists with another config "
+            f"({difference(held, request)}); choose another name or remove {path}"
+        )
+    return held is not None
 
 
 def key_of(command: str, config: Mapping[str, Any], inputs: Sequence[Input]) -> str:
@@ -260,7 +268,7 @@ def difference(held: Mapping[str, Any], wanted: Mapping[str, Any], limit: int = 
     return ", ".join(rows[:limit]) + more
 
 
-# --- finding --------------------------------------------------------------------------------
+# --- finding, verifying ---------------------------------------------------------------------
 
 
 def resolve(reference: str, role: str, kinds: Sequence[Kind]) -> Input:
@@ -279,8 +287,9 @@ def resolve(reference: str, role: str, kinds: Sequence[Kind]) -> Input:
     """
     if not isinstance(reference, str) or not reference:
         raise UserError(f"{role}={reference}: expected a name, NAME@STEP, a path or latest")
-    # A path may have an @ of its own.
-    bare, _, step_text = (reference, "", "") if _is_path(reference) else reference.partition("@")
+    bare, _, step_text = reference.partition("@")
+    if Path(reference).expanduser().exists():  # a path may have an @ of its own
+        bare, step_text = reference, ""
     step = None
     if step_text:
         if not step_text.isdigit():
@@ -298,10 +307,6 @@ def resolve(reference: str, role: str, kinds: Sequence[Kind]) -> Input:
             return found
         return Input(role, "external", path.name, fingerprint(path), path.absolute(), step)
     raise UserError(_not_found(reference, bare, role, kinds))
-
-
-def _is_path(reference: str) -> bool:
-    return "@" in reference and Path(reference).expanduser().exists()
 
 
 def artifacts(kind: str | None = None) -> list[Artifact]:
@@ -365,9 +370,6 @@ def lineage(artifact: Artifact) -> list[Ancestor]:
     return nodes
 
 
-# --- verifying ------------------------------------------------------------------------------
-
-
 def verify(artifact: Artifact) -> None:
     """Compare every file with its digest.
 
@@ -423,8 +425,7 @@ def _alias(path: Path, key: str) -> None:
 
 
 def _latest(kind: str) -> Path | None:
-    found = artifacts(kind)
-    return found[-1].path if found else None
+    return next((a.path for a in reversed(artifacts(kind))), None)
 
 
 def _usable(role: str, path: Path, step: int | None) -> Input | None:
@@ -446,12 +447,6 @@ def _usable(role: str, path: Path, step: int | None) -> Input | None:
     elif step is not None:
         raise UserError(f"{role}={path.name}@{step}: a {kind} has no steps")
     return Input(role, kind, path.name, key, path, step)
-
-
-def series_steps(series: Path) -> list[int]:
-    """The steps of a checkpoint series that exist whole, ascending."""
-    names = (p.name for p in (series / "steps").glob("step-*"))
-    return sorted(int(m[1]) for n in names if (m := re.fullmatch(r"step-(\d+)", n)))
 
 
 def _existing_step(role: str, series: Path, step: int | None) -> int:

@@ -1,4 +1,4 @@
-"""Digests of files and folders, and JSON files that appear whole or not at all."""
+"""Digests of files and folders, and files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -65,3 +65,12 @@ def write_json(path: Path, value: Any) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+def flush(path: Path) -> None:
+    """Have the disk hold a file, or the names in a folder, before anything that counts on it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

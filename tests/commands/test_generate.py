@@ -1,10 +1,14 @@
 """``olmoflow generate``: samples, stop texts, and what is streamed."""
 
+import inspect
 from dataclasses import replace
 
 import pytest
 
+from olmoflow.commands.generate import _Stream
 from olmoflow.commands.main import main
+from olmoflow.tokens.bpe import train_bpe
+from olmoflow.tokens.tokenizer import Tokenizer
 
 PROMPT = "the quick brown"
 ASK = ["generate", "checkpoint=spoken", "max_new_tokens=30", "runtime.accelerator=cpu"]
@@ -52,6 +56,25 @@ def test_what_is_shown_is_the_text(ask):
     seed = next(seed for seed, each in results.items() if each["finish_reason"] == "stop")
     shown = ask(*settings, f"seed={seed}", text=True)
     assert shown == PROMPT + results[seed]["text"] + "\n"
+
+
+def test_each_token_is_decoded_once_or_twice_however_long_the_text(capsys):
+    texts = [inspect.getsource(inspect), "naïve – 漢字 " * 40]
+    tokenizer = train_bpe(texts, 600)
+    decoded = []
+
+    def decode(ids, **options):
+        decoded.extend(ids)
+        return Tokenizer.decode(tokenizer, ids, **options)
+
+    tokenizer.decode = decode
+    ids = [token for text in texts for token in tokenizer.encode(text)]
+    stream = _Stream(tokenizer, ids[:10], ("never said \N{SNOWMAN}",))
+    for token in ids[10:]:
+        stream(0, 0, token)
+    stream.finish()
+    assert capsys.readouterr().out == "".join(texts)
+    assert len(decoded) < 2.5 * len(ids)
 
 
 def test_a_chat_needs_a_template(ask):

@@ -4,12 +4,14 @@ import math
 import sys
 from dataclasses import replace
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from olmoflow.errors import UserError
 from olmoflow.model import Olmo3, Olmo3Config, initialise
@@ -251,6 +253,69 @@ def test_flash_says_where_it_runs(monkeypatch, device, dtype, message):
     with pytest.raises(UserError) as error:
         prepare("flash", None, None, length=8, device=torch.device(device), dtype=dtype)
     assert str(error.value) == message
+
+
+class KernelsByDefinition:
+    """The two functions of flash-attn 2.8 that are called, as its documentation defines them."""
+
+    @staticmethod
+    def flash_attn_func(q, k, v, *, causal, window_size):
+        assert causal
+        assert window_size[1] == 0
+        window = None if window_size[0] < 0 else window_size[0] + 1
+        # "Causal" means that the last query sees the last key.
+        return torch.cat([_last(*one, window) for one in zip(q, k, v, strict=True)]).to(q.dtype)
+
+    @classmethod
+    def flash_attn_varlen_func(
+        cls, q, k, v, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen_k, **options
+    ):
+        assert cu_seqlens_q.dtype == cu_seqlens_k.dtype == torch.int32
+        assert (type(max_seqlen_q), type(max_seqlen_k)) == (int, int)
+        lengths = [each.diff().tolist() for each in (cu_seqlens_q, cu_seqlens_k)]
+        assert [max_seqlen_q, max_seqlen_k] == [max(each) for each in lengths]
+        documents = zip(q.split(lengths[0]), k.split(lengths[1]), v.split(lengths[1]), strict=True)
+        rows = [cls.flash_attn_func(*(x[None] for x in d), **options)[0] for d in documents]
+        return torch.cat(rows)
+
+
+def _last(q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tensor:
+    """`by_definition` of one sequence whose last tokens alone are queries."""
+    before = q.new_zeros(len(k) - len(q), *q.shape[1:])
+    whole = torch.cat((before, q))[None]
+    return by_definition(whole, k[None], v[None], window, None)[:, len(before) :]
+
+
+class NothingIsRead(TorchDispatchMode):
+    """Fails where a tensor's value comes to the host."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        assert func is not torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("window", [None, 65])
+@pytest.mark.parametrize("queries", [333, 100])
+def test_what_flash_attn_is_given(monkeypatch, queries, window, packed):
+    monkeypatch.setitem(sys.modules, "flash_attn", KernelsByDefinition)
+    q, k, v = (x.detach().bfloat16() for x in random_qkv(333))
+    ids = random_documents(333) if packed else None
+    device = torch.device("cuda")  # as far as it knows
+    common = {"length": 333, "device": device, "dtype": q.dtype, "queries": queries}
+    out = prepare("flash", window, ids, **common)(q[:, -queries:], k, v)
+    expected = by_definition(q, k, v, window, ids)[:, -queries:]
+    torch.testing.assert_close(out.double(), expected, rtol=0, atol=0.02)
+
+
+def test_a_layer_of_flash_reads_nothing_back_from_the_gpu(monkeypatch):
+    kernels = SimpleNamespace(flash_attn_varlen_func=lambda q, *_, **__: q)
+    monkeypatch.setitem(sys.modules, "flash_attn", kernels)
+    q, k, v = (x.detach().bfloat16() for x in random_qkv(333))
+    common = {"length": 333, "device": torch.device("cuda"), "dtype": q.dtype}
+    attention = prepare("flash", None, random_documents(333), **common)
+    with NothingIsRead():
+        attention(q, k, v)
 
 
 @pytest.mark.gpu

@@ -101,6 +101,18 @@ def test_a_run_goes_on_exactly_as_if_it_had_not_stopped(tmp_path, trained, async
         assert torch.equal(a, b)
 
 
+def test_a_run_that_goes_on_with_other_settings_has_them(tmp_path, trained):
+    checkpoint = save(tmp_path, trained)
+    model = make_model()
+    optimizer = make_optimizer(model)
+    for group in optimizer.param_groups:
+        group.update(lr=0.5, betas=(0.5, 0.6))
+    checkpoint.load_optimizer(model, optimizer)
+    for ours, theirs in zip(optimizer.param_groups, trained[1].param_groups, strict=True):
+        assert torch.equal(ours["history"], theirs["history"])
+        assert (ours["lr"], ours["betas"]) == (0.5, (0.5, 0.6))
+
+
 def test_what_is_saved_in_the_background_is_the_state_at_the_call(tmp_path, trained):
     """Also when the writer's memory is filled anew, and when the next state has other keys."""
     model, optimizer = trained
@@ -318,15 +330,16 @@ def test_an_entry_that_would_run_code_is_refused(tmp_path):
     model = make_model()
     state = {
         "model": model.state_dict(),
-        "optimizer": {f"param_groups.{name}.lr": Malice(target) for name in model.state_dict()},
+        "optimizer": {
+            f"state.{name}.momentum_buffer": Malice(target) for name in model.state_dict()
+        },
     }
     dcp.save(state, checkpoint_id=path)
     (path / "model.json").write_text(json.dumps(asdict(CONFIG)))
     refresh_digests(path)
-    with pytest.raises(UserError, match=r"lr': refused: it is not plain data"):
-        Checkpoint.open(path).load_optimizer(
-            model, torch.optim.SGD(model.parameters()), groups=True
-        )
+    optimizer = torch.optim.SGD(model.parameters(), momentum=0.9)
+    with pytest.raises(UserError, match=r"momentum_buffer': refused: it is not plain data"):
+        Checkpoint.open(path).load_optimizer(model, optimizer)
     assert not target.exists()
 
 

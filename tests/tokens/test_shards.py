@@ -5,17 +5,20 @@ litdata itself reads them back.
 
 import hashlib
 import json
+import os
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 from litdata import StreamingDataset, TokensLoader
 
-from olmoflow.documents import Intake, read_documents
+from olmoflow.documents import Document, Intake, read_documents
 from olmoflow.errors import UserError
 from olmoflow.tokens.format import write_chunk
 from olmoflow.tokens.reader import TokenShards
-from olmoflow.tokens.shards import write_shards
+from olmoflow.tokens.shards import ShardWriter, write_shards
 
 
 def digests(folder):
@@ -63,6 +66,33 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(room, tmp_path, worker
             room.corpus, room.tokenizer, tmp_path / name, num_workers=number, chunk_tokens=9000
         )
     assert digests(tmp_path / "one") == digests(tmp_path / "many")
+
+
+def test_everything_is_on_the_disk_before_the_folder_has_its_name(room, tmp_path, monkeypatch):
+    synced, fsync = set(), os.fsync
+
+    def spied(descriptor):
+        synced.add(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", spied)
+    write_shards(room.corpus, room.tokenizer, tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} | {"out.partial"} <= synced
+
+
+def test_the_table_of_documents_has_few_groups_of_rows_however_small_the_batches(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("olmoflow.tokens.shards._ROW_GROUP", 100)
+    writer = ShardWriter(tmp_path, 600, 1000)
+    for number in range(350):
+        documents = [Document(f"{number}", "", "source", "path")]
+        writer.add(documents, (np.zeros(7, np.uint32), np.array([7])), np.array([30]))
+    writer.finish()
+    assert parquet.ParquetFile(tmp_path / "documents.parquet").metadata.num_row_groups == 4
+    shards = TokenShards.open(tmp_path)
+    assert shards.documents["id"].to_pylist() == [str(number) for number in range(350)]
+    assert shards.document_starts.tolist() == list(range(0, 2450, 7))
 
 
 def test_litdata_reads_the_same_tokens(room):

@@ -1,14 +1,21 @@
 """Runs of a few steps: what is reported, when they end, what is kept, in which arithmetic."""
 
 import csv
+import itertools
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 
 from olmoflow.errors import UserError
 from olmoflow.model.checkpoint import Checkpoint, list_steps
+from olmoflow.series import series_steps
+from olmoflow.train.adamw_8bit import AdamW8bit
+from olmoflow.train.callbacks import MetricsFile
 from olmoflow.train.hardware import raised_peak
 from olmoflow.train.module import StartFrom
+from olmoflow.train.objectives import NextTokenPrediction
+from olmoflow.train.optimizer import SkipStepAdamW
 from olmoflow.train.save_policy import SavePolicy
 
 
@@ -55,6 +62,57 @@ def test_permanent_checkpoints_stay_and_rolling_ones_make_room(experiment):
     assert [c.step for c in list_steps(done.run_dir)] == [5, 6]
 
 
+def test_older_steps_that_were_moved_away_do_not_end_a_run(experiment):
+    save = SavePolicy(every_steps=2, every_minutes=None, keep_last=1)
+    first = experiment("run", max_steps=8, hard_stop=5, save=save)
+    for file in (first.run_dir / "steps" / "step-00000002").iterdir():
+        file.unlink()
+    done = experiment("run", max_steps=8, save=save)
+    assert done.result.steps == 8
+    assert series_steps(done.run_dir) == [2, 4, 6, 8]
+
+
+def test_a_step_that_cannot_be_removed_whole_is_none(experiment, monkeypatch):
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)  # a kill, or a file in use
+    save = SavePolicy(every_steps=None, every_minutes=1e-6, keep_last=1)
+    done = experiment(max_steps=3, save=save)
+    assert series_steps(done.run_dir) == [3]
+
+
+def test_only_one_rank_touches_the_metrics_of_a_resumed_run(experiment, monkeypatch):
+    experiment("run", max_steps=4, hard_stop=2)
+    monkeypatch.setattr(Trainer, "is_global_zero", False)
+    monkeypatch.setattr(MetricsFile, "resume_at", None)  # would race with that of rank 0
+    assert experiment("run", max_steps=4).result.steps == 4
+
+
+class _SpoiltOnce(NextTokenPrediction):
+    """The third step's gradient is no number."""
+
+    def __call__(self, model, batch):
+        terms = super().__call__(model, batch)
+        if next(self.calls) == 2:
+            terms.loss_sum = terms.loss_sum * torch.nan
+        return terms
+
+
+@pytest.mark.parametrize("optimizer", [SkipStepAdamW, AdamW8bit])
+def test_a_run_sits_out_a_step_that_went_wrong(experiment, optimizer):
+    objective = _SpoiltOnce()
+    object.__setattr__(objective, "calls", itertools.count())
+    done = experiment(
+        max_steps=5,
+        micro=8,
+        objective=objective,
+        optimizer=lambda groups: optimizer(groups, lr=3e-3),
+    )
+    assert [row["optim/step skipped"] for row in rows(done)] == [0, 0, 1, 0, 0]
+    # The fourth step finds the weights that the third one found.
+    assert all(weights.isfinite().all() for weights in done.module.model.parameters())
+    (optimizer,) = done.module.trainer.optimizers
+    assert {int(state["step"]) for state in optimizer.state.values()} == {4}
+
+
 def test_bfloat16_learns_as_float32_does(experiment):
     full = rows(experiment("float32", max_steps=6))
     half = rows(experiment("bf16", max_steps=6, module_options={"compute_dtype": torch.bfloat16}))
@@ -93,6 +151,14 @@ def test_a_new_run_takes_weights_and_where_wanted_moments_but_no_step(experiment
 
     assert set(moments(with_moments)) == {4}
     assert set(moments(without)) == {1}
+
+
+def test_weights_that_are_read_are_not_drawn_before(experiment, monkeypatch):
+    first = experiment("first", max_steps=3, hard_stop=1)
+    monkeypatch.setattr("olmoflow.train.module.initialise", None)
+    assert experiment("first", max_steps=3).result.steps == 3
+    checkpoint = Checkpoint.open(list_steps(first.run_dir)[-1].path)
+    assert experiment("other", max_steps=1, start_from=StartFrom(checkpoint)).result.steps == 1
 
 
 def test_weights_of_another_shape_are_refused(experiment):

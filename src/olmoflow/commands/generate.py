@@ -190,7 +190,8 @@ class _Stream:
         self, tokenizer: Tokenizer | None, prompt_ids: Sequence[int], stops: Sequence[str]
     ) -> None:
         self.tokenizer, self.stops = tokenizer, stops
-        self.ids: list[int] = list(prompt_ids)
+        self.ids: list[int] = list(prompt_ids)  # those whose text is not known yet
+        self.text = ""
         self.printed = 0
         self.prompt: int | None = None  # characters of the prompt, once they are known
         self._print(hold_back=False)
@@ -207,16 +208,18 @@ class _Stream:
         self._print(hold_back=False)
 
     def _print(self, *, hold_back: bool) -> None:
-        if self.tokenizer is None:
-            sys.stdout.write("".join(f"{token} " for token in self.ids[self.printed :]))
-            self.printed = len(self.ids)
-        else:
-            text = self.tokenizer.decode(self.ids)
-            if hold_back and text.endswith(_CUT_CHARACTER):
-                return
-            end = self._end(text, hold_back)
-            sys.stdout.write(text[self.printed : end])
-            self.printed = max(end, self.printed)
+        # Only what is new: decoding all of it for each token takes minutes for a long answer.
+        new = (
+            self.tokenizer.decode(self.ids)
+            if self.tokenizer
+            else "".join(f"{token} " for token in self.ids)
+        )
+        if hold_back and new.endswith(_CUT_CHARACTER):
+            return
+        self.ids, self.text = [], self.text + new
+        end = self._end(self.text, hold_back)
+        sys.stdout.write(self.text[self.printed : end])
+        self.printed = max(end, self.printed)
         sys.stdout.flush()
 
     def _end(self, text: str, hold_back: bool) -> int:

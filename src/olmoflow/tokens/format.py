@@ -22,7 +22,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,7 +127,16 @@ def write_index(
     (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n")
 
 
-def read_index(text: bytes | str, where: str) -> tuple[list[Chunk], np.dtype[Any]]:
+class Index(NamedTuple):
+    """What an ``index.json`` says: the chunks, the tokens' data type, `write_index`'s own two."""
+
+    chunks: list[Chunk]
+    dtype: np.dtype[Any]
+    vocab_size: int | None
+    content: Content
+
+
+def read_index(text: bytes | str, where: str) -> Index:
     """Parse an ``index.json``.
 
     Raises:
@@ -144,7 +153,8 @@ def read_index(text: bytes | str, where: str) -> tuple[list[Chunk], np.dtype[Any
         raise UserError(f"{where}: no litdata index ({error})") from error
     if data_format not in _READABLE or any(c.tokens is None for c in chunks):
         raise UserError(f"{where}: data_format={data_format}: expected chunks of a TokensLoader")
-    return chunks, np.dtype(_READABLE[data_format])
+    dtype, content = np.dtype(_READABLE[data_format]), index.get("content", "documents")
+    return Index(chunks, dtype, index.get("vocab_size"), content)
 
 
 def read_digests(text: bytes | str, where: str) -> dict[str, str]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import mmap
 import os
 from collections import OrderedDict
 from functools import cached_property
@@ -23,7 +21,6 @@ from olmoflow.tokens.format import (
     DOCUMENTS,
     INDEX,
     Chunk,
-    Content,
     read_digests,
     read_index,
 )
@@ -96,15 +93,13 @@ class TokenShards:
         with files.open(INDEX) as file:
             self._check(INDEX, file)
             text = file.read()
-        self.chunks, self.dtype = read_index(text, f"{files.name}/{INDEX}")
-        self.vocab_size: int | None = json.loads(text).get("vocab_size")
-        self.kind: Content = json.loads(text).get("content", "documents")
+        index = read_index(text, f"{files.name}/{INDEX}")
+        self.chunks, self.dtype, self.vocab_size, self.kind = index
         self.remote = not isinstance(files, LocalFiles)
         self.ends = np.cumsum([c.tokens for c in self.chunks])
         self._maps: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self._headers: dict[int, NDArray[np.int64]] = {}
-        # One byte a chunk, in memory that forked processes share: what one has verified is so.
-        self._verified = mmap.mmap(-1, max(1, len(self.chunks)))
+        self._verified: set[int] = set()
 
     @classmethod
     def open(
@@ -131,12 +126,11 @@ class TokenShards:
 
     def __getstate__(self) -> dict[str, Any]:
         # Maps are made anew in each process.
-        return {k: v for k, v in self.__dict__.items() if k not in ("_maps", "_verified")}
+        return {k: v for k, v in self.__dict__.items() if k != "_maps"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._maps = OrderedDict()
-        self._verified = mmap.mmap(-1, max(1, len(self.chunks)))
 
     # --- tokens ----------------------------------------------------------------------------
 
@@ -277,9 +271,9 @@ class TokenShards:
         chunk = self.chunks[number]
         file = self.files.open(chunk.filename)
         self._check_size(chunk, file)
-        if not self._verified[number]:
+        if number not in self._verified:
             self._check(chunk.filename, file)
-            self._verified[number] = 1
+            self._verified.add(number)
         return file
 
     def _check_size(self, chunk: Chunk, file: BufferedIOBase) -> None:

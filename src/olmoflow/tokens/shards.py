@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
-from olmoflow.digests import file_digest
+from olmoflow.digests import file_digest, flush
 from olmoflow.documents import Document, Intake, document_files, read_documents
 from olmoflow.environment import usable_cores
 from olmoflow.errors import UserError
@@ -31,6 +31,7 @@ from olmoflow.tokens.encoder import BatchEncoder, Encoded
 from olmoflow.tokens.format import (
     DIGESTS,
     DOCUMENTS,
+    INDEX,
     Chunk,
     Content,
     token_dtype,
@@ -43,6 +44,9 @@ Progress = Callable[[int, int], None]
 Batch = TypeVar("Batch")
 Worked = TypeVar("Worked")
 _BATCH_BYTES = 1 << 20
+# Rows of the table that are compressed together. Parquet describes each group of rows anew: a group
+# for every batch would take most of the table, and of the time to open it.
+_ROW_GROUP = 1 << 16
 
 _SCHEMA = pa.schema(
     [
@@ -154,6 +158,7 @@ class ShardWriter:
         self._chunks: list[Chunk] = []
         self._schema = _SCHEMA if content == "documents" else _SCHEMA.append(_TARGETS)
         self._table = parquet.ParquetWriter(folder / DOCUMENTS, self._schema, compression="zstd")
+        self._rows: list[pa.Table] = []
         self._pending: list[NDArray[Any]] = []
         self._room = chunk_tokens
 
@@ -184,7 +189,9 @@ class ShardWriter:
             rows[name] = [getattr(document, name) for document in documents]
         if targets is not None:
             rows["targets"] = targets
-        self._table.write_table(pa.table(rows, self._schema))
+        self._rows.append(pa.table(rows, self._schema))
+        if self.documents // _ROW_GROUP < (self.documents + len(documents)) // _ROW_GROUP:
+            self._write_rows()
         self.documents += len(documents)
         self.tokens += len(ids)
         self.bytes += int(sizes.sum())
@@ -200,11 +207,19 @@ class ShardWriter:
         """Write what is left, the table, the digests and the index."""
         if self._pending:
             self._write_chunk()
+        self._write_rows()
         self._table.close()
         write_index(self.folder, self._chunks, self._dtype, self.vocab_size, self.content)
         names = sorted(p.name for p in self.folder.iterdir())
         digests = {name: file_digest(self.folder / name) for name in names}
         (self.folder / DIGESTS).write_text(json.dumps(digests, indent=1) + "\n")
+        for name in (DOCUMENTS, INDEX, DIGESTS, "."):  # the chunks are on the disk
+            flush(self.folder / name)
+
+    def _write_rows(self) -> None:
+        if self._rows:
+            self._table.write_table(pa.concat_tables(self._rows).combine_chunks())
+        self._rows = []
 
     def _write_chunk(self) -> None:
         path = self.folder / f"chunk-0-{len(self._chunks)}.bin"

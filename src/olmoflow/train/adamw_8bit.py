@@ -133,14 +133,9 @@ def quantize(moment: Tensor, signed: bool) -> tuple[Tensor, Tensor]:
     return nearest.to(torch.uint8).view(moment.shape), magnitudes
 
 
-def levels(signed: bool, device: torch.device) -> Tensor:
-    """The 256 levels, ascending, up to 1."""
-    return torch.tensor(_levels(signed), device=device)
-
-
 @cache
-def _levels(signed: bool) -> tuple[float, ...]:
-    """Seven decades from 1e-7 to 1, each with twice the levels of the one below it.
+def levels(signed: bool, device: torch.device) -> Tensor:
+    """The 256 levels, ascending: seven decades from 1e-7 to 1, each with twice those below it.
 
     A decade's levels are the middles of equal parts of its upper nine tenths (section 2.2); with a
     sign its bit costs every decade half its levels. Zero and one come in addition.
@@ -151,4 +146,4 @@ def _levels(signed: bool) -> tuple[float, ...]:
         edges = torch.linspace(0.1, 1.0, parts + 1)
         middles = ((edges[1:] + edges[:-1]) / 2 * 10.0 ** (decade - 6)).tolist()
         found += [*middles, *(-m for m in middles)] if signed else middles
-    return tuple(sorted(found))
+    return torch.tensor(sorted(found), device=device)

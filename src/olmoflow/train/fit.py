@@ -15,7 +15,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from olmoflow.mesh import Mesh
-from olmoflow.model.checkpoint import list_steps
+from olmoflow.series import series_steps, step_folder
 from olmoflow.train.allocator import keep_freed_memory
 from olmoflow.train.callbacks import (
     CheckpointCadence,
@@ -98,10 +98,8 @@ def fit(
     keep_freed_memory()
     options.run_dir.mkdir(parents=True, exist_ok=True)
     series, last_step = options.run_dir, options.hard_stop or options.max_steps
-    complete = list_steps(series)
-    resumed = complete[-1] if complete else None
+    resumed = max(series_steps(series), default=None)
     file = MetricsFile(options.run_dir / METRICS)
-    file.resume_at(resumed.step if resumed else 0, options.log_every, last_step)
     stop, progress = StopSignal(), Progress(last_step, shown=options.progress)
     strategy = HSDPStrategy(options.mesh, series=series, asynchronous=options.save.asynchronous)
     world = options.mesh.ranks
@@ -128,10 +126,14 @@ def fit(
         use_distributed_sampler=False,
         default_root_dir=options.run_dir,
     )
+    if trainer.is_global_zero:
+        file.resume_at(resumed or 0, options.log_every, last_step)
+    module.resumes = resumed is not None
     module.start_from = options.start_from if resumed is None else None
     # At more than one rank Lightning would broadcast a flag of its own every step.
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
-    trainer.fit(module, data, ckpt_path=str(resumed.path) if resumed else None)
+    taken_up = None if resumed is None else str(step_folder(series, resumed))
+    trainer.fit(module, data, ckpt_path=taken_up)
     stopped: Stopped = "finished"
     if stop.received and trainer.global_step < last_step:
         stopped = "out_of_time" if stop.out_of_time else "signal"

@@ -20,7 +20,6 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
-from torchmetrics import MeanMetric
 
 from olmoflow.digests import file_digest
 from olmoflow.errors import UserError
@@ -32,6 +31,7 @@ from olmoflow.train.activation_checkpointing import ActivationCheckpointing
 from olmoflow.train.adapters import LoRA, attach, fill
 from olmoflow.train.objectives import Batch, Objective
 from olmoflow.train.optimizer import SkipStepAdamW, parameter_groups
+from olmoflow.train.running_mean import RunningMean
 from olmoflow.train.schedules import Schedule
 from olmoflow.train.sharding import shard
 from olmoflow.train.share import Share, StepCounts, make_share
@@ -92,6 +92,10 @@ class OlmoModule(pl.LightningModule):
         checkpointing: Which activations are computed again instead of kept.
         adapters: Train these; None: the model's own weights.
         seed: Of the initial weights.
+
+    Attributes:
+        start_from: Another run's weights, where there are any.
+        resumes: A checkpoint of this run will be loaded.
     """
 
     def __init__(
@@ -124,10 +128,11 @@ class OlmoModule(pl.LightningModule):
         if adapters is not None:
             attach(self.model, adapters.settings)
         self.checkpointing.check(self.model, compiled=compile_blocks)
-        self.averages = torch.nn.ModuleDict()
+        self.averages: dict[str, RunningMean] = {}
         self.tokens = self.head_tokens = 0
         self.global_targets = 0
         self.start_from: StartFrom | None = None
+        self.resumes = False
 
     def configure_model(self) -> None:
         """Shard the model if there are ranks to share it, allocate and initialise it."""
@@ -141,6 +146,9 @@ class OlmoModule(pl.LightningModule):
             shard(self.model, mesh, self.model.compute_dtype)
         if self.adapters is not None:
             fill(self.model, self.adapters.base, strategy.root_device, self.seed)
+        elif self.resumes or self.start_from is not None:
+            # Every weight is read from a checkpoint: to draw those of 32B takes a core 20 minutes.
+            self.model.to_empty(device=strategy.root_device)
         else:
             initialise(self.model, self.seed, strategy.root_device)
         if self.compile_blocks:
@@ -255,28 +263,20 @@ class OlmoModule(pl.LightningModule):
         for name, total in totals.items():
             self._average(f"train/{name}").update(total / targets, weight=targets)
         if self.objective.counts == "tokens":
-            self._average("train/masked labels (%)").update(100 * (1 - targets / tokens))
+            masked = torch.tensor(100 * (1 - targets / tokens))
+            self._average("train/masked labels (%)").update(masked)
         self._average("optim/total grad norm").update(norm)
         if isinstance(optimizer, SkipStepAdamW):
             self._average("optim/step skipped").update(optimizer.step_skipped)
 
-    def _average(self, name: str) -> MeanMetric:
-        key = name.replace(".", "_")
-        if key not in self.averages:
-            # The totals are global already: nothing is left to be synchronised.
-            self.averages[key] = MeanMetric(sync_on_compute=False).to(self.device)
-        metric = self.averages[key]
-        assert isinstance(metric, MeanMetric)
-        return metric
+    def _average(self, name: str) -> RunningMean:
+        return self.averages.setdefault(name, RunningMean())
 
     def collect(self, *, reset: bool = True) -> dict[str, float]:
         """The averages since the last reset, and what holds at this step."""
-        metrics: dict[str, float] = {}
-        for name, metric in self.averages.items():
-            assert isinstance(metric, MeanMetric)
-            metrics[name] = float(metric.compute())
-            if reset:
-                metric.reset()
+        metrics = {name: average.mean for name, average in self.averages.items()}
+        if reset:
+            self.averages.clear()
         if "train/CE loss" in metrics:
             metrics["train/PPL"] = float(torch.tensor(metrics["train/CE loss"]).exp())
         for index, group in enumerate(self.optimizers().param_groups):  # type: ignore[union-attr]
@@ -289,9 +289,8 @@ class OlmoModule(pl.LightningModule):
         """Keep the token count, and the averages of a report that is still to come."""
         checkpoint["tokens"], checkpoint["head_tokens"] = self.tokens, self.head_tokens
         checkpoint["averages"] = {
-            name: (float(metric.mean_value), float(metric.weight))
-            for name, metric in self.averages.items()
-            if isinstance(metric, MeanMetric)
+            name: (float(average.total), float(average.weight))
+            for name, average in self.averages.items()
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -299,8 +298,5 @@ class OlmoModule(pl.LightningModule):
         self.tokens = int(checkpoint["tokens"])
         # Older ones lack it: then the head saw every token.
         self.head_tokens = int(checkpoint.get("head_tokens", self.tokens))
-        for name, (mean, weight) in checkpoint["averages"].items():
-            metric = self._average(name)
-            metric.mean_value.fill_(mean)
-            metric.weight.fill_(weight)
-            metric._update_count = int(weight > 0)
+        for name, (total, weight) in checkpoint["averages"].items():
+            self.averages[name] = RunningMean(total, weight)

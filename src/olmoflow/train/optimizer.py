@@ -87,11 +87,8 @@ class SkipStepAdamW(AdamW):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update, unless the observed step is to be skipped."""
-        if closure is not None:
-            # Only distributed checkpoints call it so, to bring the state into being.
-            return super().step(closure)
         self.found_inf = self.step_skipped  # the fused kernel leaves everything as it was at 1
-        return super().step()
+        return super().step(closure)
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:

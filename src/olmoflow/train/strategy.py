@@ -7,7 +7,6 @@ all, written in the background, read by any number of ranks.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -115,11 +114,6 @@ class HSDPStrategy(ModelParallelStrategy):
     @override
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
         """`load_checkpoint` has loaded it."""
-
-    @override
-    def remove_checkpoint(self, filepath: _PATH) -> None:
-        if self.is_global_zero:
-            shutil.rmtree(filepath, ignore_errors=True)
 
     @override
     def teardown(self) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 from olmoflow.artifact import REQUEST
 from olmoflow.environment import slurm_record
+from olmoflow.series import step_folder
 from olmoflow.train.filing import logged, note, place_of
 
 ID_FILE = "wandb_id.txt"
@@ -136,7 +137,7 @@ class WandbRun:
         if outcome is not None:
             for key in ("stopped", "steps", "tokens"):
                 self.run.summary[key] = outcome[key]
-            last = self.run_dir / "steps" / f"step-{outcome['steps']:08d}"
+            last = step_folder(self.run_dir, outcome["steps"])
             if self._request and last.is_dir():
                 made = {**self._request, "name": self.run_dir.name, "step": outcome["steps"]}
                 artifact = _reference("checkpoint", made, last)

@@ -70,6 +70,17 @@ def test_folded_adapters_give_a_plain_model_with_the_same_logits(base, kept, off
     torch.testing.assert_close(plain(IDS), model(IDS), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("kept", ["bfloat16", "nf4"])
+def test_what_is_to_stay_in_main_memory_stays_there(base, kept):
+    """Lightning moves the whole model to its device once more; here any other device will do."""
+    model = adapted(base, LoRA(rank=4, base=kept, offload=True)).to("meta")
+    places = {name: parameter.device.type for name, parameter in model.named_parameters()}
+    stayed = {name for name, place in places.items() if place == "cpu"}
+    assert stayed == {name for name in places if ".frozen." in name}
+    moved = adapted(base, LoRA(rank=4, base=kept)).to("meta")
+    assert {parameter.device.type for parameter in moved.parameters()} == {"meta"}
+
+
 @pytest.mark.parametrize("kept", ["float32", "nf4"])
 def test_the_gradients_are_those_of_the_plain_product(base, kept):
     settings = LoRA(rank=4, base=kept, offload=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from olmoflow.artifact import Input, open_artifact
@@ -164,11 +163,12 @@ def check_lengths(config: Mapping[str, Any], sources: Sequence[Input]) -> None:
 
 def _longest(source: Input) -> int:
     """Tokens of the longest document."""
+    import numpy as np
+
     from olmoflow.tokens.reader import TokenShards
 
     shards = TokenShards.open(source.path / "train")
-    starts: list[int] = shards.document_starts.tolist()
-    return max(end - start for start, end in pairwise([*starts, len(shards)]))
+    return int(np.diff(shards.document_starts, append=len(shards)).max())
 
 
 def _content(source: Input) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from olmoflow.artifact import Input, resolve
 from olmoflow.errors import UserError
+from olmoflow.series import step_folder
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +53,6 @@ def open_step(found: Input) -> Checkpoint:
         UserError: It is no checkpoint of ours, or its files are damaged.
     """
     from olmoflow.model.checkpoint import Checkpoint
-    from olmoflow.model.checkpoint.step import step_folder
 
     if found.kind == "checkpoint" and found.step is not None:
         return Checkpoint.open(step_folder(found.path, found.step))

@@ -24,11 +24,13 @@ from typing import Any
 from olmoflow.artifact import home
 from olmoflow.commands.launching.slurm.script import JobPlace, container_arguments, rank_python
 from olmoflow.environment import usable_cores
+from olmoflow.errors import UserError
 
 OUTCOME = "outcome.json"
 _PR_SET_PDEATHSIG = 1
 # Ranks save a checkpoint when they are told to stop; torchrun must not kill them meanwhile.
 _SHUTDOWN_SECONDS = 600
+_MISTAKE = f"{UserError.__name__}: "  # as torch records it
 
 
 class OutOfTime(KeyboardInterrupt):
@@ -56,6 +58,7 @@ def launch(module: str, run_dir: Path, cluster: Mapping[str, Any], processes: in
         What rank 0 left in ``RUN_DIR/outcome.json``.
 
     Raises:
+        UserError: A rank found a mistake in the input.
         RuntimeError: A rank failed; the message is the first failure.
         OutOfTime: The cluster stopped the ranks before they had anything to leave.
         KeyboardInterrupt: The ranks were interrupted and left nothing.
@@ -65,7 +68,7 @@ def launch(module: str, run_dir: Path, cluster: Mapping[str, Any], processes: in
     logs.mkdir(exist_ok=True)
     signals = [signal.SIGINT, signal.SIGTERM]
     if cluster["name"] == "slurm":
-        command, environment = _srun(run_dir, cluster, processes)
+        command, environment = _srun(cluster, processes)
         signals.append(signal.SIGUSR1)
     else:
         command, environment = _torchrun(logs, processes)
@@ -83,6 +86,8 @@ def launch(module: str, run_dir: Path, cluster: Mapping[str, Any], processes: in
     if received:
         raise KeyboardInterrupt
     error = _first_error(logs, started)
+    if error and error.startswith(_MISTAKE):
+        raise UserError(error.removeprefix(_MISTAKE))
     raise RuntimeError(error or f"the ranks ended with status {status}; see {logs}")
 
 
@@ -96,9 +101,7 @@ def _torchrun(logs: Path, processes: int) -> tuple[list[str], dict[str, str]]:
     return [*command, f"--log-dir={logs}"], environment
 
 
-def _srun(
-    run_dir: Path, cluster: Mapping[str, Any], processes: int
-) -> tuple[list[str], dict[str, str]]:
+def _srun(cluster: Mapping[str, Any], processes: int) -> tuple[list[str], dict[str, str]]:
     # The batch host, where this runs, is the first node and so has rank 0.
     node = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
     with socket.socket() as free:
@@ -176,9 +179,10 @@ def _first_error(logs: Path, since: float) -> str | None:
     """The earliest of the errors that the ranks recorded: the others follow from it."""
     errors = []
     for file in logs.rglob("*error.json"):
-        if file.stat().st_mtime < since:  # of an earlier start of the run
+        written = file.stat().st_mtime  # the record's own time is in whole seconds
+        if written < since:  # of an earlier start of the run
             continue
         record = json.loads(file.read_text())["message"]
         if isinstance(record, dict):
-            errors.append((int(record["extraInfo"]["timestamp"]), str(record["message"])))
+            errors.append((written, str(record["message"])))
     return min(errors)[1] if errors else None

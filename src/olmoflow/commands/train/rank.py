@@ -19,11 +19,11 @@ from olmoflow.commands.config.build import build
 from olmoflow.commands.config.combinations import shard_nodes
 from olmoflow.commands.inputs.checkpoints import TOKENIZER, device_of, open_checkpoint
 from olmoflow.commands.launching.launch import OUTCOME, run_rank
+from olmoflow.commands.train.command import CONFIG, JOB
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
 from olmoflow.mesh import Mesh
 
-CONFIG, JOB = "config.yaml", "job.json"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 

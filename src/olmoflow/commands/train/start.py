@@ -10,12 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from olmoflow.artifact import Input, series_steps
+from olmoflow.artifact import Input
 from olmoflow.commands.config.build import build
 from olmoflow.commands.config.combinations import POST_TRAIN
 from olmoflow.commands.inputs.checkpoints import TOKENIZER, adapters_only
 from olmoflow.errors import UserError
 from olmoflow.model import Olmo3Config
+from olmoflow.series import series_steps, step_folder
 from olmoflow.tokens.tokenizer import TOKENIZER as TOKENIZER_FILE
 
 # A stage may stretch the positions, and initial weights are not used: the tensors stay the same.
@@ -121,9 +122,7 @@ def take_over(start: Input, run_dir: Path) -> None:
 
 def step_path(start: Input) -> Path:
     """The folder that an input's weights lie in."""
-    if start.step is None:
-        return start.path
-    return start.path / "steps" / f"step-{start.step:08d}"
+    return start.path if start.step is None else step_folder(start.path, start.step)
 
 
 def _shape(config: Olmo3Config) -> dict[str, Any]:

@@ -42,19 +42,22 @@ class FlashAttention:
             raise UserError(f"attention: 'flash' with {dtype} found, bfloat16 or float16 expected")
         reach = -1 if window is None else window - 1  # tokens to the left of the current one
         self.options = {"causal": True, "window_size": (reach, 0)}
-        self.borders = None if document_ids is None else document_borders(document_ids, queries)
+        self.documents: tuple[Tensor, Tensor, int, int] | None = None
+        if document_ids is not None:
+            borders = document_borders(document_ids, queries)
+            # Read back here: each layer's own reading would wait for all layers before it.
+            longest_queries, longest_keys = (int(each.diff().max()) for each in borders)
+            self.documents = *borders, longest_queries, longest_keys
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """[B, Q, H, D], [B, T, H_kv, D], [B, T, H_kv, D] -> [B, Q, H, D]."""
         out: Tensor
-        if self.borders is None:
+        if self.documents is None:
             # Causal, the kernel takes fewer queries than keys for the last ones.
             out = self.kernels.flash_attn_func(q, k, v, **self.options)
             return out
-        queries, keys = self.borders
         flat = (x.flatten(0, 1) for x in (q, k, v))  # [B * T, heads, D]
-        longest = int(queries.diff().max()), int(keys.diff().max())
-        out = self.kernels.flash_attn_varlen_func(*flat, queries, keys, *longest, **self.options)
+        out = self.kernels.flash_attn_varlen_func(*flat, *self.documents, **self.options)
         return out.view_as(q)
 
 

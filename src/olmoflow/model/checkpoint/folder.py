@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 
+from olmoflow.digests import flush
 from olmoflow.errors import UserError
 from olmoflow.model.checkpoint.digests import Digests, FileDigest
 from olmoflow.model.checkpoint.read import INDEX
@@ -19,9 +19,9 @@ from olmoflow.model.checkpoint.step import (
     MODEL_CONFIG,
     TRAINER,
     Checkpoint,
-    step_folder,
 )
 from olmoflow.model.config import Olmo3Config
+from olmoflow.series import step_folder
 
 
 def partial_folder(series: Path, step: int) -> Path:
@@ -33,6 +33,14 @@ def remove_partial(series: Path) -> None:
     """Remove what killed writers left half-written."""
     for folder in (series / "steps").glob("step-*.partial"):
         shutil.rmtree(folder)
+
+
+def remove_step(series: Path, step: int) -> None:
+    """Remove a step; a kill meanwhile leaves nothing that could be taken for one."""
+    partial = partial_folder(series, step)
+    step_folder(series, step).rename(partial)
+    # What cannot be removed now (NFS keeps files that somebody reads) is, by the next writer.
+    shutil.rmtree(partial, ignore_errors=True)
 
 
 def make_room(series: Path, step: int) -> bool:
@@ -94,18 +102,9 @@ def finish(series: Path, step: int, files: Mapping[str, FileDigest]) -> Checkpoi
     for name in (INDEX, MODEL_CONFIG, ADAPTER, TRAINER):
         if (partial / name).exists():
             digests[name] = FileDigest.of(partial / name)
-            _flush(partial / name)
+            flush(partial / name)
     Digests(step, digests).write(partial)
-    _flush(partial)
+    flush(partial)
     partial.rename(final)  # fails if a complete folder appeared there meanwhile
-    _flush(final.parent)
+    flush(final.parent)
     return Checkpoint.open(final)
-
-
-def _flush(path: Path) -> None:
-    """Have the disk hold a file, or the names in a folder, before anything that counts on it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

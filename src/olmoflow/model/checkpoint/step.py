@@ -28,6 +28,7 @@ from olmoflow.model.checkpoint.read import (
     tensor_shapes,
 )
 from olmoflow.model.config import Olmo3Config
+from olmoflow.series import series_steps, step_folder
 
 MODEL_CONFIG = "model.json"
 TRAINER = "trainer.pt"
@@ -42,20 +43,13 @@ TRAINED_ONLY = StateDictOptions(ignore_frozen_params=True)
 FLAT_OPTIMIZER = StateDictOptions(flatten_optimizer_state_dict=True)
 
 
-def step_folder(series: Path, step: int) -> Path:
-    """Where a complete step of `series` lies."""
-    return series / "steps" / f"step-{step:08d}"
-
-
 def list_steps(series: Path) -> list["Checkpoint"]:
     """The complete steps of a series, ascending.
 
     Raises:
         UserError: a step folder is damaged; half-written ones have another name and don't count.
     """
-    folders = (series / "steps").glob("step-" + "[0-9]" * 8 + "*")
-    complete = [folder for folder in folders if folder.suffix == ""]
-    return sorted(map(Checkpoint.open, complete), key=lambda checkpoint: checkpoint.step)
+    return [Checkpoint.open(step_folder(series, step)) for step in series_steps(series)]
 
 
 @dataclass(frozen=True)
@@ -167,9 +161,9 @@ class Checkpoint:
         Args:
             model: the model whose parameters `optimizer` updates.
             optimizer: built anew; state that it has is overwritten.
-            groups: restore the parameter groups' entries as well (learning rate, betas, history
-                tensors, …): wanted to resume a run; not wanted where a new run takes over only
-                the moments and the step count.
+            groups: restore the tensors of the parameter groups too, such as histories: wanted to
+                resume a run; not wanted where a new run takes over only the moments and the step
+                count. Plain settings (learning rate, betas, …) stay as the optimizer was built.
 
         Raises:
             UserError: the checkpoint lacks the state of a parameter, holds state that the
@@ -206,7 +200,8 @@ class Checkpoint:
             # A plain value in a group is a setting, which another version may not know.
             if key in shapes and (groups or key.startswith("state.")):
                 raise UserError(f"{self.path}: {key!r} is nothing that this optimizer keeps")
-        return [key for key in flat if key in stored and (groups or key.startswith("state."))]
+        kept = (key for key in flat if key.startswith("state.") or (groups and key in shapes))
+        return [key for key in kept if key in stored]
 
     def trainer_state(self) -> dict[str, Any] | None:
         """What the trainer saved beside weights and optimizer, or None."""

@@ -14,9 +14,10 @@ from olmoflow.errors import UserError
 from olmoflow.model.bounded_groups import bounded_groups
 from olmoflow.model.checkpoint.digests import FileDigest
 from olmoflow.model.checkpoint.folder import finish, make_room, partial_folder, write_small_files
-from olmoflow.model.checkpoint.step import MODEL_PREFIX, OPTIMIZER_PREFIX, Checkpoint, step_folder
+from olmoflow.model.checkpoint.step import MODEL_PREFIX, OPTIMIZER_PREFIX, Checkpoint
 from olmoflow.model.checkpoint.write import StepWriter
 from olmoflow.model.config import Olmo3Config
+from olmoflow.series import step_folder
 
 
 def write_checkpoint(

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from olmoflow.digests import flush
 from olmoflow.errors import UserError
 from olmoflow.model.bounded_groups import bounded_groups
 from olmoflow.model.config import Olmo3Config
@@ -70,6 +71,8 @@ def export_hf(
     _write_json(partial / "config.json", to_hf_config(config, vocab_size, name) | special)
     _write_json(partial / "generation_config.json", special | _ends(special, closing_ids))
     copy_tokenizer(tokenizer, partial)
+    for path in (*partial.iterdir(), partial):
+        flush(path)
     partial.rename(target)
 
 

@@ -6,7 +6,8 @@ copy is forgotten after the forward pass and made again in the backward pass.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +59,11 @@ class FrozenMatrix(nn.Module):
         if self.offload and device.type == "cuda":
             for parameter in self.parameters():
                 parameter.data = parameter.data.pin_memory()  # copies from there run by themselves
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Leaves what is to stay in main memory there: Lightning moves the whole model."""
+        stays = self.offload and not any(parameter.is_meta for parameter in self.parameters())
+        return self if stays else super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def fill(self, matrix: Tensor, device: torch.device) -> None:

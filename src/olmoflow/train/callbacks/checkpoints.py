@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from typing import Any
 
@@ -10,7 +9,9 @@ import lightning.pytorch as pl
 import torch
 import torch.distributed as dist
 
-from olmoflow.model.checkpoint import Checkpoint, list_steps
+from olmoflow.model.checkpoint import Checkpoint
+from olmoflow.model.checkpoint.folder import remove_step
+from olmoflow.series import series_steps
 from olmoflow.train.callbacks.stop_signal import StopSignal
 from olmoflow.train.save_policy import SavePolicy
 from olmoflow.train.strategy import HSDPStrategy
@@ -71,11 +72,12 @@ class CheckpointCadence(pl.Callback):
         return due
 
     def _prune(self, newest: Checkpoint) -> None:
-        every = self.policy.every_steps
+        # By their names alone: a long series has too many files to look at all of them.
+        every, series = self.policy.every_steps, newest.path.parents[1]
         rolling = [
-            c
-            for c in list_steps(newest.path.parents[1])
-            if not (every and c.step % every == 0) and c.step < newest.step
+            step
+            for step in series_steps(series)
+            if not (every and step % every == 0) and step < newest.step
         ]
         for old in rolling[: max(0, len(rolling) + 1 - self.policy.keep_last)]:
-            shutil.rmtree(old.path)
+            remove_step(series, old)
