@@ -31,7 +31,7 @@ def test_nothing_dangerous_is_allowed():
     dangerous = {
         *("fork", "vfork", "execve", "execveat", "socket", "connect", "bind", "ptrace", "mount"),
         *("process_vm_writev", "chmod", "chown", "truncate", "io_uring_setup", "bpf", "setns"),
-        *("unshare", "keyctl", "memfd_create", "shmget", "prctl", "pidfd_send_signal"),
+        *("sendmsg", "close_range", "unshare", "keyctl", "memfd_create", "shmget", "prctl", "pidfd_send_signal"),
         *ON_CONDITION,
         *FOR_SETUP,
     }
