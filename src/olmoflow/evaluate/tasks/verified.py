@@ -7,7 +7,6 @@ in the metrics, as everywhere in the field, and is counted apart in the outcomes
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -34,7 +33,6 @@ BASE_TOP_P = 0.6
 CHAT_TOP_P = 0.95
 # A chat ends its turn by itself, and needs room to think (table 16).
 CHAT_TOKENS = 32_768
-_FRACTION = re.compile(r"\\frac\{(\d+)\}\{(\d+)\}")
 
 Answered = Sequence[tuple[Instance, Sequence[Response]]]
 
@@ -270,7 +268,7 @@ def _vote(answer: str | None) -> str | None:
     if answer is None:
         return None
     spelled = normalization.math(answer)
-    number = normalization.number(_FRACTION.sub(r"\1/\2", spelled))
+    number = normalization.number(spelled)
     return spelled if number is None else str(number)
 
 
