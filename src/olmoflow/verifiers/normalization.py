@@ -62,7 +62,7 @@ _ROOT_SIGN = re.compile(r"√\s*(?:\(([^()]*)\)|(\d+|\w))")
 
 
 def latex(answer: str) -> str:
-    r"""Unicode's signs in LaTeX: ``\frac{1}{2}`` for ``½``, ``\sqrt{12}`` for ``√12``, and so on."""
+    r"""Unicode's signs in LaTeX: ``\frac{1}{2}`` for ``½``, ``\sqrt{12}`` for ``√12`` …"""
     answer = _FRACTION_SIGN.sub(
         lambda sign: "\\frac{{{}}}{{{}}}".format(*normalize("NFKC", sign[0]).split("⁄")), answer
     )
