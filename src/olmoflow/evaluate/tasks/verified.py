@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from olmoflow.errors import UserError
 from olmoflow.evaluate.metrics.sampling import majority_at_k, pass_at_k
-from olmoflow.evaluate.tasks.document import subsample
+from olmoflow.evaluate.tasks.document import chosen
 from olmoflow.evaluate.tasks.task import (
     GenerateRequest,
     GenerateResponse,
@@ -207,11 +207,11 @@ class VerifiedTask:
         """The questions in the order of the data; with a limit, OLMES's random choice of them.
 
         Raises:
-            UserError: The data are absent, or there can be no verifier, which nobody wants to hear
-                after everything has been generated.
+            UserError: The data are absent or too few, or there can be no verifier, which nobody
+                wants to hear after everything has been generated.
         """
         self._verifier().close()
-        for question in self.questions.read(subsample(self.questions.count, limit)):
+        for question in chosen(self.questions, limit, self.name):
             yield Instance(
                 question.doc_id,
                 question.native_id,
