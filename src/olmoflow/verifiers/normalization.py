@@ -100,14 +100,17 @@ def number(answer: str) -> Fraction | None:
     if mixed := _MIXED.fullmatch(answer):
         sign, whole, above, below = mixed.groups()
         part = Fraction(int(above), int(below))
-        if whole and part >= 1:
-            return None
-        return (int(whole or 0) + part) * (-1 if sign == "-" else 1)
+        return None if whole and part >= 1 else _signed(sign, int(whole or 0) + part)
     if repeating := _REPEATING.fullmatch(answer):
         sign, whole, once, period = repeating.groups()
-        part = Fraction(int(period), 10 ** len(period) - 1) + int(once or 0)
-        return (int(whole or 0) + part / 10 ** len(once)) * (-1 if sign == "-" else 1)
+        scale: int = 10 ** len(once)
+        part = Fraction(int(once + period) - int(once or 0), scale * int("9" * len(period)))
+        return _signed(sign, int(whole or 0) + part)
     return None
+
+
+def _signed(sign: str, value: Fraction) -> Fraction:
+    return -value if sign == "-" else value
 
 
 def squad(answer: str) -> str:

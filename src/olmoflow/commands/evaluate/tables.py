@@ -67,7 +67,7 @@ def print_heldout(result: Mapping[str, Any]) -> None:
         table.add_row(f"this model, {name}", f"{task['score']:.3f}{stderr}", f"{task['n']:,}")
     for name, value in result["baselines"].items():
         table.add_row(name, f"{value:.3f}", "")
-    Console().print(table)
+    print_table(table)
 
 
 def _walk(

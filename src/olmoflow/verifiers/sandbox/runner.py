@@ -162,14 +162,16 @@ class _Running:
     def watch(self, stdin: bytes) -> Ended:
         """Feed and drain the streams until the program ends or passes a limit."""
         most = int(self._limits.output_mb * 10**6)
-        streams = Streams(self.process, stdin, most, STDERR_BYTES)
+        streams, look_at = Streams(self.process, stdin, most, STDERR_BYTES), time.monotonic()
         while not streams.step(self.channel.left(), LOOK_EVERY):
             if streams.overflown:
                 return self._end("output", streams)
             if self.channel.left() <= 0:
                 return self._end("wall", streams)
-            if passed := self._overstepped():
-                return self._end(passed, streams)
+            if time.monotonic() >= look_at:  # and not at each of a million small writes
+                look_at = time.monotonic() + LOOK_EVERY
+                if passed := self._overstepped():
+                    return self._end(passed, streams)
         return self._end(None, streams)
 
     def ask(self, tests: Sequence[str], stop: bool) -> Tested:
