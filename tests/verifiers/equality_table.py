@@ -1,6 +1,30 @@
 """Pairs of answers (reference, answer) of which a mathematician says that they are equal or not."""
 
 EQUAL = [
+    # mixed numbers, repeating decimals, percentages of whole numbers
+    ("2.5", "2 1/2"),
+    (r"-\frac{5}{2}", r"-2\frac12"),
+    (r"\frac13", r"0.\overline{3}"),
+    (r"0.1\overline{6}", r"\frac{1}{6}"),
+    (r"0.\overline{73}", r"\frac{73}{99}"),
+    ("1", r"100\%"),
+    (r"300\%", "3"),
+    # inequalities and their intervals
+    (r"(-\infty,2)", "x<2"),
+    (r"[3,\infty)", r"x \ge 3"),
+    ("(1,3]", r"1 < x \le 3"),
+    # as it is typed without LaTeX
+    ("0.5", "½"),
+    (r"\frac83", "2⅔"),
+    ("x^2+1", "x²+1"),
+    ("x^{10}", "x¹⁰"),
+    ("10^{-3}", "10⁻³"),
+    (r"2\sqrt{3}", "√12"),
+    (r"\sqrt{x+1}", "√(x+1)"),
+    (r"2\pi r", "2πr"),
+    ("12", "3·4"),
+    ("3", "12÷4"),
+    (r"\emptyset", r"\varnothing"),
     # fractions and decimals
     (r"\frac{1}{2}", "0.5"),
     (r"\frac{1}{2}", "1/2"),
@@ -129,6 +153,14 @@ EQUAL = [
 ]
 
 DIFFERENT = [
+    # a comma that separates no thousands
+    ("25", "2,5"),
+    ("25", "2, 5"),
+    ("1234", "12,34"),
+    (r"\frac{11}{2}", "1 1/2"),
+    ("0.3", r"0.\overline{3}"),
+    ("2", "√12"),
+    (r"[3,\infty)", "x>3"),
     ("5", "6"),
     ("5", "-5"),
     ("5", "50"),

@@ -80,6 +80,14 @@ def test_a_completion_follows_its_beginning():
         (BLOCK, "auto", ADD),
         ("```\nfirst\n```\n```py\nlast\n```", "auto", "last\n"),
         ("```\npython\nx = 1\n```", "auto", "x = 1\n"),  # as RL-Zero's template asks
+        # What is no program: how to install it, what it prints.
+        ("```bash\npip install x\n```\nThen:\n```python\nx = 1\n```", "auto", "x = 1\n"),
+        ("```python\nx = 1\n```\nIt prints:\n```\n1\n```", "auto", "x = 1\n"),
+        ("```Python\nx = 1\n```\nDone.", "auto", "x = 1\n"),
+        ("```{.python title=a.py}\nx = 1\n```", "auto", "x = 1\n"),
+        ("~~~python\ns = '''\n```\n'''\n~~~", "auto", "s = '''\n```\n'''\n"),
+        ("1. So:\n   ```python\n   if x:\n       y\n   ```", "auto", "if x:\n    y\n"),
+        ("```bash\nls\n```", "block", None),
         ("x = 1", "auto", "x = 1"),
         ("x = 1", "block", None),
         ("", "auto", None),
@@ -93,7 +101,7 @@ def test_the_program_is_the_last_block(text, extract, code):
 
 def test_a_fence_that_never_ends_is_read_at_once():
     """In quadratic time it would take an hour."""
-    text = "```" + " " * 200_000 + "x"
+    text = "```" + " " * 200_000 + "`x"
     assert program(text, "block") is None
     assert program(text, "auto") == text
 

@@ -17,20 +17,25 @@ def scores_of(result: Mapping[str, Any]) -> dict[str, float]:
     Args:
         result: What ``olmoflow evaluate`` says.
     """
+    return {name: row["score"] for name, row in scored(result).items()}
+
+
+def scored(result: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The rows of an evaluation's tasks and of its suite's parts that have a score, by its name."""
     found = {
-        metric_name(task, row["metric"]): row["score"]
+        metric_name(task, row["metric"]): row
         for task, row in result["tasks"].items()
         if row["score"] is not None
     }
-    return found | dict(suite_scores(f"eval/suite/{result['suite']}", result, "parts"))
+    return found | dict(scored_parts(f"eval/suite/{result['suite']}", result, "parts"))
 
 
-def suite_scores(
+def scored_parts(
     prefix: str, node: Mapping[str, Any], children: str = "children"
-) -> Iterator[tuple[str, float]]:
-    """The scores of a suite and of its parts, single tasks left out."""
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """A suite and its parts that have a score, single tasks left out."""
     if node["score"] is not None:
-        yield prefix, node["score"]
+        yield prefix, node
     for name, part in (node.get(children) or {}).items():
         if "aggregate" in part:
-            yield from suite_scores(f"{prefix}/{name}", part)
+            yield from scored_parts(f"{prefix}/{name}", part)

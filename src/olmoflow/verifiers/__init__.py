@@ -10,6 +10,7 @@
 - text_match     exact match and F1
 - reasoning_gym  puzzles scored by reasoning-gym
 - extraction     the answer in a text
+- fences         blocks of code in a text
 - normalization  answers brought into one spelling
 - pool           judging in processes that may hang, crash or run out of memory
 """

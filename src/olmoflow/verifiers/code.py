@@ -15,7 +15,6 @@ completed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from typing import Any, Literal
 from olmoflow.environment import usable_cores
 from olmoflow.errors import UserError
 from olmoflow.verifiers.extraction import without_thinking
+from olmoflow.verifiers.fences import last_program
 from olmoflow.verifiers.sandbox.guard import guarded
 from olmoflow.verifiers.sandbox.isolation import choose
 from olmoflow.verifiers.sandbox.outcome import Ended, Limits, describe
@@ -35,9 +35,6 @@ EXPECTED = (
     "expected a list of assertions, or a mapping with tests, with check and entry_point, or with "
     "stdio"
 )
-# The tag of the language may have slipped to the next line: the template of Olmo 3's RL-Zero asks
-# for it there.
-_BLOCK = re.compile(r"^[ \t]*```+[ \t]*(?:\n?(?:python3?|py)[ \t]*)?\n(.*?)^[ \t]*```", re.S | re.M)
 
 
 @dataclass(frozen=True)
@@ -61,8 +58,8 @@ class CodeVerifier:
     Args:
         mode: ``fraction`` scores the share; ``all`` scores 1 if every test passed, else 0.
         threshold: A share below it scores 0.
-        extract: ``block`` takes the last fenced block, ``whole`` the text as it stands, ``auto``
-            a block where there is one.
+        extract: ``block`` takes the last fenced block of Python, or without a language where none
+            is of Python; ``whole`` the text as it stands, ``auto`` a block where there is one.
         sandbox: ``auto``, ``landlock``, ``namespaces``, or ``none``, which runs programs with the
             rights of this user.
         workers: Programs at one time; as many as cores if not given.
@@ -143,10 +140,8 @@ def program(text: str, extract: Extract) -> str | None:
     answer = without_thinking(text) if "</think>" in text or extract != "whole" else text
     if extract == "whole":
         return answer if answer.strip() else None
-    blocks = _BLOCK.findall(answer)
-    if blocks:
-        return str(blocks[-1])
-    return answer if extract == "auto" and answer.strip() else None
+    block = last_program(answer)
+    return answer if block is None and extract == "auto" and answer.strip() else block
 
 
 def difference(ended: Ended, expected: str, limits: Limits) -> str | None:

@@ -22,8 +22,9 @@ from olmoflow.verifiers.verdict import Answer, Verdict
 LONGEST_ANSWER = 2000
 """Characters; what is longer is compared as text only."""
 
+# An inequality is its interval; the pool has the deadline.
+_COMPARISON = {"allow_set_relation_comp": True, "timeout_seconds": None, "raise_on_error": True}
 _PERCENT = re.compile(r"\s*\\?%\s*$")
-_INTEGER = re.compile(r"[+-]?\d+", re.A)
 
 
 class MathVerifier:
@@ -109,7 +110,8 @@ def settled(found: str | None, golds: Sequence[str]) -> Verdict | None:
     number = normalization.number(spelled)
     if number is not None and number in numbers:
         return Verdict(1.0, extracted=found)
-    if all(_INTEGER.fullmatch(spelling) for spelling in [spelled, *spellings]):
+    exact = number is not None and None not in numbers
+    if exact and not any(sign in text for text in (found, *golds) for sign in ".%"):
         return Verdict(0.0, extracted=found)
     return None
 
@@ -130,7 +132,7 @@ def equal(found: str, gold: str) -> bool:
     for one in _parsed(gold):
         for other in _parsed(found):
             try:
-                if verify(one, other, timeout_seconds=None, raise_on_error=True):
+                if verify(one, other, **_COMPARISON):
                     return True
             except (MemoryError, RecursionError):
                 raise
@@ -144,6 +146,7 @@ def _parsed(answer: str) -> list[Any]:
 
     A percentage is both its number and a hundredth of that, since answers are given either way.
     """
+    answer = normalization.latex(answer)
     bare = _PERCENT.sub("", answer)
     parsed = [_complex(one) for one in _read(bare)]
     if bare == answer:

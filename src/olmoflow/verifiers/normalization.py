@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import string
 from fractions import Fraction
+from unicodedata import normalize
 
 LONGEST_EXACT = 400
 """Characters up to which a number is read exactly."""
@@ -24,7 +25,9 @@ _FRAC_BARE = re.compile(r"\\frac\s*(\d|[a-zA-Z](?![a-zA-Z]))\s*(\d|[a-zA-Z](?![a
 _FRAC_HALF = re.compile(r"\\frac\s*(\d)\s*\{([^{}]*)\}|\\frac\s*\{([^{}]*)\}\s*(\d)")
 _SQRT_BARE = re.compile(r"\\sqrt\s*(\w)")
 _RATIONAL = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?|\d+/\d*[1-9]\d*)", re.A)
-_PLAIN_FRACTION = re.compile(r"^(-?)(\d+)/(\d+)$")
+_MIXED = re.compile(r"([+-]?)(\d*)\\frac\{(\d+)\}\{(\d*[1-9]\d*)\}", re.A)
+_REPEATING = re.compile(r"([+-]?)(\d*)\.(\d*)\\overline\{(\d+)\}", re.A)
+_PLAIN_FRACTION = re.compile(r"^(-?(?:\d+\s+)?)(\d+)/(\d+)$")
 _LEADING = re.compile(r"^[\s.]+(?!\d)|^\s+")
 _THOUSANDS = re.compile(r"(?<=\d)(?:,\\!|,|\{,\}|\\,|\\!)(?=\d{3}(?!\d))")
 _UNITS = [
@@ -35,7 +38,7 @@ _UNITS = [
     *("weeks?", "months?", "years?", "people", "students?", "apples?", "books?", "ways?"),
     *("square", "cubic", "sq"),
 ]
-_POWER = r"(?:\s*\^\s*\{?[23]\}?|[²³])?"
+_POWER = r"(?:\s*\^\s*\{?[23]\}?)?"
 # Spaces can be matched in one way only: in several, a text of units would take forever.
 _UNIT = re.compile(
     rf"(?<=[\d}}\)])(?:\s*(?:{'|'.join(_UNITS)})\b\.?{_POWER}(?:\s*per\s+\w+)?)+\s*$", re.I
@@ -47,14 +50,30 @@ _REMOVED = (
 _RENAMED = (
     ("\\dfrac", "\\frac"), ("\\tfrac", "\\frac"), ("\\cfrac", "\\frac"), ("\\dbinom", "\\binom"),
     ("\\geq", "\\ge"), ("\\leq", "\\le"), ("\\neq", "\\ne"), ("\\lbrace", "\\{"),
-    ("\\rbrace", "\\}"), ("\\cdot", "*"), ("\\times", "*"), ("−", "-"), ("–", "-"), ("π", "\\pi"),
-    ("∞", "\\infty"), ("≤", "\\le"), ("≥", "\\ge"), ("∪", "\\cup"), ("√", "\\sqrt"),
+    ("\\rbrace", "\\}"), ("\\cdot", "*"), ("\\times", "*"), ("\\varnothing", "\\emptyset"),
 )  # fmt: skip
+_SIGNS = str.maketrans({
+    "−": "-", "–": "-", "×": "*", "·": "*", "÷": "/", "π": "\\pi ", "∞": "\\infty ", "√": "\\sqrt ",
+    "≤": "\\le ", "≥": "\\ge ", "≠": "\\ne ", "∪": "\\cup ", "∅": "\\emptyset ",
+})  # fmt: skip
+_FRACTION_SIGN = re.compile("[¼½¾⅐-⅞]")
+_SUPERSCRIPT = re.compile("[⁻⁰¹²³⁴-⁹]+")
+_ROOT_SIGN = re.compile(r"√\s*(?:\(([^()]*)\)|(\d+|\w))")
+
+
+def latex(answer: str) -> str:
+    r"""Unicode's signs in LaTeX: ``\frac{1}{2}`` for ``½``, ``\sqrt{12}`` for ``√12`` …"""
+    answer = _FRACTION_SIGN.sub(
+        lambda sign: "\\frac{{{}}}{{{}}}".format(*normalize("NFKC", sign[0]).split("⁄")), answer
+    )
+    answer = _SUPERSCRIPT.sub(lambda power: f"^{{{normalize('NFKC', power[0])}}}", answer)
+    answer = _ROOT_SIGN.sub(lambda root: f"\\sqrt{{{root[1] or root[2]}}}", answer)
+    return answer.translate(_SIGNS)
 
 
 def math(answer: str) -> str:
     """One spelling of a mathematical answer; equal results mean equal answers."""
-    answer = _without_stops(answer)
+    answer = latex(_without_stops(answer))
     for old, new in _RENAMED:
         answer = answer.replace(old, new)
     if not any(bracket in answer for bracket in ("(", "[", "\\{")):  # there commas separate
@@ -68,11 +87,30 @@ def math(answer: str) -> str:
 
 
 def number(answer: str) -> Fraction | None:
-    """The rational number that the text spells as digits, decimal or fraction; None otherwise."""
-    answer = answer.strip().replace(",", "").replace("$", "").rstrip(".")
-    if len(answer) > LONGEST_EXACT or not _RATIONAL.fullmatch(answer):
+    r"""The rational number that the text spells; None otherwise.
+
+    As digits, decimal, fraction, mixed number (``2\frac{1}{2}``), or decimal that repeats
+    (``0.1\overline{6}``).
+    """
+    answer = _THOUSANDS.sub("", answer.strip().replace("$", "").rstrip("."))
+    if len(answer) > LONGEST_EXACT:
         return None
-    return Fraction(answer)
+    if _RATIONAL.fullmatch(answer):
+        return Fraction(answer)
+    if mixed := _MIXED.fullmatch(answer):
+        sign, whole, above, below = mixed.groups()
+        part = Fraction(int(above), int(below))
+        return None if whole and part >= 1 else _signed(sign, int(whole or 0) + part)
+    if repeating := _REPEATING.fullmatch(answer):
+        sign, whole, once, period = repeating.groups()
+        scale: int = 10 ** len(once)
+        part = Fraction(int(once + period) - int(once or 0), scale * int("9" * len(period)))
+        return _signed(sign, int(whole or 0) + part)
+    return None
+
+
+def _signed(sign: str, value: Fraction) -> Fraction:
+    return -value if sign == "-" else value
 
 
 def squad(answer: str) -> str:

@@ -134,7 +134,17 @@ def test_runs_tell_what_a_benchmark_is_worth(runs):
     runs("evaluate", "checkpoint=small1@4", "tasks=[arc_easy:bpb:0shot]", *QUIET)
     runs("evaluate", "checkpoint=small2@4", "tasks=[arc_easy:bpb:0shot]", *QUIET)
     again = runs("compare", "runs=[small1,small2]", "last=3")
-    assert "eval/downstream/arc_easy:bpb:0shot (bits_per_byte_corr)" in again["metrics"]
+    metric = "eval/downstream/arc_easy:bpb:0shot (bits_per_byte_corr)"
+    assert metric in again["metrics"]
+    assert again["unequal_questions"] == []
+    # One of fewer questions does not take its place, one of more does, and is told of.
+    evaluate = ["evaluate", "checkpoint=small1@4", "tasks=[arc_easy:bpb:0shot]", *QUIET[:2]]
+    runs(*evaluate, "limit=3")
+    assert runs("compare", "runs=[small1,small2]", "last=3")["metrics"] == again["metrics"]
+    more = runs(*evaluate, "limit=9")["tasks"]["arc_easy:bpb:0shot"]["score"]
+    mixed = runs("compare", "runs=[small1,small2]", "last=3")
+    assert mixed["metrics"][metric]["scores"]["small1"] == more
+    assert mixed["unequal_questions"] == [metric]
 
 
 @pytest.mark.parametrize(

@@ -28,3 +28,26 @@ def test_which_side_is_better_is_the_compared_metrics_to_say(aggregate):
     assert part["verdict"] == "worse"
     if aggregate == "best_format":
         assert part["a"] == pytest.approx(1.05)
+        assert part["chosen"] == "one"
+        assert "reason" not in part  # nothing is wrong
+
+
+def test_a_tasks_own_test_decides_where_a_part_is_that_task():
+    """Three of eight questions: the exact test sees nothing, whatever the interval says."""
+    values = paired([0.0] * 8, [1.0] * 3 + [0.0] * 5)
+    assert values.low > 0
+    row = TaskComparison("one:rc", "acc_raw", True, values)
+    assert (row.verdict, values.p_value) == ("no difference", 0.25)
+    other = TaskComparison("two:rc", "acc_raw", True, paired([0.0] * 8, [0.0] * 8))
+    rows = {"one:rc": row, "two:rc": other}
+    for aggregate in ("macro", "best_format"):
+        part = compare_parts(stored(aggregate), stored(aggregate), rows)["all"].as_dict()
+        assert part["children"]["one"]["p_value"] == 0.25
+        assert part["children"]["one"]["verdict"] == "no difference"
+    assert (part["chosen"], part["p_value"], part["verdict"]) == ("one", 0.25, "no difference")
+
+
+def test_accuracies_that_all_differ_alike_have_a_verdict():
+    row = TaskComparison("one:rc", "acc_raw", True, paired([0.0] * 8, [1.0] * 8))
+    assert row.paired.low is None
+    assert row.verdict == "better"

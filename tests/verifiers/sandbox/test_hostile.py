@@ -274,6 +274,17 @@ HUNGRY = {
         "while True: threading.Thread(target=time.sleep, args=[100]).start()",
         "wall",
     ),
+    "starts threads that need next to nothing": (
+        "import ctypes, time\n"
+        "libc, thread = ctypes.CDLL(None), ctypes.c_ulong()\n"
+        "size = ctypes.create_string_buffer(64)\n"
+        "libc.pthread_attr_init(size)\n"
+        "libc.pthread_attr_setstacksize(size, ctypes.c_size_t(16384))\n"
+        "for _ in range(500):\n"
+        "    libc.pthread_create(ctypes.byref(thread), size, libc.pause, None)\n"
+        "time.sleep(60)",
+        "threads",
+    ),
     "stays in a thread": (
         "import threading, time\nthreading.Thread(target=time.sleep, args=[1000]).start()",
         "wall",
@@ -319,6 +330,53 @@ def test_a_folder_that_is_filled_fails_the_tests_that_are_left(sandbox, when):
     assert tested.ended is not None
     assert tested.ended.outcome == "scratch"
     assert tested.errors[-1] == "the program's files grew beyond 20 MB"
+
+
+# Each holds 100 MB in its folder without their being seen there.
+HIDDEN = {
+    "open without a name": "files = [write(f'{i}') for i in range(10)]",
+    "mapped without a name": (
+        "import mmap\nmaps = []\nfor i in range(10):\n"
+        "    file = write('x'); maps.append(mmap.mmap(file.fileno(), 4096)); file.close()"
+    ),
+    "behind a path that is too long": (
+        "for _ in range(30): os.mkdir('x' * 200); os.chdir('x' * 200)\n"
+        "for i in range(10): write(f'{i}', keep=True).close()"
+    ),
+}
+WRITE = """
+import os, time
+def write(name, keep=False):
+    file = open(name, 'w+b', 0)
+    if not keep:
+        os.unlink(name)
+    file.write(bytes(10**7))
+    return file
+"""
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_files_that_cannot_be_seen_are_counted(name):
+    if "landlock" not in HELD:  # elsewhere the kernel keeps that limit
+        return
+    ended = Sandbox("landlock", LIMITS).run(f"{WRITE}\n{HIDDEN[name]}\ntime.sleep(60)")
+    assert ended.outcome == "scratch"
+
+
+def test_what_is_seen_once_is_counted_once(sandbox):
+    """A file that is open, mapped and has a name is one file."""
+    code = (
+        "import mmap, time\nfile = open('x', 'w+b', 0)\nfile.write(bytes(12 * 10**6))\n"
+        "held = mmap.mmap(file.fileno(), 4096), open('x')\ntime.sleep(1)"
+    )
+    assert sandbox.run(code).outcome == "exited"
+
+
+def test_a_folder_of_any_depth_is_removed(sandbox, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code = "import os\nfor i in range(1200): os.mkdir('x'); os.chdir('x')\nopen('y', 'w').close()"
+    sandbox.run(code)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_scratch_is_removed_whatever_was_done_to_it(sandbox, tmp_path, monkeypatch):

@@ -32,6 +32,7 @@ def test_nothing_dangerous_is_allowed():
         *("fork", "vfork", "execve", "execveat", "socket", "connect", "bind", "ptrace", "mount"),
         *("process_vm_writev", "chmod", "chown", "truncate", "io_uring_setup", "bpf", "setns"),
         *("unshare", "keyctl", "memfd_create", "shmget", "prctl", "pidfd_send_signal"),
+        *("sendmsg", "close_range"),
         *ON_CONDITION,
         *FOR_SETUP,
     }

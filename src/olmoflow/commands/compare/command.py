@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,9 +154,11 @@ def _compare_runs(config: Mapping[str, Any]) -> dict[str, Any]:
                         list(found.scores.values()),
                         [curve[metric][-1] for curve in beyond.values()],
                     )
+            unequal = [m for m in _of_unequal_size(runs.values()) if m in metrics]
             names = {"runs": list(runs), "target": list(target), "last": config["last"]}
-            write_json(work.path / COMPARISON, {**names, "metrics": metrics})
-            work.finish({**names, "metrics": metrics})
+            result = {**names, "metrics": metrics, "unequal_questions": unequal}
+            write_json(work.path / COMPARISON, result)
+            work.finish(result)
     assert work.finished is not None
     return {"report": work.finished.name, "path": str(work.path), **work.finished.figures}
 
@@ -186,14 +188,38 @@ def _common(curves: Mapping[str, Mapping[str, list[float]]]) -> list[str]:
 
 
 def _curves(run: Input) -> dict[str, list[float]]:
-    """The scores of a run by metric, oldest first: taken in the loop, and of evaluated steps."""
+    """The scores of a run by metric, oldest first: taken in the loop, and of evaluated steps.
+
+    Of several evaluations of one step that of the most questions counts, or the latest of those.
+    """
     from olmoflow.evaluate.comparison.curves import in_the_loop
-    from olmoflow.evaluate.scores import scores_of
 
     curves = in_the_loop(run.path)
-    for evaluation in artifacts("evaluation"):
-        scored = _scored(evaluation)
-        if scored is not None and scored[0] == run.key and scored[1] is not None:
-            for metric, value in scores_of(evaluation.figures).items():
-                curves.setdefault(metric, {})[scored[1]] = value
+    for metric, steps in _evaluated(run).items():
+        curves.setdefault(metric, {}).update({step: score for step, (_, score) in steps.items()})
     return {metric: [by[step] for step in sorted(by)] for metric, by in sorted(curves.items())}
+
+
+def _evaluated(run: Input) -> dict[str, dict[int, tuple[int, float]]]:
+    """Metric to step to the questions behind its score, and the score, of a run's evaluations."""
+    from olmoflow.evaluate.scores import scored
+
+    found: dict[str, dict[int, tuple[int, float]]] = {}
+    for evaluation in artifacts("evaluation"):  # oldest first
+        key, step = _scored(evaluation) or (None, None)
+        if key != run.key or step is None:
+            continue
+        for metric, row in scored(evaluation.figures).items():
+            n, steps = row.get("n") or 0, found.setdefault(metric, {})
+            if n >= steps.get(step, (0, 0.0))[0]:
+                steps[step] = n, row["score"]
+    return found
+
+
+def _of_unequal_size(runs: Iterable[Input]) -> list[str]:
+    """Metrics whose scores are not all of as many questions: they scatter for that too."""
+    sizes: dict[str, set[int]] = {}
+    for run in runs:
+        for metric, steps in _evaluated(run).items():
+            sizes.setdefault(metric, set()).update(n for n, _ in steps.values())
+    return sorted(metric for metric, found in sizes.items() if len(found) > 1)

@@ -64,6 +64,8 @@ def print_noise(result: Mapping[str, Any]) -> None:
     fewest = min(n for row in result["metrics"].values() for n in row["checkpoints"].values())
     if fewest < result["last"]:
         print(f"some run has only {fewest} of the last {result['last']} checkpoints")
+    if unequal := result.get("unequal_questions"):
+        print(f"not every score is of as many questions, which is noise too: {', '.join(unequal)}")
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:

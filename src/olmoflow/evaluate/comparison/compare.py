@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from olmoflow.errors import UserError
-from olmoflow.evaluate.comparison.paired import Paired, holm, paired
+from olmoflow.evaluate.comparison.paired import CONFIDENCE, Paired, holm, paired
 from olmoflow.evaluate.runner.outputs import METRICS, read_predictions, read_summary
 from olmoflow.evaluate.runner.summary import TaskSummary
 
@@ -60,22 +60,26 @@ class TaskComparison:
 
     @property
     def verdict(self) -> str:
-        """What the interval says: ``better``, ``worse`` (b, of the two) or why it cannot tell."""
+        """What the test says: ``better``, ``worse`` (b, of the two) or why it cannot tell."""
         found = self.paired
         if found is None:
             return "no score"
         if found.n > 1 and not found.higher + found.lower:
             return "no question differs"
-        return verdict(found.low, found.high, higher_is_better=self.higher_is_better)
+        return verdict(found.difference, found.p_value, higher_is_better=self.higher_is_better)
 
 
-def verdict(low: float | None, high: float | None, *, higher_is_better: bool) -> str:
-    """What an interval of b less a says of b."""
-    if low is None or high is None:
+def verdict(difference: float, p_value: float | None, *, higher_is_better: bool) -> str:
+    """What b less a says of b.
+
+    The test decides: of the normal approximation the interval says the same, of few accuracies it
+    may leave out 0 where the exact test sees nothing.
+    """
+    if p_value is None:
         return "no interval"
-    if low <= 0 <= high:
+    if p_value >= 1 - CONFIDENCE:
         return "no difference"
-    return "better" if (low > 0) == higher_is_better else "worse"
+    return "better" if (difference > 0) == higher_is_better else "worse"
 
 
 def read_evaluation(folder: Path, role: str) -> dict[str, EvaluatedTask]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from olmoflow.evaluate.comparison.compare import TaskComparison, verdict
@@ -22,8 +22,10 @@ class PartComparison:
         stderr: Of the difference; the tasks are taken as independent of each other.
         n: Questions.
         higher_is_better: None where the part has no score of its own.
-        reason: Why there is no score, or how two best formats were compared.
+        reason: Why there is no score, or no interval.
         task: Of a task: its name.
+        chosen: With ``best_format``, the child that is the better one in both.
+        p_value: By the task's own test; None: the difference over its standard error is tested.
         children: By name.
     """
 
@@ -35,25 +37,27 @@ class PartComparison:
     higher_is_better: bool | None
     reason: str | None = None
     task: str | None = None
+    chosen: str | None = None
+    p_value: float | None = None
     children: Mapping[str, PartComparison] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values, with the interval, the test and what could have been seen."""
         row: dict[str, Any] = {"aggregate": self.aggregate, "task": self.task, "n": self.n}
+        row |= {"chosen": self.chosen, "reason": self.reason}
         row |= {"a": self.a, "b": self.b, "difference": None, "stderr": self.stderr}
         if self.a is not None and self.b is not None:
             difference = self.b - self.a
             low, high = interval(difference, self.stderr)
             row |= {"difference": difference, "low": low, "high": high}
-            row["p_value"] = normal_test(difference, self.stderr)
-            row["mde80"] = minimum_detectable_effect(self.stderr)
-            row["verdict"] = verdict(low, high, higher_is_better=bool(self.higher_is_better))
-        optional = {"reason": self.reason} if self.reason else {}
+            own = self.p_value
+            p_value = normal_test(difference, self.stderr) if own is None else own
+            row |= {"p_value": p_value, "mde80": minimum_detectable_effect(self.stderr)}
+            better = bool(self.higher_is_better)
+            row["verdict"] = verdict(difference, p_value, higher_is_better=better)
         children = {name: child.as_dict() for name, child in self.children.items()}
-        return {k: v for k, v in row.items() if v is not None or k == "difference"} | {
-            **optional,
-            **({"children": children} if children else {}),
-        }
+        shown = {k: v for k, v in row.items() if v is not None or k == "difference"}
+        return shown | ({"children": children} if children else {})
 
 
 def same_shape(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
@@ -112,7 +116,9 @@ def _leaf(row: TaskComparison) -> PartComparison:
     found, better = row.paired, row.higher_is_better
     if found is None:
         return PartComparison(None, None, None, None, 0, better, row.error, row.task)
-    return PartComparison(None, found.a, found.b, found.stderr, found.n, better, task=row.task)
+    return PartComparison(
+        None, found.a, found.b, found.stderr, found.n, better, task=row.task, p_value=found.p_value
+    )
 
 
 def _best(children: Mapping[str, PartComparison], better: bool) -> PartComparison:
@@ -122,9 +128,7 @@ def _best(children: Mapping[str, PartComparison], better: bool) -> PartCompariso
     theirs = max(children, key=lambda name: sign * (children[name].b or 0.0))
     a, b = children[ours], children[theirs]
     if ours == theirs:
-        return PartComparison(
-            "best_format", a.a, b.b, a.stderr, a.n, better, ours, children=children
-        )
+        return replace(a, aggregate="best_format", task=None, chosen=ours, children=children)
     reason = f"{ours} of a, {theirs} of b: no common questions to pair, so no interval"
     return PartComparison(
         "best_format", a.a, b.b, None, min(a.n, b.n), better, reason, children=children

@@ -21,7 +21,7 @@ from olmoflow.evaluate.in_loop.share import Share
 from olmoflow.evaluate.runner.answers import Answerer, Prepared
 from olmoflow.evaluate.runner.run import bind, score_answered
 from olmoflow.evaluate.runner.summary import TaskSummary, summarise
-from olmoflow.evaluate.scores import metric_name, suite_scores
+from olmoflow.evaluate.scores import metric_name, scored_parts
 from olmoflow.evaluate.suites import Leaf, Suite
 from olmoflow.evaluate.tasks.task import GenerateRequest, Instance
 from olmoflow.tokens.tokenizer import Tokenizer
@@ -131,7 +131,8 @@ class InLoopEvaluation(pl.Callback):
             if summary.score is not None
         }
         whole = self.suite.score(summaries).as_dict()
-        return found | dict(suite_scores(f"eval/suite/{self.suite.name}", whole))
+        parts = scored_parts(f"eval/suite/{self.suite.name}", whole)
+        return found | {name: part["score"] for name, part in parts}
 
     def _answerer(self, trainer: pl.Trainer, module: OlmoModule) -> Answerer:
         scorer = TrainingScorer(

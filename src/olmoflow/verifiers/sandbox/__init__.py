@@ -4,6 +4,7 @@
 - runner         starts a confined interpreter for each program, watches and ends it
 - outcome        what a program may take, and how it ended
 - surroundings   the settings, environment and folders that it finds
+- usage          what it has taken where no limit of the kernel counts it
 - channel        talking to a process that may say anything, or nothing
 - guard          tests rewritten so that a program cannot answer their comparisons itself
 

@@ -22,6 +22,7 @@ class Limits:
         file_mb: Of one file.
         scratch_mb: Of all files.
         open_files: At one time.
+        threads: At one time.
     """
 
     cpu_seconds: int = 10
@@ -31,6 +32,7 @@ class Limits:
     file_mb: int = 16
     scratch_mb: int = 64
     open_files: int = 64
+    threads: int = 256
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -44,13 +46,14 @@ class Ended:
 
     Attributes:
         outcome: ``exited`` (`code` is its status), ``died`` (of signal `code`), ``cpu`` or
-            ``wall`` (it took too long), ``output`` or ``scratch`` (it wrote too much).
+            ``wall`` (it took too long), ``output`` or ``scratch`` (it wrote too much), ``threads``
+            (it started too many).
         code: Exit status or signal.
         stdout: What it wrote, up to the limit.
         stderr: The end of that.
     """
 
-    outcome: Literal["exited", "died", "cpu", "wall", "output", "scratch"]
+    outcome: Literal["exited", "died", "cpu", "wall", "output", "scratch", "threads"]
     code: int = 0
     stdout: bytes = b""
     stderr: str = ""
@@ -78,4 +81,5 @@ def describe(ended: Ended, limits: Limits) -> str:
         "wall": f"the program took more than {limits.wall_seconds:g} s",
         "output": f"the program wrote more than {limits.output_mb:g} MB",
         "scratch": f"the program's files grew beyond {limits.scratch_mb} MB",
+        "threads": f"the program started more than {limits.threads} threads",
     }[ended.outcome]

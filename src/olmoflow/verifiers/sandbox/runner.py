@@ -24,7 +24,8 @@ from olmoflow.verifiers.sandbox.channel import (
 )
 from olmoflow.verifiers.sandbox.guard import guarded
 from olmoflow.verifiers.sandbox.outcome import Ended, Isolation, Limits, Tested, describe
-from olmoflow.verifiers.sandbox.surroundings import environment, folder_size, remove, settings
+from olmoflow.verifiers.sandbox.surroundings import environment, remove, settings
+from olmoflow.verifiers.sandbox.usage import Overstepped, overstepped
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ class _Running:
         finally:
             os.close(theirs_in)
             os.close(theirs_out)
-        self.channel = Channel(ours_in, ours_out, self._check_scratch)
+        self.channel = Channel(ours_in, ours_out, self._look)
         self._settings = settings(scratch, isolation, limits)
 
     def __enter__(self) -> _Running:
@@ -161,14 +162,16 @@ class _Running:
     def watch(self, stdin: bytes) -> Ended:
         """Feed and drain the streams until the program ends or passes a limit."""
         most = int(self._limits.output_mb * 10**6)
-        streams = Streams(self.process, stdin, most, STDERR_BYTES)
+        streams, look_at = Streams(self.process, stdin, most, STDERR_BYTES), time.monotonic()
         while not streams.step(self.channel.left(), LOOK_EVERY):
             if streams.overflown:
                 return self._end("output", streams)
             if self.channel.left() <= 0:
                 return self._end("wall", streams)
-            if self._scratch_full():
-                return self._end("scratch", streams)
+            if time.monotonic() >= look_at:  # and not at each of a million small writes
+                look_at = time.monotonic() + LOOK_EVERY
+                if passed := self._overstepped():
+                    return self._end(passed, streams)
         return self._end(None, streams)
 
     def ask(self, tests: Sequence[str], stop: bool) -> Tested:
@@ -184,8 +187,8 @@ class _Running:
                     break
         except DeadlineError:
             return self._unanswered(errors, tests, self._end("wall"))
-        except ScratchFullError:
-            return self._unanswered(errors, tests, self._end("scratch"))
+        except OversteppedError as passed:
+            return self._unanswered(errors, tests, self._end(passed.limit))
         except ChannelClosedError:
             return self._unanswered(errors, tests, self._end(None))
         return Tested((*errors, *["not run"] * (len(tests) - len(errors))))
@@ -205,7 +208,7 @@ class _Running:
 
     def _end(
         self,
-        outcome: Literal["wall", "output", "scratch"] | None,
+        outcome: Literal["wall", "output"] | Overstepped | None,
         streams: Streams | None = None,
     ) -> Ended:
         """End the program if it has not ended; say how it did."""
@@ -257,12 +260,12 @@ class _Running:
         how = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self.process.pid, how) is not None
 
-    def _scratch_full(self) -> bool:
-        return folder_size(self._scratch) > self._limits.scratch_mb * 10**6
+    def _overstepped(self) -> Overstepped | None:
+        return overstepped(self.process.pid, self._scratch, self._limits)
 
-    def _check_scratch(self) -> None:
-        if self._scratch_full():
-            raise ScratchFullError
+    def _look(self) -> None:
+        if passed := self._overstepped():
+            raise OversteppedError(passed)
 
     def _kill(self) -> None:
         if self.process.returncode is None:
@@ -274,5 +277,9 @@ class SandboxError(Exception):
     """The sandbox could not be put up."""
 
 
-class ScratchFullError(Exception):
-    """The program's files have grown beyond their limit."""
+class OversteppedError(Exception):
+    """The program has passed a limit that is looked after from here."""
+
+    def __init__(self, limit: Overstepped) -> None:
+        super().__init__(limit)
+        self.limit = limit

@@ -21,7 +21,7 @@ EPERM, ENOTTY, ENOSYS = 1, 25, 38
 X32 = 0x40000000
 FIRST_UNIFORM_NUMBER = 424
 NUMBER, ARCH, ARGUMENTS = 0, 4, 16
-CLONE_THREAD, CLONE_NAMESPACES = 0x00010000, 0x7E020080
+CLONE_FILES, CLONE_THREAD, CLONE_NAMESPACES = 0x00000400, 0x00010000, 0x7E020080
 # Duplicate, close-on-exec, flags, record locks, pipe size and seals; not F_SETOWN, which sends
 # signals to others.
 FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032)
@@ -61,11 +61,12 @@ def one_of(place: int, values: tuple[int, ...], errno: int) -> bytes:
 
 
 def thread_only() -> bytes:
-    """Allow clone for a thread in the same namespaces."""
+    """Allow clone for a thread in the same namespaces and with the same open files."""
+    thread = CLONE_THREAD | CLONE_FILES
     return (
         argument(0)
-        + instruction(MASK, CLONE_THREAD | CLONE_NAMESPACES)
-        + instruction(JUMP_EQUAL, CLONE_THREAD, 0, 1)
+        + instruction(MASK, thread | CLONE_NAMESPACES)
+        + instruction(JUMP_EQUAL, thread, 0, 1)
         + instruction(RETURN, ALLOW)
         + refuse(EPERM)
     )

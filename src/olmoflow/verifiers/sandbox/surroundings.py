@@ -6,7 +6,7 @@ import contextlib
 import functools
 import logging
 import os
-import shutil
+import secrets
 import stat
 import sys
 import sysconfig
@@ -61,32 +61,28 @@ def readable() -> list[str]:
     return sorted({path for path in paths if os.path.exists(path)})
 
 
-def folder_size(folder: str, most_entries: int = 10_000) -> float:
-    """Bytes on disk below a folder; infinite if it has too many entries to count."""
-    total, entries, folders = 0, 0, [folder]
-    while folders:
-        with contextlib.suppress(OSError), os.scandir(folders.pop()) as found:
-            for entry in found:
-                entries += 1
-                if entries > most_entries:
-                    return float("inf")
-                total += entry.stat(follow_symlinks=False).st_blocks * 512
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-    return total
-
-
 def remove(folder: str) -> None:
     """Delete a folder that a program had, whatever it did to it."""
-
-    def open_up(_: object, path: str, __: object) -> None:
+    for _ in range(3):  # a child of the program may write until it has died
         with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(path), stat.S_IRWXU)
-            if not os.path.islink(path):
-                os.chmod(path, stat.S_IRWXU)
-
-    for _ in range(3):
-        shutil.rmtree(folder, onerror=open_up)
+            _delete(folder)
         if not os.path.exists(folder):
             return
     log.warning("could not remove %s", folder)
+
+
+def _delete(folder: str) -> None:
+    """Folders are taken out of each other first, so it does not matter how deep they are."""
+    folders = [folder]
+    for one in folders:
+        os.chmod(one, stat.S_IRWXU)
+        for name in os.listdir(one):
+            path = os.path.join(one, name)
+            if os.path.islink(path) or not os.path.isdir(path):
+                os.unlink(path)
+                continue
+            os.chmod(path, stat.S_IRWXU)  # what is not writable cannot be moved
+            folders.append(os.path.join(folder, secrets.token_hex(16)))
+            os.rename(path, folders[-1])
+    for one in reversed(folders):
+        os.rmdir(one)

@@ -9,7 +9,7 @@ headers of the machine.
 NUMBERS: dict[str, tuple[int | None, int | None]] = {
     # files, once Landlock or the mounts say which
     "open": (2, None), "openat": (257, 56), "openat2": (437, 437), "creat": (85, None),
-    "close": (3, 57), "close_range": (436, 436), "read": (0, 63), "write": (1, 64),
+    "close": (3, 57), "read": (0, 63), "write": (1, 64),
     "readv": (19, 65), "writev": (20, 66), "pread64": (17, 67), "pwrite64": (18, 68),
     "preadv": (295, 69), "pwritev": (296, 70), "preadv2": (327, 286), "pwritev2": (328, 287),
     "lseek": (8, 62), "stat": (4, None), "fstat": (5, 80), "lstat": (6, None),
@@ -58,10 +58,9 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "sched_getaffinity": (204, 123), "sched_getparam": (143, 121),
     "sched_getscheduler": (145, 120), "sched_get_priority_max": (146, 125),
     "sched_get_priority_min": (147, 126),
-    # its own pairs of sockets
-    "shutdown": (48, 210), "sendto": (44, 206), "recvfrom": (45, 207), "sendmsg": (46, 211),
-    "recvmsg": (47, 212), "getsockopt": (55, 209), "setsockopt": (54, 208),
-    "getsockname": (51, 204), "getpeername": (52, 205),
+    # its own pairs of sockets; not sendmsg, which could park open files in them
+    "shutdown": (48, 210), "sendto": (44, 206), "recvfrom": (45, 207), "getsockopt": (55, 209),
+    "setsockopt": (54, 208), "getsockname": (51, 204), "getpeername": (52, 205),
     # only with certain arguments (`seccomp.py`)
     "clone": (56, 220), "clone3": (435, 435), "kill": (62, 129), "tgkill": (234, 131),
     "prlimit64": (302, 261), "fcntl": (72, 25), "ioctl": (16, 29), "socketpair": (53, 199),

@@ -7,6 +7,7 @@ import pytest
 from olmoflow.errors import UserError
 from olmoflow.evaluate.tasks.registry import find_task
 from olmoflow.evaluate.tasks.ruler import GENERATORS, RulerTask
+from olmoflow.evaluate.tasks.ruler.sources import ESSAYS, haystack_words, sentences
 from olmoflow.evaluate.tasks.ruler.task import string_match_all
 from olmoflow.evaluate.tasks.task import GenerateResponse, TokenizedTask
 
@@ -174,3 +175,13 @@ def test_passages_are_asked_about_under_a_name_of_their_own(count):
     assert [score.metrics for score in scores] == [{"string_match_part": 1.0}] * 3
     scores = task.score([answered(i, "Nobody knows.") for i in instances])
     assert [score.metrics for score in scores] == [{"string_match_part": 0.0}] * 3
+
+
+def test_sentences_lose_nothing():
+    """A needle stands between two of them, and the haystack is the text as it was written."""
+    text = 'He said "Go." (It was late.) "Why?" he asked. See e.g. this, No. 5. Then he left.'
+    cut = sentences(text)
+    assert cut[:3] == ['He said "Go."', "(It was late.)", '"Why?" he asked.']
+    assert " ".join(cut) == text
+    essays = " ".join(haystack_words(ESSAYS))
+    assert " ".join(sentences(essays)) == essays

@@ -122,7 +122,7 @@ class RulerTask:
             "tokenizer": self.tokenizer,
             "format": "completion",
             "temperature": 0.0,
-            "version": 1,
+            "version": 2,  # closing quotes stay with their sentences
             **settings,
         }
 
