@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 
 import torch
 
@@ -24,7 +25,7 @@ _GPU_BF16_PEAKS = {
 def peak_flops(device: torch.device, dtype: torch.dtype) -> float | None:
     """FLOP/s that the device's matrix products reach at best; None where that is not known.
 
-    A GPU's comes from its data sheet; a CPU's is measured, for about a second.
+    A GPU's comes from its data sheet; a CPU's is measured, for about a second, once in a process.
     """
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
@@ -40,6 +41,7 @@ def lacks_bfloat16(device: torch.device) -> bool:
     return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
+@cache
 def measured_flops(dtype: torch.dtype, seconds: float = 0.6) -> float:
     """FLOP/s of a square matrix product on this CPU: the best of several rounds."""
     # Some processors have no instructions for bfloat16 and are fifty times slower: begin small.
