@@ -85,11 +85,9 @@ def git_diff(folder: Path | None = None) -> str:
 
 def installed_packages() -> list[str]:
     """Every installed distribution as ``name==version``, sorted."""
-    found = {
-        f"{d.metadata['Name']}=={d.version}"
-        for d in importlib.metadata.distributions()
-        if d.metadata["Name"]
-    }
+    # Each access to `metadata` or `version` parses the distribution's whole METADATA once more.
+    parsed = [distribution.metadata for distribution in importlib.metadata.distributions()]
+    found = {f"{each['Name']}=={each['Version']}" for each in parsed if each["Name"]}
     return sorted(found, key=str.lower)
 
 

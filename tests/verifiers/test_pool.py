@@ -107,15 +107,19 @@ def test_a_worker_that_takes_anothers_place_has_its_imports_already(tmp_path):
             """
             import judges
             from olmoflow.verifiers import Answer
+            from olmoflow.verifiers.instructions.verifier import InstructionVerifier
             from olmoflow.verifiers.math import MathVerifier
             from olmoflow.verifiers.pool import JudgePool
+            from olmoflow.verifiers.reasoning_gym import ReasoningGymVerifier
 
             if __name__ == "__main__":
                 settings = {"warm": judges.warm, "workers": 1, "deadline": 1.0, "memory_mb": 500}
-                MathVerifier().close()  # asks for math-verify, though it judges nothing
+                for verifier in (MathVerifier, InstructionVerifier, ReasoningGymVerifier):
+                    verifier().close()  # asks for its packages, though it judges nothing
                 JudgePool(judges.misbehave, preload="no_such_module", **settings).close()
                 pool = JudgePool(judges.misbehave, preload="wave", **settings)
-                asked = [("pid", None), ("imported", "wave"), ("imported", "math_verify")]
+                packages = ["wave", "math_verify", "nltk", "reasoning_gym"]
+                asked = [("pid", None), *(("imported", package) for package in packages)]
                 answers = [Answer(*each) for each in asked]
                 for verdict in pool.judge([*answers, Answer("hang", None), *answers]):
                     print(verdict.extracted or verdict.outcome)
@@ -131,9 +135,9 @@ def test_a_worker_that_takes_anothers_place_has_its_imports_already(tmp_path):
         check=True,
         env=os.environ | {"PYTHONPATH": path},
     ).stdout.split()
-    first, second = said[0], said[4]
+    first, second = said[0], said[6]
     assert first != second
-    assert said == [first, "True", "True", "timeout", second, "True", "True"]
+    assert said == [first, *["True"] * 4, "timeout", second, *["True"] * 4]
 
 
 def test_workers_that_cannot_start_are_told_and_not_waited_for():

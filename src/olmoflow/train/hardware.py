@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 
 import torch
 
@@ -21,11 +22,12 @@ _GPU_BF16_PEAKS = {
 }
 
 
+@cache
 def peak_flops(device: torch.device, dtype: torch.dtype) -> float | None:
     """FLOP/s that the device's matrix products reach at best; None where that is not known.
 
-    A GPU's comes from its data sheet; a CPU's is measured, for about a second, and too low where
-    other programs are busy meanwhile: see `raised_peak`.
+    A GPU's comes from its data sheet; a CPU's is measured, for about a second, once in a process,
+    and too low where other programs are busy meanwhile: see `raised_peak`.
     """
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)

@@ -52,6 +52,7 @@ class ReasoningGymVerifier:
             deadline=deadline,
             memory_mb=memory_mb,
             confined=isolation == "landlock",
+            preload="olmoflow.verifiers.reasoning_gym_preload",
         )
 
     def verify(self, answers: Sequence[Answer]) -> list[Verdict]:

@@ -47,7 +47,8 @@ class Reporter(pl.Callback):
                 "times faster here",
                 file=sys.stderr,
             )
-        self.peak_flops = peak_flops(device, dtype)
+        # Rank 0 alone reports; ranks that measured as well would share its cores.
+        self.peak_flops = peak_flops(device, dtype) if trainer.is_global_zero else None
         self._window = _Stretch.of(pl_module)
         self._run = _Stretch.of(pl_module)
         self._waiting_since = time.perf_counter()

@@ -5,4 +5,5 @@
 - ifbench             the 58 instructions of IFBench: `ifbench_words`, `ifbench_sentences`,
                       `ifbench_formats`
 - language            sentences, words and syllables, without downloads
+- preload             what workers are forked with
 """

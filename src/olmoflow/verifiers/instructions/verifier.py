@@ -51,6 +51,7 @@ class InstructionVerifier:
             workers=workers or usable_cores(),
             deadline=deadline,
             memory_mb=memory_mb,
+            preload="olmoflow.verifiers.instructions.preload",
         )
 
     def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
