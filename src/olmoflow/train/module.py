@@ -263,18 +263,20 @@ class OlmoModule(pl.LightningModule):
         for name, total in totals.items():
             self._average(f"train/{name}").update(total / targets, weight=targets)
         if self.objective.counts == "tokens":
-            masked = torch.tensor(100 * (1 - targets / tokens))
+            masked = torch.tensor(100 * (1 - targets / tokens), device=self.device)
             self._average("train/masked labels (%)").update(masked)
         self._average("optim/total grad norm").update(norm)
         if isinstance(optimizer, SkipStepAdamW):
             self._average("optim/step skipped").update(optimizer.step_skipped)
 
     def _average(self, name: str) -> RunningMean:
-        return self.averages.setdefault(name, RunningMean())
+        if name not in self.averages:
+            self.averages[name] = RunningMean().to(self.device)
+        return self.averages[name]
 
     def collect(self, *, reset: bool = True) -> dict[str, float]:
         """The averages since the last reset, and what holds at this step."""
-        metrics = {name: average.mean for name, average in self.averages.items()}
+        metrics = {name: float(average.compute()) for name, average in self.averages.items()}
         if reset:
             self.averages.clear()
         if "train/CE loss" in metrics:
@@ -299,4 +301,4 @@ class OlmoModule(pl.LightningModule):
         # Older ones lack it: then the head saw every token.
         self.head_tokens = int(checkpoint.get("head_tokens", self.tokens))
         for name, (total, weight) in checkpoint["averages"].items():
-            self.averages[name] = RunningMean(total, weight)
+            self._average(name).restore(total, weight)

@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 
 
-@dataclass
-class RunningMean:
-    """The mean of scalars since its making; those that are no number count as never seen.
+class RunningMean(Metric):
+    """The mean of scalars since its reset; those that are no number count as never seen.
 
-    torchmetrics' ``MeanMetric`` looks for such values on the host, which at every step would wait
-    for the GPU.
+    torchmetrics' own ``MeanMetric`` looks for such values on the host, which at every step would
+    wait for the GPU. Ranks are not synchronised: what is entered is a sum over all of them already.
 
     Attributes:
         total: Sum of the weighted values.
         weight: Sum of their weights.
     """
 
-    total: Tensor | float = 0.0
-    weight: Tensor | float = 0.0
+    full_state_update = False
+    total: Tensor
+    weight: Tensor
 
-    @torch.no_grad()
+    def __init__(self) -> None:
+        super().__init__(sync_on_compute=False)
+        self.add_state("total", torch.zeros(()))
+        self.add_state("weight", torch.zeros(()))
+
     def update(self, value: Tensor, weight: float = 1.0) -> None:
-        """Enter a scalar, wherever it is."""
+        """Enter a scalar."""
         known = ~value.isnan()
-        self.total = self.total + torch.where(known, value * weight, 0.0)
-        self.weight = self.weight + known * weight
+        self.total += torch.where(known, value * weight, 0.0)
+        self.weight += known * weight
 
-    @property
-    def mean(self) -> float:
-        """The mean; no number where there is none. Waits for the device."""
-        weight = float(self.weight)
-        return float(self.total) / weight if weight else math.nan
+    def restore(self, total: float, weight: float) -> None:
+        """Go on from these."""
+        self.total.fill_(total)
+        self.weight.fill_(weight)
+        self._update_count = int(weight > 0)
+
+    def compute(self) -> Tensor:
+        """The mean; no number where there is none."""
+        return self.total / self.weight
