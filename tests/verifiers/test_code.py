@@ -7,6 +7,7 @@ from olmoflow.verifiers import Answer
 from olmoflow.verifiers.code import CodeVerifier, program
 
 ADD = "def add(a, b):\n    return a + b\n"
+DOCUMENTED = '"""\n    ```\n    f()\n    ```\n"""\n'
 BLOCK = f"Here it is:\n```python\n{ADD}```\nDone."
 CHECK = "def check(candidate):\n    assert candidate(1, 2) == 3\n"
 
@@ -87,6 +88,10 @@ def test_a_completion_follows_its_beginning():
         ("```{.python title=a.py}\nx = 1\n```", "auto", "x = 1\n"),
         ("~~~python\ns = '''\n```\n'''\n~~~", "auto", "s = '''\n```\n'''\n"),
         ("1. So:\n   ```python\n   if x:\n       y\n   ```", "auto", "if x:\n    y\n"),
+        ("````markdown\n# So\n```python\nx = 1\n```\n````", "auto", "x = 1\n"),
+        ("Solution\n~~~~~~~~\n```python\nx = 1\n```", "auto", "x = 1\n"),
+        ("```bash\npip install x\n```python\nx = 1\n```", "auto", "x = 1\n"),
+        ('```python\n"""\n    ```\n    f()\n    ```\n"""\n```', "auto", DOCUMENTED),
         ("```bash\nls\n```", "block", None),
         ("x = 1", "auto", "x = 1"),
         ("x = 1", "block", None),

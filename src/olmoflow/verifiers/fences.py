@@ -1,7 +1,9 @@
 """Fenced blocks of code in what a model says (CommonMark, section 4.5).
 
-A fence ends at one of its own kind that is at least as long and has no tag. So a block of another
-language is a block too, and its end begins none.
+A block ends at a fence of its own kind that is at least as long, has no tag and is not indented by
+four more spaces, as an example in a docstring is. So a block of another language is a block too,
+and its end begins none. Unlike in CommonMark, where Python begins a block begins, whatever is open:
+models put whole answers into a block of Markdown, and forget to end others.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 PYTHON = ("python", "python3", "py")
+DEEP = 4
+"""Spaces by which a line has to be indented more than a fence to be no fence of that block."""
 
 
 @dataclass
@@ -26,11 +30,6 @@ class Block:
     indent: int
     tag: str
     lines: list[str] = field(default_factory=list)
-
-    def add(self, line: str) -> None:
-        """Take in one line."""
-        here = len(line) - len(line.lstrip(" \t"))
-        self.lines.append(line[min(here, self.indent) :])
 
     @property
     def code(self) -> str:
@@ -52,14 +51,16 @@ def blocks(text: str) -> list[Block]:
     closed: list[Block] = []
     block: Block | None = None
     for line in text.split("\n"):
+        indent = len(line) - len(line.lstrip(" \t"))
         fence, tag = _fence(line)
-        if block is None:
-            block = Block(fence, len(line) - len(line.lstrip(" \t")), tag) if fence else None
-        elif fence.startswith(block.fence) and not tag:
+        shallow = block is None or indent < block.indent + DEEP
+        if fence and shallow and (block is None or tag in PYTHON):
+            block = Block(fence, indent, tag)
+        elif block is not None and shallow and fence.startswith(block.fence) and not tag:
             closed.append(_tagged_inside(block))
             block = None
-        else:
-            block.add(line)
+        elif block is not None:
+            block.lines.append(line[min(indent, block.indent) :])
     return closed
 
 
