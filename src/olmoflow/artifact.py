@@ -498,7 +498,10 @@ def _locked(path: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise UserError(f"{path}: process {lock.read().strip()} is at work on it") from None
+            raise UserError(
+                f"{path}: process {lock.read().strip()} is at work on it; expected to wait for "
+                "it, or another name"
+            ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()

@@ -104,7 +104,8 @@ def write_shards(
     intake = Intake(max_error_rate, max_document_bytes)
     opened = load_tokenizer(tokenizer)
     total = sum(f.stat().st_size for f in document_files(source))
-    chosen = (d for d in read_documents(source, intake) if source_name in (None, d.source))
+    seen: set[str | None] = set()
+    chosen = _of_source(read_documents(source, intake), source_name, seen)
     with built_folder(output, intake) as partial:
         writer = ShardWriter(partial, opened.vocab_size, chunk_tokens)
         new, workers = _new_encoder(opened), num_workers or usable_cores()
@@ -114,7 +115,10 @@ def write_shards(
                 progress(intake.file_bytes, total)
         if not writer.documents:
             shutil.rmtree(partial)
-            raise UserError(f"source={source_name}: {source} has no document of it")
+            there = ", ".join(sorted(filter(None, seen))[:10]) or "none at all"
+            raise UserError(
+                f"source={source_name}: {source} has no document of it; there are {there}"
+            )
         writer.finish()
     return ShardStatistics(writer.documents, writer.tokens, writer.bytes, len(intake.malformed))
 
@@ -230,6 +234,16 @@ class ShardWriter:
 def _with_ends(encoded: Encoded, eos_id: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Ids with the end-of-document token after each document, and their counts."""
     return np.insert(encoded.ids, encoded.counts.cumsum(), eos_id), encoded.counts + 1
+
+
+def _of_source(
+    documents: Iterable[Document], name: str | None, seen: set[str | None]
+) -> Iterator[Document]:
+    """The documents of one source; None: all. Notes which sources there are."""
+    for document in documents:
+        seen.add(document.source)
+        if name in (None, document.source):
+            yield document
 
 
 def _batches(documents: Iterator[Document]) -> Iterator[list[Document]]:

@@ -46,7 +46,7 @@ def test_one_source_of_a_corpus_becomes_shards_of_its_own(kinds):
             assert total == whole["splits"][split][count]
     error = kinds("tokenize", "corpus=kinds", "tokenizer.vocab_size=320", "source=co", status=2)
     assert "olmoflow: source=co: " in error
-    assert error.endswith("/train has no document of it")
+    assert error.endswith("/train has no document of it; there are code, prose, sums")
 
 
 def test_natural_fixed_and_capped(kinds):

@@ -128,6 +128,8 @@ def test_calibration_is_printed(capsys):
             ["shards=mistyped", "epochs=2", "max_tokens=null"],
             "shards=mistyped: no such path",
         ),
+        (["parallel=fsdp", "parallel.ranks=4"], "nodes=1: 8 .*, and parallel.ranks=4; expected as"),
+        (["parallel=fsdp", "parallel.ranks=16"], "nodes=1: .*parallel.ranks=16; expected nodes=2"),
         (["nodes=0"], "nodes=0: expected a positive whole number"),
         (["dtype=float32"], "dtype=float32: expected bfloat16"),
         (["method=sft"], "method=sft: stage=pretrain .*write stage=post_train"),

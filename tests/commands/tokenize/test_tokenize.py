@@ -160,7 +160,7 @@ def test_a_tokenized_mix_becomes_shards(home, capsys):
         (b"", "the corpus is empty; expected at least one document"),
         (b'{"text": "a"}\n{"text": "\xff"}\n', "bad.jsonl:2: invalid UTF-8 at byte 10 of the line"),
         (b'{"text": "a"}\n{"text"\n', "bad.jsonl:2: malformed JSON: "),
-        (b'{"text": "a"}\n', "vocab_size=300: the corpus has pairs for only 264 tokens"),
+        (b'{"text": "a"}\n', "tokenizer.vocab_size=300: the corpus has pairs for only 264 tokens"),
     ],
 )
 def test_mistakes_are_one_line(home, capsys, content, message):

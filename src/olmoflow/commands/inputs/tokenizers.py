@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from olmoflow.artifact import Input, Kind, claim, resolve
+from olmoflow.commands.config.numbers import WHOLE, check_number
 from olmoflow.commands.inputs.checkpoints import TOKENIZER
 from olmoflow.commands.inputs.documents import KEY, longest_document
 from olmoflow.errors import UserError
@@ -28,6 +30,8 @@ def check_kind(settings: Mapping[str, Any]) -> None:
     """
     if settings["kind"] not in KINDS:
         raise UserError(f"tokenizer.kind={settings['kind']}: expected one of {', '.join(KINDS)}")
+    if settings["kind"] == "train":
+        check_number("tokenizer.vocab_size", settings["vocab_size"], WHOLE)
 
 
 def make_tokenizer(config: Mapping[str, Any], corpus: Input | None) -> Input:
@@ -53,6 +57,10 @@ def make_tokenizer(config: Mapping[str, Any], corpus: Input | None) -> Input:
             from olmoflow.documents import Intake
             from olmoflow.tokens.tokenizer import load_tokenizer
 
+            if settings["kind"] == "train" and config["runtime"]["progress"]:
+                # Merging is one call into a library that does not say how far it is.
+                size = f"{int(settings['vocab_size']):,}"
+                print(f"training a tokenizer of {size} tokens", file=sys.stderr, flush=True)
             intake = Intake(float(config["max_error_rate"]), limit)
             _make(settings, inputs, intake, work.path).save(work.path)
             work.finish({"vocab_size": load_tokenizer(work.path).vocab_size})
@@ -71,6 +79,9 @@ def _make(settings: Mapping[str, Any], inputs: list[Input], intake: Intake, fold
         texts = (d.text for d in read_documents(splits_of(source)["train"], intake))
         try:
             return train_bpe(texts, int(settings["vocab_size"]))
+        except UserError as error:
+            own = str(error).startswith("vocab_size=")
+            raise UserError(f"tokenizer.{error}" if own else str(error)) from None
         finally:
             intake.write(folder)
     if settings["kind"] == "cl100k":

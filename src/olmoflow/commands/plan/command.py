@@ -99,6 +99,14 @@ def _mesh(config: Mapping[str, Any], hardware: Hardware) -> Mesh:
     gpus = nodes * hardware.gpus_per_node
     if config["parallel"]["name"] == "single" and gpus > 1:
         return Mesh(nodes, hardware.gpus_per_node)
+    ranks = config["parallel"]["ranks"]
+    if isinstance(ranks, int) and ranks != gpus:
+        per_node = hardware.gpus_per_node
+        hint = f"nodes={ranks // per_node}" if ranks % per_node == 0 else "as many, or other ranks"
+        raise UserError(
+            f"nodes={nodes}: {per_node} GPU(s) each of hardware={hardware.name} come to {gpus}, "
+            f"and parallel.ranks={ranks}; expected {hint}"
+        )
     return Mesh.of(config["parallel"], gpus)
 
 

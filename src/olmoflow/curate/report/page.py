@@ -49,11 +49,12 @@ def _head(data: ReportData) -> str:
         if first.tokens_in is not None and last.tokens_out is not None:
             tiles.append(_tile("tokens", first.tokens_in, last.tokens_out))
         seconds = sum(step.seconds for step in data.steps)
-        tiles.append(
-            f'<div class="tile"><span class="quiet">time in steps</span>'
-            f"<strong>{duration(seconds)}</strong>"
-            f'<span class="quiet">{len(data.steps)} steps</span></div>'
-        )
+        if seconds:  # a synthesis measures none
+            tiles.append(
+                f'<div class="tile"><span class="quiet">time in steps</span>'
+                f"<strong>{duration(seconds)}</strong>"
+                f'<span class="quiet">{len(data.steps)} steps</span></div>'
+            )
     facts = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in data.facts.items())
     listed = f'<dl class="facts">{facts}</dl>' if facts else ""
     return f'<div class="tiles" style="margin-top:1.4rem">{"".join(tiles)}</div>{listed}'
