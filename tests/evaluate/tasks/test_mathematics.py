@@ -1,6 +1,8 @@
 """GSM8K and MATH: all reference solutions are right, votes, thinking, settings."""
 
+import random
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 
@@ -132,6 +134,30 @@ def test_several_samples_vote_and_pass():
     assert score.metrics["maj_at_8"] == 1
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 6, 8])
+def test_every_k_is_what_all_draws_and_counted_votes_come_to(n):
+    task, draw = find_task("gsm8k:gen", samples=n), random.Random(n)
+    assert task.generation.ks == [k for k in (2, 3, 4, 6, 8) if k == n or (k < n and k in (2, 4))]
+    (instance,) = task.instances(1)
+    said = [str(instance.label), "7", "8", None]
+    rows = [[draw.choice(said) for _ in range(n)] for _ in range(20)]
+    texts = [[f"The answer is {s}." if s else "no idea" for s in row] for row in rows]
+    scores = task.score([answered(instance, *each) for each in texts])
+    for row, score in zip(rows, scores, strict=True):
+        right = [answer == said[0] for answer in row]
+        assert score.metrics["exact_match"] == pytest.approx(sum(right) / n)
+        assert {k for k in score.metrics if "_at_" in k} == {
+            f"{kind}_at_{k}" for kind in ("pass", "maj") for k in task.generation.ks
+        }
+        for k in task.generation.ks:
+            draws = [any(chosen) for chosen in combinations(right, k)]
+            assert score.metrics[f"pass_at_{k}"] == pytest.approx(sum(draws) / len(draws))
+            votes = [answer for answer in row[:k] if answer]
+            most = max((votes.count(v) for v in votes), default=0)
+            elected = next((v for v in votes if votes.count(v) == most), None)
+            assert score.metrics[f"maj_at_{k}"] == (elected == said[0])
+
+
 def test_answers_written_differently_vote_together():
     task = find_task("minerva_math_algebra:gen", samples=4)
     (instance,) = task.instances(1)
@@ -156,6 +182,10 @@ def test_samples_that_make_no_sense_are_refused():
         find_task("gsm8k:gen", samples=4, temperature=0)
     with pytest.raises(UserError, match=r"temperature=0.6, top_p=1.5: expected"):
         find_task("gsm8k:gen", samples=4, top_p=1.5)
+    for temperature in (float("nan"), float("inf"), -0.1):
+        with pytest.raises(UserError, match="expected a temperature of at least 0"):
+            find_task("gsm8k:gen", samples=4, temperature=temperature)
+    assert find_task("gsm8k:gen", samples=2, temperature=1).generation.temperature == 1
     with pytest.raises(UserError, match="samples=0, max_new_tokens=512: expected numbers above 0"):
         find_task("gsm8k:gen", samples=0)
     with pytest.raises(UserError, match="gsm8k:gen: has no setting shots; expected one of"):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 
 import pytest
 
@@ -67,9 +68,33 @@ def test_settings():
         find_task("arc_easy:bpb", samples=3)
     with pytest.raises(UserError, match="primary_metric=acc; expected one of acc_raw"):
         find_task("arc_easy:rc", primary_metric="acc")
+    with pytest.raises(
+        UserError, match=r"gsm8k:gen: has no setting name; expected one of: samples"
+    ):
+        find_task("gsm8k:gen", name="other")
     # medqa has no unconditional requests in OLMES, so it has no such accuracy.
     with pytest.raises(UserError, match="primary_metric=acc_uncond; expected one of"):
         find_task("medqa_en:rc", primary_metric="acc_uncond")
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("gsm8k:gen", "samples", "8"),
+        ("gsm8k:gen", "samples", 2.5),
+        ("gsm8k:gen", "samples", True),
+        ("humaneval:chat", "temperature", "hot"),
+        ("minerva_math_500:gen", "max_new_tokens", 10.5),
+        ("reasoning_gym_aiw:chat", "size", "many"),
+        ("reasoning_gym_aiw:chat", "settings", 3),
+        ("ruler_vt:4096", "length", None),
+        ("arc_easy:rc", "primary_metric", 1),
+    ],
+)
+def test_a_setting_of_another_type_is_named(name, key, value):
+    """A suite may say anything; what Python makes of it later is no message for a user."""
+    with pytest.raises(UserError, match=re.escape(f"task {name}: {key}={value!r}: input should")):
+        find_task(name, **{key: value})
 
 
 def test_groups_stand_for_tasks_that_exist():

@@ -20,7 +20,7 @@ class PartComparison:
         a: Score of a, over the questions that both were asked; None: there is none.
         b: Score of b.
         stderr: Of the difference; the tasks are taken as independent of each other.
-        n: Questions.
+        counts: Questions behind the score of a, and of b: the best formats may be different ones.
         higher_is_better: None where the part has no score of its own.
         reason: Why there is no score, or no interval.
         task: Of a task: its name.
@@ -33,13 +33,18 @@ class PartComparison:
     a: float | None
     b: float | None
     stderr: float | None
-    n: int
+    counts: tuple[int, int]
     higher_is_better: bool | None
     reason: str | None = None
     task: str | None = None
     chosen: str | None = None
     p_value: float | None = None
     children: Mapping[str, PartComparison] = field(default_factory=dict)
+
+    @property
+    def n(self) -> int:
+        """Questions; where the two have different ones, as many as the fewer."""
+        return min(self.counts)
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values, with the interval, the test and what could have been seen."""
@@ -90,23 +95,29 @@ def _part(
         return _leaf(rows[a["task"]])
     children = compare_parts(a["children"], b["children"], rows)
     parts, aggregate = list(children.values()), a["aggregate"]
-    n = sum(part.n for part in parts)
+    counts = sum(part.counts[0] for part in parts), sum(part.counts[1] for part in parts)
     better = parts[0].higher_is_better  # of what is compared, perhaps not the suite's own metric
     if aggregate == "none":
-        return PartComparison(aggregate, None, None, None, n, None, children=children)
+        return PartComparison(aggregate, None, None, None, counts, None, children=children)
     missing = [name for name, part in children.items() if part.a is None or part.b is None]
     if missing:
         reason = f"no score of {', '.join(missing)}"
-        return PartComparison(aggregate, None, None, None, n, better, reason, children=children)
+        return PartComparison(
+            aggregate, None, None, None, counts, better, reason, children=children
+        )
     if aggregate == "best_format":
         return _best(children, bool(better))
-    weights = [float(part.n) if aggregate == "micro" else 1.0 for part in parts]
+    ours, theirs = (
+        [float(part.counts[side]) if aggregate == "micro" else 1.0 for part in parts]
+        for side in (0, 1)
+    )
     return PartComparison(
         aggregate,
-        _mean([part.a or 0.0 for part in parts], weights),
-        _mean([part.b or 0.0 for part in parts], weights),
-        _stderr([part.stderr for part in parts], weights),
-        n,
+        _mean([part.a or 0.0 for part in parts], ours),
+        _mean([part.b or 0.0 for part in parts], theirs),
+        # Where the weights differ, so do two best formats, and there is no error to weigh.
+        _stderr([part.stderr for part in parts], ours),
+        counts,
         better,
         children=children,
     )
@@ -115,9 +126,10 @@ def _part(
 def _leaf(row: TaskComparison) -> PartComparison:
     found, better = row.paired, row.higher_is_better
     if found is None:
-        return PartComparison(None, None, None, None, 0, better, row.error, row.task)
+        return PartComparison(None, None, None, None, (0, 0), better, row.error, row.task)
+    own, counts = found.p_value, (found.n, found.n)
     return PartComparison(
-        None, found.a, found.b, found.stderr, found.n, better, task=row.task, p_value=found.p_value
+        None, found.a, found.b, found.stderr, counts, better, task=row.task, p_value=own
     )
 
 
@@ -129,10 +141,9 @@ def _best(children: Mapping[str, PartComparison], better: bool) -> PartCompariso
     a, b = children[ours], children[theirs]
     if ours == theirs:
         return replace(a, aggregate="best_format", task=None, chosen=ours, children=children)
+    counts = a.counts[0], b.counts[1]
     reason = f"{ours} of a, {theirs} of b: no common questions to pair, so no interval"
-    return PartComparison(
-        "best_format", a.a, b.b, None, min(a.n, b.n), better, reason, children=children
-    )
+    return PartComparison("best_format", a.a, b.b, None, counts, better, reason, children=children)
 
 
 def _mean(values: Sequence[float], weights: Sequence[float]) -> float:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import typing
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from olmoflow.errors import UserError
 from olmoflow.evaluate.tasks.task import Task
@@ -29,7 +32,7 @@ MODULES = (
 )
 
 
-def find_task(name: str, **settings: Any) -> Task:
+def find_task(name: str, /, **settings: Any) -> Task:
     """The task of a name.
 
     Args:
@@ -37,7 +40,8 @@ def find_task(name: str, **settings: Any) -> Task:
         settings: Of the task itself, such as ``samples``; most tasks have none.
 
     Raises:
-        UserError: There is no such task, or it has no such setting; the message names near ones.
+        UserError: There is no such task, or it has no such setting, or one of another type; the
+            message names near ones.
     """
     maker = _makers().get(name)
     if maker is None:
@@ -47,7 +51,20 @@ def find_task(name: str, **settings: Any) -> Task:
         if key not in known:
             takes = ", ".join(known) or "none"
             raise UserError(f"task {name}: has no setting {key}; expected one of: {takes}")
+    hints = _type_hints(maker)
+    for key, value in settings.items():
+        try:
+            TypeAdapter(hints.get(key, Any)).validate_python(value, strict=True)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"].lower()
+            raise UserError(f"task {name}: {key}={value!r}: {reason}") from error
     return maker(**settings)
+
+
+def _type_hints(maker: Any) -> dict[str, Any]:
+    while isinstance(maker, partial):
+        maker = maker.func
+    return typing.get_type_hints(maker.__init__ if inspect.isclass(maker) else maker)
 
 
 def list_tasks() -> list[str]:

@@ -7,6 +7,7 @@ in the metrics, as everywhere in the field, and is counted apart in the outcomes
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -104,7 +105,7 @@ class Generation:
                 f"samples={self.samples}, max_new_tokens={self.max_new_tokens}: expected numbers "
                 "above 0"
             )
-        if self.temperature < 0 or not 0 < self.top_p <= 1:
+        if not 0 <= self.temperature < math.inf or not 0 < self.top_p <= 1:
             raise UserError(
                 f"temperature={self.temperature}, top_p={self.top_p}: expected a temperature of "
                 "at least 0 and a top_p above 0 and at most 1"
@@ -129,8 +130,9 @@ class Generation:
 
     @property
     def ks(self) -> list[int]:
-        """For which k there is a pass@k: the powers of two up to the samples, from 2 on."""
-        return [2**power for power in range(1, self.samples.bit_length())]
+        """For which k there is a pass@k: the powers of two from 2 on, and all of the samples."""
+        powers = {2**power for power in range(1, self.samples.bit_length())}
+        return sorted(powers | {self.samples} - {1})
 
 
 @dataclass(frozen=True)
