@@ -9,6 +9,8 @@ import pytest
 import zstandard
 from wandb.proto.wandb_internal_pb2 import Record
 
+from olmoflow.commands.command_line.hydra_app import compose, plain_config
+from olmoflow.commands.flow.steps import parse_steps
 from olmoflow.commands.main import main
 from olmoflow.tokens.bpe import train_bpe
 
@@ -77,6 +79,27 @@ def tiny(tiny_home, tiny_settings, monkeypatch, capfd):
             return json.loads(written.out) if written.out else written.err.strip()
 
     return Commands(home=tiny_home / "artifacts", settings=tiny_settings, folder=tiny_home)
+
+
+@pytest.fixture
+def steps_of_flow(tmp_path, monkeypatch, capfd):
+    """``steps_of_flow(…)`` composes a flow and runs its command lines: the result of each step.
+
+    In this process, one after the other: a trainer's start takes longer than such a small run. That
+    `olmoflow flow` starts processes is what test_flow.py and test_ablation.py are about.
+    """
+    monkeypatch.setenv("OLMOFLOW_HOME", str(tmp_path / "artifacts"))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*overrides):
+        results = {}
+        for step in parse_steps(plain_config(compose("flow", overrides))["flow"]["steps"]):
+            capfd.readouterr()
+            assert main([*step.arguments(results, "flow"), "output=json"]) == 0, step.name
+            results[step.name] = json.loads(capfd.readouterr().out)
+        return results
+
+    return run
 
 
 class Synthesized:

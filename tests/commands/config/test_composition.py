@@ -5,6 +5,7 @@ that no default can know, `NEEDS` gives one.
 """
 
 import re
+from functools import cache
 from itertools import combinations, product
 
 import pytest
@@ -93,7 +94,10 @@ def pairwise(groups):
 
 
 def instantiated(choice, *more):
-    config = plain_config(compose("train", [*overrides(choice), *more]))
+    return built(plain_config(compose("train", [*overrides(choice), *more])))
+
+
+def built(config):
     module = build_module(config)
     assert all(p.is_meta for p in module.model.parameters())
     assert sum(p.numel() for p in module.model.parameters()) == module.config.num_parameters
@@ -123,8 +127,8 @@ def test_groups_of_training_compose_and_instantiate(choice):
 def test_post_training_of_every_size_is_chosen_by_variant_and_method(size, variant, method):
     chosen = {"model": f"olmo3_{size}", "stage": "post_train"}
     chosen |= {"variant": variant, "method": method}
-    module = instantiated(chosen)
     config = plain_config(compose("train", overrides(chosen)))
+    module = built(config)
     check_combination(config)
     check_batch(config, Mesh())
     assert config["schedule"]["_target_"] == "olmoflow.train.schedules.Linear"
@@ -164,14 +168,16 @@ def experiments():
 
 @pytest.mark.parametrize("experiment", experiments())
 def test_every_experiment_composes_and_instantiates(experiment):
-    # flash-attn is no dependency of the tests; the published meshes are checked as they are.
-    chosen = {"experiments": experiment}
-    module = instantiated(chosen, "attention=sdpa")
-    size = experiment.partition("/")[0]
-    assert (
-        module.config.d_model == compose("train", ["recipe=ladder", f"model={size}"]).model.d_model
-    )
-    Mesh.of(plain_config(compose("train", overrides(chosen)))["parallel"])
+    # flash-attn is no dependency of the tests.
+    chosen = overrides({"experiments": experiment})
+    config = plain_config(compose("train", [*chosen, "attention=sdpa"]))
+    assert built(config).config.d_model == width(experiment.partition("/")[0])
+    Mesh.of(config["parallel"])
+
+
+@cache
+def width(size):
+    return compose("train", ["recipe=ladder", f"model={size}"]).model.d_model
 
 
 def test_a_mistyped_experiment_lists_those_there_are():

@@ -1,13 +1,11 @@
 """Runs and tables into laws, held-out runs beside their predictions, and what is no ladder."""
 
 import csv
-import json
 
 import numpy as np
 import pytest
 
 from olmoflow.commands.command_line.hydra_app import compose, plain_config
-from olmoflow.commands.main import main
 from olmoflow.evaluate.scaling import PowerLaw, Sigmoid
 from olmoflow.model import Olmo3Config
 
@@ -186,10 +184,8 @@ def test_runs_that_are_no_rungs(tiny):
     )
 
 
-def test_the_ladder_predicts_its_next_size_from_end_to_end(tmp_path, monkeypatch, capfd):
+def test_the_ladder_predicts_its_next_size_from_end_to_end(tmp_path, steps_of_flow):
     """The flow made smaller: three sizes, budgets of a few thousand tokens."""
-    monkeypatch.setenv("OLMOFLOW_HOME", str(tmp_path / "artifacts"))
-    monkeypatch.chdir(tmp_path)
     steps = "flow.steps"
     rung = (
         "{recipe: ladder, model.vocab_size: 320, sequence_length: 64, "
@@ -197,8 +193,8 @@ def test_the_ladder_predicts_its_next_size_from_end_to_end(tmp_path, monkeypatch
     )
     sizes = "model: [ladder/33k, ladder/62k, ladder/99k], max_tokens: [1024, 2048, 4096]"
     one = "model: [ladder/33k], max_tokens: [1024]"
-    arguments = [
-        *["flow", "flow=ladder", "output=json"],
+    overrides = [
+        "flow=ladder",
         f"++{steps}.corpus.overrides={{pipeline: installed_text, pipeline.max_bytes: 2e5, "
         "pipeline.heldout_fraction: 0.2}",
         f"++{steps}.shards.overrides={{tokenizer.vocab_size: 320}}",
@@ -214,8 +210,7 @@ def test_the_ladder_predicts_its_next_size_from_end_to_end(tmp_path, monkeypatch
         f"++{steps}.report_by_size.overrides={{fit.resamples: 3, fit.starts: 3, "
         "variables: [parameters], where: {tokens: 4096}}",
     ]
-    assert main(arguments) == 0
-    done = json.loads(capfd.readouterr().out)["steps"]
+    done = steps_of_flow(*overrides)
     before, report = done["prediction"], done["report"]
     assert report["runs"] == before["runs"] == 10
     assert report["law"] == before["law"]

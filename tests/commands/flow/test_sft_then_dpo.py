@@ -1,9 +1,5 @@
 """The flow of fine-tuning and preference training from end to end, made smaller: one seed, sums."""
 
-import json
-
-from olmoflow.commands.main import main
-
 STEPS = "flow.steps"
 MODEL = {
     **{"model.vocab_size": 320, "model.d_model": 16, "model.n_heads": 2, "model.n_kv_heads": 1},
@@ -22,13 +18,11 @@ def changed(step, settings):
     return f"++{STEPS}.{step}.overrides={{{inside}}}"
 
 
-def test_puzzles_become_pairs_and_a_table_by_method(tmp_path, monkeypatch, capfd):
-    monkeypatch.setenv("OLMOFLOW_HOME", str(tmp_path / "artifacts"))
-    monkeypatch.chdir(tmp_path)
+def test_puzzles_become_pairs_and_a_table_by_method(tmp_path, steps_of_flow):
     others = [f"{kind}_{n}" for n in (2, 3) for kind in ("sft", "dpo", "sft_score", "dpo_score")]
     scores = ["base_score", "strong_score", "sft_score_1", "dpo_score_1"]
-    arguments = [
-        *["flow", "flow=sft_then_dpo_tiny", "output=json", "jobs=2"],
+    overrides = [
+        "flow=sft_then_dpo_tiny",
         *(f"~{STEPS}.{name}" for name in others),
         f"{STEPS}.report.inputs.runs=[base,sft_1,dpo_1]",
         f"{STEPS}.report.after=[base_score,sft_score_1,dpo_score_1]",
@@ -47,8 +41,7 @@ def test_puzzles_become_pairs_and_a_table_by_method(tmp_path, monkeypatch, capfd
         changed("dpo_1", MODEL | {"global_batch_pairs": 4, "optimizer.lr": 1e-3}),
         *(changed(step, SCORED) for step in scores),
     ]  # fmt: skip
-    assert main(arguments) == 0
-    done = json.loads(capfd.readouterr().out)["steps"]
+    done = steps_of_flow(*overrides)
     assert done["puzzles"]["held_out"]
     assert done["dpo_1"]["steps"] >= 1
     report = done["report"]
