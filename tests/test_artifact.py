@@ -7,6 +7,7 @@ import pytest
 from olmoflow import artifact
 from olmoflow.artifact import claim, find, lineage, resolve, verify
 from olmoflow.errors import UserError
+from olmoflow.identity import key_of
 
 
 @pytest.fixture(autouse=True)
@@ -30,10 +31,10 @@ def test_same_key_is_reused_and_another_config_is_another_artifact():
 
 
 def test_settings_of_launcher_logging_and_output_do_not_change_the_key():
-    plain = artifact.key_of("train", {"lr": 1}, [])
+    plain = key_of("train", {"lr": 1}, [])
     for setting in ("name", "output", "logger", "cluster", "parallel", "runtime", "save"):
-        assert artifact.key_of("train", {"lr": 1, setting: "x"}, []) == plain
-    assert artifact.key_of("train", {"lr": 2}, []) != plain
+        assert key_of("train", {"lr": 1, setting: "x"}, []) == plain
+    assert key_of("train", {"lr": 2}, []) != plain
 
 
 def test_input_keys_change_the_key():

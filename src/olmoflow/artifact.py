@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import datetime
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -33,6 +32,7 @@ from typing import Any, Literal, get_args
 from olmoflow.digests import WANDB_FILES, digest_folder, fingerprint, write_json
 from olmoflow.environment import environment_record
 from olmoflow.errors import UserError
+from olmoflow.identity import difference, key_of
 from olmoflow.series import series_steps
 
 Kind = Literal[
@@ -55,12 +55,6 @@ REQUEST = "request.json"
 PROVENANCE = "provenance.json"
 LOCK = ".lock"
 _NOT_DIGESTED = frozenset({REQUEST, PROVENANCE, LOCK}) | WANDB_FILES
-
-# Settings that change how a command runs or reports, never what it computes.
-NOT_IN_KEY = frozenset(
-    {"name", "output", "dry_run", "group"}  # what it is called and what is said of it
-    | {"logger", "cluster", "parallel", "runtime", "save", "log_every", "evaluation"}
-)
 
 
 @dataclass(frozen=True)
@@ -237,35 +231,6 @@ def _check_key(path: Path, request: Mapping[str, Any]) -> bool:
             f"({difference(held, request)}); choose another name or remove {path}"
         )
     return held is not None
-
-
-def key_of(command: str, config: Mapping[str, Any], inputs: Sequence[Input]) -> str:
-    """The identity of a piece of work: 12 hexadecimal digits."""
-    identity = {
-        "command": command,
-        "config": {k: v for k, v in config.items() if k not in NOT_IN_KEY},
-        "inputs": sorted((i.role, i.key, i.step or 0) for i in inputs),
-    }
-    text = json.dumps(identity, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def difference(held: Mapping[str, Any], wanted: Mapping[str, Any], limit: int = 4) -> str:
-    """The first few values in which two requests differ, as ``key: old -> new``."""
-    old, new = (
-        _flatten({k: v for k, v in request["config"].items() if k not in NOT_IN_KEY})
-        | {f"input {i['role']}": f"{i['name']} ({i['key']})" for i in request["inputs"]}
-        | {"command": request["command"]}
-        for request in (held, wanted)
-    )
-    missing = object()
-    rows = [
-        f"{k}: {old.get(k, 'absent')} -> {new.get(k, 'absent')}"
-        for k in sorted(old.keys() | new.keys())
-        if old.get(k, missing) != new.get(k, missing)
-    ]
-    more = f" and {len(rows) - limit} more" if len(rows) > limit else ""
-    return ", ".join(rows[:limit]) + more
 
 
 # --- finding, verifying ---------------------------------------------------------------------
@@ -506,12 +471,3 @@ def _locked(path: Path) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield
-
-
-def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, Mapping) and value:
-        flat: dict[str, Any] = {}
-        for key, each in value.items():
-            flat |= _flatten(each, f"{prefix}.{key}" if prefix else str(key))
-        return flat
-    return {prefix: value}

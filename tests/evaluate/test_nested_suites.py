@@ -96,7 +96,7 @@ def parts_of(node, found):
             yield from parts_of(child, found.children[name])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(suites())
 def test_every_part_is_the_weighted_mean_of_its_questions(drawn):
     config, values, _ = drawn
@@ -109,7 +109,7 @@ def test_every_part_is_the_weighted_mean_of_its_questions(drawn):
         assert part.stderr == pytest.approx(error(weighted, values))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(suites())
 def test_a_comparison_of_parts_agrees_with_the_two_scores(drawn):
     config, *models = drawn
@@ -138,7 +138,7 @@ def test_a_comparison_of_parts_agrees_with_the_two_scores(drawn):
                 assert both.stderr == pytest.approx(error(weighted, gaps))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(suites(), st.data())
 def test_without_one_task_only_what_lies_beside_it_has_a_score(drawn, data):
     config, values, _ = drawn

@@ -42,7 +42,7 @@ def assert_same(encoder, backend, texts):
 
 
 def test_fuzzed_text_has_the_ids_of_tokenizers(room, encoder):
-    @settings(deadline=None, max_examples=1500)
+    @settings(max_examples=1500)
     @given(texts=st.lists(TEXT, min_size=1, max_size=4))
     @example(["I'll 'LL 'ſ 'r", "a\x00b", "'", " '", "\r\n\r\n a", "   ", "x" * 500])
     @example([""])

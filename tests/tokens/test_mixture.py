@@ -19,7 +19,7 @@ def mixture(windows, proportions=None, *, caps=None, seed=0, **kwargs):
     return Mixture(sources, [Sizes(w) for w in windows], seed=seed, **kwargs)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     weights=st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=40),
     length=st.integers(1, 5000),
@@ -36,7 +36,7 @@ def test_every_prefix_is_near_the_proportions(weights, length):
     assert (before == running[np.arange(length), which] - 1).all()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(windows=st.lists(st.integers(1, 900), min_size=1, max_size=6), seed=st.integers(0, 99))
 def test_natural_proportions_see_every_window_once(windows, seed):
     total = sum(windows)
@@ -45,7 +45,7 @@ def test_natural_proportions_see_every_window_once(windows, seed):
         assert sorted(where[which == source].tolist()) == list(range(size))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(size=st.integers(1, 700), epochs=st.integers(2, 4))
 def test_each_epoch_is_another_permutation(size, epochs):
     _, where = mixture([size]).locate(0, size * epochs)

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from olmoflow.tokens.permutation import derive_seeds, permute
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(size=st.integers(1, 3000), seed=st.integers(0, 2**64 - 1))
 def test_every_index_comes_exactly_once(size, seed):
     assert sorted(permute(np.arange(size), size, seed).tolist()) == list(range(size))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(size=st.integers(1, 10**12), seed=st.integers(0, 2**64 - 1), data=st.data())
 def test_a_part_equals_the_same_part_of_the_whole(size, seed, data):
     index = np.array(data.draw(st.lists(st.integers(0, size - 1), min_size=1, max_size=20)))

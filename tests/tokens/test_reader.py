@@ -23,7 +23,7 @@ def test_any_range_is_the_same_part_of_the_whole(room):
     whole = shards.read(0, len(shards))
     eos = room.opened.eos_id
 
-    @settings(deadline=None, max_examples=200)
+    @settings(max_examples=200)
     @given(data=st.data())
     def check(data):
         start = data.draw(st.integers(0, len(shards) - 1))

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from olmoflow.artifact import key_of, open_artifact, verify
+from olmoflow.artifact import open_artifact, verify
 from olmoflow.commands.main import main
+from olmoflow.identity import key_of
 
 TASKS = "tasks=[arc_easy:rc:0shot,arc_easy:bpb:0shot,lambada:greedy]"
 QUIET = ["runtime.progress=false", "runtime.accelerator=cpu"]

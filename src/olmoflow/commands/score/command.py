@@ -21,7 +21,6 @@ from olmoflow.artifact import (
     Input,
     Unfinished,
     claim,
-    key_of,
     only_looking,
     resolve,
 )
@@ -30,6 +29,7 @@ from olmoflow.commands.launching.launch import launch
 from olmoflow.commands.train.start import step_path
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
+from olmoflow.identity import key_of
 from olmoflow.mesh import Mesh
 from olmoflow.model import Olmo3Config
 

@@ -25,7 +25,8 @@ def log_finished(config: Mapping[str, Any], overrides: list[str], finished: Arti
     """
     if config["logger"]["name"] != "wandb" or config["dry_run"]:
         return
-    from olmoflow.commands.train.rank import CONFIG, build_settings
+    from olmoflow.commands.train.command import CONFIG
+    from olmoflow.commands.train.rank import build_settings
     from olmoflow.train.callbacks.metrics_file import MetricsFile
     from olmoflow.train.filing import logged, place_of
     from olmoflow.train.fit import METRICS
