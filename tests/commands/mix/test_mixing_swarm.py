@@ -1,13 +1,7 @@
 """The flow of a swarm from end to end, made smaller: proxies, law, proposal, and the verdict."""
 
-import json
 
-from olmoflow.commands.main import main
-
-
-def test_a_swarm_ends_in_a_comparison_with_the_prior(tmp_path, monkeypatch, capfd):
-    monkeypatch.setenv("OLMOFLOW_HOME", str(tmp_path / "artifacts"))
-    monkeypatch.chdir(tmp_path)
+def test_a_swarm_ends_in_a_comparison_with_the_prior(tmp_path, steps_of_flow):
     small = {
         **{"model.vocab_size": 320, "model.d_model": 16, "model.n_heads": 2},
         **{"model.n_kv_heads": 1, "model.ffn_hidden_size": 32, "sequence_length": 64},
@@ -15,8 +9,8 @@ def test_a_swarm_ends_in_a_comparison_with_the_prior(tmp_path, monkeypatch, capf
     }
     settings = ", ".join(f"{key}: {value}" for key, value in small.items())
     steps = "flow.steps"
-    arguments = [
-        *["flow", "flow=mixing_swarm", "output=json"],
+    overrides = [
+        "flow=mixing_swarm",
         f"++{steps}.corpus.overrides={{pipeline: installed_text, pipeline.max_bytes: null, "
         "pipeline.max_bytes_of.code: 4e4, pipeline.max_bytes_of.prose: 3e4, "
         "pipeline.heldout_fraction: 0.2, pipeline.docstrings_as: docstrings}",
@@ -27,8 +21,7 @@ def test_a_swarm_ends_in_a_comparison_with_the_prior(tmp_path, monkeypatch, capf
         f"++{steps}.models.overrides={{{settings}}}",
         f"{steps}.models.sweep={{init_seed: [1, 2]}}",
     ]
-    assert main(arguments) == 0
-    done = json.loads(capfd.readouterr().out)["steps"]
+    done = steps_of_flow(*overrides)
     assert len(done["swarm"]["mixtures"]) == len(done["proxies"]["jobs"]) == 4
     assert set(done["proposal"]["law"]) == {"code", "docstrings", "prose"}
     report = done["report"]
