@@ -1,7 +1,13 @@
 """The flow of a swarm from end to end, made smaller: proxies, law, proposal, and the verdict."""
 
+import json
 
-def test_a_swarm_ends_in_a_comparison_with_the_prior(tmp_path, steps_of_flow):
+from olmoflow.commands.main import main
+
+
+def test_a_swarm_ends_in_a_comparison_with_the_prior(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("OLMOFLOW_HOME", str(tmp_path / "artifacts"))
+    monkeypatch.chdir(tmp_path)
     small = {
         **{"model.vocab_size": 320, "model.d_model": 16, "model.n_heads": 2},
         **{"model.n_kv_heads": 1, "model.ffn_hidden_size": 32, "sequence_length": 64},
@@ -9,8 +15,8 @@ def test_a_swarm_ends_in_a_comparison_with_the_prior(tmp_path, steps_of_flow):
     }
     settings = ", ".join(f"{key}: {value}" for key, value in small.items())
     steps = "flow.steps"
-    overrides = [
-        "flow=mixing_swarm",
+    arguments = [
+        *["flow", "flow=mixing_swarm", "output=json"],
         f"++{steps}.corpus.overrides={{pipeline: installed_text, pipeline.max_bytes: null, "
         "pipeline.max_bytes_of.code: 4e4, pipeline.max_bytes_of.prose: 3e4, "
         "pipeline.heldout_fraction: 0.2, pipeline.docstrings_as: docstrings}",
@@ -21,7 +27,8 @@ def test_a_swarm_ends_in_a_comparison_with_the_prior(tmp_path, steps_of_flow):
         f"++{steps}.models.overrides={{{settings}}}",
         f"{steps}.models.sweep={{init_seed: [1, 2]}}",
     ]
-    done = steps_of_flow(*overrides)
+    assert main(arguments) == 0
+    done = json.loads(capfd.readouterr().out)["steps"]
     assert len(done["swarm"]["mixtures"]) == len(done["proxies"]["jobs"]) == 4
     assert set(done["proposal"]["law"]) == {"code", "docstrings", "prose"}
     report = done["report"]
