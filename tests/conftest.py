@@ -13,7 +13,14 @@ import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import hypothesis
 import pytest
+
+# The same examples in each run, so that a test fails because of what was changed, and no deadline,
+# for the first example compiles. ``--hypothesis-profile=search`` draws others: see CONTRIBUTING.md.
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("search", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("steady")
 
 # Set at import, before torch and numba read them, and inherited by the processes that tests start.
 # A worker of xdist inherits what the process that started it set for itself, which is all cores.

@@ -38,7 +38,7 @@ def random_ids(length: int = LENGTH) -> Tensor:
     return torch.randint(64, (2, length), generator=torch.Generator().manual_seed(0))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cuts=st.sets(st.integers(1, LENGTH - 1)))
 def test_any_way_to_cut_the_text_gives_the_same_logits(model, cuts):
     ids = random_ids()

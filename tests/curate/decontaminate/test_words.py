@@ -37,7 +37,7 @@ def test_scripts_without_spaces_and_symbols_are_a_token_a_character():
     ]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.text(), max_size=4))
 def test_compiled_words_are_those_of_the_plain_loop(texts):
     texts = [text.encode(errors="replace").decode() for text in texts]

@@ -32,7 +32,7 @@ def test_case_counts_only_if_it_is_to(tmp_path):
     assert looked_up(["bad.org", "Bad.org", "STRAẞE"], path, True) == [False, True, True]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.sets(st.text(min_size=1)), st.lists(st.text()))
 def test_what_is_on_the_list_is_found_and_nothing_else(tmp_path_factory, listed, others):
     lines = {e for e in listed if "\n" not in e and not e.endswith("\r")} | {"always"}

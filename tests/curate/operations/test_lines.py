@@ -35,7 +35,7 @@ def test_lines_of_uppercase_or_digits_go(changed):
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ANY_LINES, st.sampled_from([0.0, 0.2, 1 / 3, 0.5, 0.999999]))
 def test_shares_are_of_bytes_in_single_precision(left, texts, bound):
     for check, has in (("uppercase", str.isupper), ("numeric", "0123456789".__contains__)):
@@ -66,7 +66,7 @@ def test_counts_of_likes_go_in_any_case_and_other_lines_stay(left):
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.text("7K likesVü\n\r.\u2003", max_size=16), min_size=1, max_size=3),
     st.sampled_from([SOCIAL_COUNTER, r"^k\s", r"[\w.]s", r"^\W*$", r"[^a-z]7", "K", r"\A7\S+\z"]),
@@ -128,7 +128,7 @@ def cleaned(text, banned, most, only, location):
     return "\n".join(kept)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.text("ab B\n\r\u2003é", max_size=14), min_size=1, max_size=3),
     st.sampled_from(["a", "a.", "ab|é", "^b"]),

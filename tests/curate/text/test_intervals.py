@@ -45,7 +45,7 @@ def test_what_only_touches_is_weighed_by_itself():
 MARKS = ("paragraphs", "newlines", "sentences")
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     st.text("ab.\n", max_size=14).map(str.encode),
     st.integers(0, 14),

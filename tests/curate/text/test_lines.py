@@ -27,7 +27,7 @@ def strings(texts):
     return strings_of(pa.array(texts, pa.large_string()))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(TEXTS, st.data())
 def test_lines_that_stay_are_joined_as_in_python(texts, data):
     lines = split_lines(strings(texts))
@@ -43,7 +43,7 @@ def test_lines_that_stay_are_joined_as_in_python(texts, data):
     assert array_of(drop_lines(strings(texts), keep)).to_pylist() == wanted
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.text("aB1É٣ .\n\r日", max_size=20), min_size=1, max_size=4))
 def test_lines_are_chosen_as_in_python(texts):
     lines = [line for text in texts for line in text.split("\n")]
@@ -57,7 +57,7 @@ def test_lines_are_chosen_as_in_python(texts):
     assert has_full_line(*strings(texts)).tolist() == [bool(t.strip("\n")) for t in texts]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.text("a \n\r\u2003é", max_size=8), min_size=1, max_size=4))
 def test_lines_that_would_be_tidied_are_seen(texts):
     untidy = []

@@ -85,14 +85,14 @@ def test_measures_of_planted_texts(text):
     assert dict(enumerate(row.tolist())) == reference(text)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.text("abTo19 .#*-\n\r_',!?:\v\x01", max_size=30), min_size=1, max_size=4))
 def test_measures_of_ascii_are_those_of_plain_python(texts):
     rows = measures_of(column_of(texts)).tolist()
     assert [dict(enumerate(row)) for row in rows] == [reference(text) for text in texts]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.lists(
         st.text("aTthHeE .#…*-●•1é\n\r日_'\u0301\u202f\xa0\v!", max_size=30), min_size=1, max_size=4

@@ -14,7 +14,7 @@ from olmoflow.curate.text.sentences import count_in_sentences, split_sentences
 TEXTS = st.lists(st.text(".!? \n\u2003aB9/É日", max_size=20), min_size=1, max_size=4)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(TEXTS)
 def test_sentences_are_those_of_a_regular_expression(texts):
     found = split_sentences(strings_of(pa.array(texts, pa.large_string())))

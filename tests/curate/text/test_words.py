@@ -43,13 +43,13 @@ def test_segments_of_planted_texts():
     assert segments("") == []
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(st.text(st.sampled_from(ALPHABET), max_size=24))
 def test_segments_are_those_of_unicode(text):
     assert segments(text) == [s for s in BOUNDARY.split(text) if s]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
 def test_segments_of_any_text_are_those_of_unicode(text):
     assert segments(text) == [s for s in BOUNDARY.split(text) if s]

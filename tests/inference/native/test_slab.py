@@ -46,7 +46,7 @@ actions = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(actions=actions, budget=st.integers(1, 8))
 def test_rows_keep_what_they_hold_within_the_budget(actions, budget):
     budget *= row_bytes(CONFIG, 128, torch.float32)

@@ -49,7 +49,7 @@ def test_an_assistants_words_and_closing_tokens_are_learnt(name, room):
 
 
 @pytest.mark.parametrize("name", CHAT)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_exactly_what_was_said_is_learnt_or_the_row_is_set_apart(name, data, conversations, room):
     messages = data.draw(conversations)

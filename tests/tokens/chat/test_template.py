@@ -51,7 +51,7 @@ def transformers_tokenizer(room):
 
 
 @pytest.mark.parametrize("name", template_names())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_we_render_what_transformers_renders(name, data, conversations, transformers_tokenizer):
     template = load_template(name)
