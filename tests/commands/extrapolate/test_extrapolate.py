@@ -1,11 +1,13 @@
 """Runs and tables into laws, held-out runs beside their predictions, and what is no ladder."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
 
 from olmoflow.commands.command_line.hydra_app import compose, plain_config
+from olmoflow.commands.main import main
 from olmoflow.evaluate.scaling import PowerLaw, Sigmoid
 from olmoflow.model import Olmo3Config
 
@@ -184,8 +186,10 @@ def test_runs_that_are_no_rungs(tiny):
     )
 
 
-def test_the_ladder_predicts_its_next_size_from_end_to_end(tmp_path, steps_of_flow):
+def test_the_ladder_predicts_its_next_size_from_end_to_end(tmp_path, monkeypatch, capfd):
     """The flow made smaller: three sizes, budgets of a few thousand tokens."""
+    monkeypatch.setenv("OLMOFLOW_HOME", str(tmp_path / "artifacts"))
+    monkeypatch.chdir(tmp_path)
     steps = "flow.steps"
     rung = (
         "{recipe: ladder, model.vocab_size: 320, sequence_length: 64, "
@@ -193,8 +197,8 @@ def test_the_ladder_predicts_its_next_size_from_end_to_end(tmp_path, steps_of_fl
     )
     sizes = "model: [ladder/33k, ladder/62k, ladder/99k], max_tokens: [1024, 2048, 4096]"
     one = "model: [ladder/33k], max_tokens: [1024]"
-    overrides = [
-        "flow=ladder",
+    arguments = [
+        *["flow", "flow=ladder", "output=json"],
         f"++{steps}.corpus.overrides={{pipeline: installed_text, pipeline.max_bytes: 2e5, "
         "pipeline.heldout_fraction: 0.2}",
         f"++{steps}.shards.overrides={{tokenizer.vocab_size: 320}}",
@@ -210,7 +214,8 @@ def test_the_ladder_predicts_its_next_size_from_end_to_end(tmp_path, steps_of_fl
         f"++{steps}.report_by_size.overrides={{fit.resamples: 3, fit.starts: 3, "
         "variables: [parameters], where: {tokens: 4096}}",
     ]
-    done = steps_of_flow(*overrides)
+    assert main(arguments) == 0
+    done = json.loads(capfd.readouterr().out)["steps"]
     before, report = done["prediction"], done["report"]
     assert report["runs"] == before["runs"] == 10
     assert report["law"] == before["law"]
