@@ -13,7 +13,7 @@ SOURCE = ROOT / "src" / "olmoflow"
 FLOORS = [
     {
         *("__init__", "artifact", "digests", "documents", "environment", "errors", "mesh"),
-        *("evaluation_data", "puzzles"),
+        *("evaluation_data", "lineage", "puzzles"),
     },
     {"model"},
     {"tokens", "curate"},
