@@ -5,9 +5,10 @@ import json
 import pytest
 
 from olmoflow import artifact
-from olmoflow.artifact import claim, find, lineage, resolve, verify
+from olmoflow.artifact import claim, find, resolve, verify
 from olmoflow.errors import UserError
 from olmoflow.identity import key_of
+from olmoflow.lineage import lineage
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ An artifact is a folder ``HOME/KIND/NAME``. Two files in it belong to this modul
 The *key* is a hash of command, config and input keys, so it is known before the work starts. The
 same key means the same artifact: finished, it is reused; unfinished, it is resumed.
 
-Lineage is the chain of inputs, followed by `lineage`.
+The chain of inputs is followed by `olmoflow.lineage`.
 """
 
 from __future__ import annotations
@@ -305,34 +305,13 @@ def find(name: str, role: str | None = None) -> Artifact:
         matches = [a for k in KINDS if (a := open_artifact(home() / k / name))]
     if len(matches) > 1:
         kinds = ", ".join(a.kind for a in matches)
-        raise UserError(
-            f"{_shown(role, name)}: several artifacts have this name ({kinds}); use a key or a path"
-        )
+        shown = f"{role}={name}" if role else name
+        raise UserError(f"{shown}: several artifacts have this name ({kinds}); use a key or a path")
     if matches:
         return matches[0]
     if by_path := open_artifact(Path(name)):
         return by_path
     raise UserError(_not_found(name, name, role, KINDS))
-
-
-@dataclass(frozen=True)
-class Ancestor:
-    """A node of the lineage: an input and what it was itself made from."""
-
-    input: Input
-    artifact: Artifact | None
-    parents: list[Ancestor]
-
-
-def lineage(artifact: Artifact) -> list[Ancestor]:
-    """What the artifact was made from, back to the first inputs."""
-    nodes = []
-    for each in artifact.inputs:
-        parent = open_artifact(each.path)
-        if parent is not None and parent.key != each.key:
-            parent = None  # something else stands in that place now
-        nodes.append(Ancestor(each, parent, lineage(parent) if parent else []))
-    return nodes
 
 
 def verify(artifact: Artifact) -> None:
@@ -432,12 +411,8 @@ def _check_name(name: str) -> str:
     return str(name)
 
 
-def _shown(role: str | None, reference: str) -> str:
-    return f"{role}={reference}" if role else reference
-
-
 def _not_found(reference: str, bare: str, role: str | None, kinds: Sequence[str]) -> str:
-    shown = _shown(role, reference)
+    shown = f"{role}={reference}" if role else reference
     names = [a.name for k in kinds for a in artifacts(k)]
     unfinished = [k for k in kinds if _request(home() / k / bare)]
     if unfinished:

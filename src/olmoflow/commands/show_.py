@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from olmoflow.artifact import Ancestor, Artifact, find, lineage, verify
+from olmoflow.artifact import Artifact, find, verify
 from olmoflow.commands.command_line.plain import parse_plain
 from olmoflow.commands.list_ import number_text
 from olmoflow.commands.main import print_json
+from olmoflow.lineage import Ancestor, lineage
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from olmoflow.artifact import Ancestor, Artifact, Input, artifacts, lineage, open_artifact
+from olmoflow.artifact import Artifact, Input, artifacts, open_artifact
+from olmoflow.lineage import Ancestor, lineage
 
 JOB, METRICS = "job.json", "metrics.csv"
 MACRO = "macro"
