@@ -263,7 +263,8 @@ class OlmoModule(pl.LightningModule):
         for name, total in totals.items():
             self._average(f"train/{name}").update(total / targets, weight=targets)
         if self.objective.counts == "tokens":
-            masked = torch.tensor(100 * (1 - targets / tokens), device=self.device)
+            # Filled there: a number that is copied waits for the GPU.
+            masked = torch.full((), 100 * (1 - targets / tokens), device=self.device)
             self._average("train/masked labels (%)").update(masked)
         self._average("optim/total grad norm").update(norm)
         if isinstance(optimizer, SkipStepAdamW):
