@@ -128,3 +128,7 @@ def test_shards_in_another_vocabulary_are_refused(spoken):
     error = spoken(*run, status=2)
     assert "shards=foreign: tokenized in another vocabulary than that of checkpoint=base" in error
     assert "tokenizer.source=base" in error
+    # A tokenizer trained on the new corpus is the default of `tokenize`: easily forgotten.
+    base = ["train", "shards=other", "stage=midtrain", "checkpoint=base", *spoken.settings, *SIZES]
+    error = spoken(*base, status=2)
+    assert "shards=other: tokenized in another vocabulary than that of checkpoint=base" in error

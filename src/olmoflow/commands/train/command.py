@@ -20,7 +20,6 @@ import yaml
 from olmoflow.artifact import Artifact, Claim, Input, claim, resolve
 from olmoflow.commands.config.adapters import check_adapter
 from olmoflow.commands.config.combinations import (
-    POST_TRAIN,
     check_batch,
     check_combination,
     check_content,
@@ -66,7 +65,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     check_lengths(config, sources)
     start = find_checkpoint(config["checkpoint"]) if config["checkpoint"] else None
     check_start(config, start)
-    check_tokenizers(start if config["stage"]["name"] == POST_TRAIN else None, sources)
+    check_tokenizers(start, sources)
     check_adapter(config, start, mesh)
     reference = find_reference(config, start, sources)
     inputs = [*sources, *([start] if start else []), *(mixture.inputs if mixture else [])]

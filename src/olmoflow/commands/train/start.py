@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from olmoflow.artifact import Input
 from olmoflow.commands.config.build import build
@@ -68,41 +68,35 @@ def check_tokenizers(start: Input | None, sources: Sequence[Input]) -> None:
     Added tokens may differ: Instruct has four more than Think, in rows that the model has anyway.
 
     Raises:
-        UserError: A token of one has another id, or none, in the other.
+        UserError: An id stands for different tokens in the two.
     """
     first = sources[0] if start is None else start
     known = None if "://" in first.name else _vocabulary(first.path)
     if known is None:
         return
-    whose = f"{first.role}={first.name}"
     for source in sources:
         found = None if source is first or "://" in source.name else _vocabulary(source.path)
         if found is None:
             continue
-        added = known.added | found.added
-        differing = [t for t in known.ids.items() ^ found.ids.items() if t[0] not in added]
+        differing = [id_ for id_ in known.keys() & found.keys() if known[id_] != found[id_]]
         if differing:
-            token, id_ = min(differing, key=lambda pair: (pair[1], pair[0]))
+            id_ = min(differing)
             raise UserError(
                 f"{source.role}={source.name}: tokenized in another vocabulary than that of "
-                f"{whose} (token {id_} is {token!r} in only one of them); "
-                f"expected shards made with tokenizer=folder tokenizer.source={first.name}"
+                f"{first.role}={first.name} (token {id_} is {found[id_]!r}, there it is "
+                f"{known[id_]!r}); expected shards made with tokenizer=folder "
+                f"tokenizer.source={first.name}"
             )
 
 
-class _Vocabulary(NamedTuple):
-    ids: dict[str, int]
-    added: set[str]
-
-
-def _vocabulary(folder: Path) -> _Vocabulary | None:
-    """That of the tokenizer that stands with weights or shards; None if none does."""
+def _vocabulary(folder: Path) -> dict[int, str] | None:
+    """The tokens by id, without added ones, of the tokenizer that stands with weights or shards."""
     file = folder / TOKENIZER / TOKENIZER_FILE
     if not file.is_file():
         return None
     whole = json.loads(file.read_bytes())
     added = {token["content"] for token in whole.get("added_tokens", ())}
-    return _Vocabulary(dict(whole["model"]["vocab"]), added)
+    return {id_: token for token, id_ in whole["model"]["vocab"].items() if token not in added}
 
 
 def take_over(start: Input, run_dir: Path) -> None:
