@@ -1,4 +1,4 @@
-"""The same steps under several arrangements of the ranks: run by a test, under torchrun.
+"""The same 20 steps under several arrangements of the ranks: run by a test, under torchrun.
 
 world_sizes.py SHARDS FOLDER CASE…    a case is NAME:replicate,shard,context
 """
@@ -22,7 +22,7 @@ from olmoflow.train.optimizer import SkipStepAdamW
 from olmoflow.train.save_policy import SavePolicy
 from olmoflow.train.schedules import Cosine
 
-STEPS, SPOILT = 12, 7
+STEPS, SPOILT = 20, 11
 YARN = YaRN(factor=2.0, original_max_position=32)
 
 
