@@ -31,7 +31,7 @@ def key_of(command: str, config: Mapping[str, Any], inputs: Sequence[Input]) -> 
 def difference(held: Mapping[str, Any], wanted: Mapping[str, Any], limit: int = 4) -> str:
     """The first few values in which two requests differ, as ``key: old -> new``."""
     old, new = (
-        _flatten({k: v for k, v in request["config"].items() if k not in NOT_IN_KEY})
+        flatten({k: v for k, v in request["config"].items() if k not in NOT_IN_KEY})
         | {f"input {i['role']}": f"{i['name']} ({i['key']})" for i in request["inputs"]}
         | {"command": request["command"]}
         for request in (held, wanted)
@@ -46,10 +46,11 @@ def difference(held: Mapping[str, Any], wanted: Mapping[str, Any], limit: int = 
     return ", ".join(rows[:limit]) + more
 
 
-def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """The plain values of a config by their keys, ``optimizer.lr`` and the like."""
     if isinstance(value, Mapping) and value:
         flat: dict[str, Any] = {}
         for key, each in value.items():
-            flat |= _flatten(each, f"{prefix}.{key}" if prefix else str(key))
+            flat |= flatten(each, f"{prefix}.{key}" if prefix else str(key))
         return flat
     return {prefix: value}

