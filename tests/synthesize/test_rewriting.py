@@ -59,6 +59,15 @@ def test_what_is_no_document_has_a_reason(text, reason):
     assert (removed.step, removed.reason) == ("rewrites", reason)
 
 
+def test_a_special_token_goes_unless_the_passage_is_about_it():
+    tokens = ("<|im_start|>", "<|pad|>")
+    removed = end(f"{GOOD}<|pad|>", special_tokens=tokens)
+    assert removed.reason == "the answer holds the text of the special token <|pad|>"
+    about = Passage(PASSAGE.document, 1, 1, f"{TEXT} <|pad|> fills up a batch.")
+    reply = Answer(f"{GOOD} So <|pad|> does.", 9, "stop")
+    assert Rewriting(ours(), special_tokens=tokens).end(about, reply, "m")["metadata"]
+
+
 def test_a_fence_around_the_whole_is_no_part_of_the_text():
     code = "    def boil(self):\n        return 100  # degrees, at the sea"
     assert end(f"```python\n{code}\n```")["text"] == code

@@ -8,6 +8,7 @@ model wrote anew (Olmo 3 report, section 3.5.2).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from olmoflow.synthesize.passages import Passage
 from olmoflow.synthesize.prompt import Prompt
 from olmoflow.synthesize.recipe import Ask, Removed
 from olmoflow.tokens.chat.conversation import Message
+from olmoflow.tokens.chat.forging import forgery
 from olmoflow.verifiers.extraction import without_thinking
 
 WRITER = "writer"
@@ -56,6 +58,7 @@ class Rewriting:
         keep_unfinished: An answer that was cut at its limit may stay.
         min_share: Characters of an answer for each of the passage's, at least.
         max_overlap: Share of an answer's runs of eight words that stand in the passage, at most.
+        special_tokens: Whose text no answer may hold, unless the passage does.
 
     Raises:
         UserError: A setting has no meaning.
@@ -66,6 +69,7 @@ class Rewriting:
     keep_unfinished: bool = False
     min_share: float = 0.1
     max_overlap: float = 0.8
+    special_tokens: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for key, most in (("min_share", float("inf")), ("max_overlap", 1.0)):
@@ -116,6 +120,9 @@ class Rewriting:
             return "the answer is empty"
         if wrong := fault(text):
             return wrong
+        slips = [token for token in self.special_tokens if token not in passage.text]
+        if slip := forgery(Message("assistant", text), slips):
+            return f"the answer {slip}"
         if refuses(text):
             return "the writer refuses"
         if len(text) < self.min_share * len(passage.text):

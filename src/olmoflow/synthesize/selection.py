@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from olmoflow.errors import UserError
 from olmoflow.synthesize.recipe import Pair, Removed
+from olmoflow.tokens.chat.conversation import Message
+from olmoflow.tokens.chat.forging import forgery
 from olmoflow.tokens.tokenizer import Tokenizer
 
 # Removed rows shown of each reason.
@@ -108,12 +110,14 @@ class Sound:
     Args:
         drop_unfinished: Whose answers must not have been cut at their limit: ``chosen``, ``both``
             or ``none``.
+        special_tokens: Whose text no message of a pair may hold: it would forge a turn.
 
     Raises:
         UserError: Its value is another.
     """
 
     drop_unfinished: str = "chosen"
+    special_tokens: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.drop_unfinished not in ("chosen", "both", "none"):
@@ -131,10 +135,22 @@ class Sound:
             return "an answer is empty"
         if chosen.text.strip() == rejected.text.strip():
             return "chosen and rejected are the same"
+        if "\0" in chosen.text or "\0" in rejected.text:
+            return "an answer has a NUL character"
         if self.drop_unfinished != "none" and chosen.finish_reason == "length":
             return "the chosen answer was cut at its limit"
         if self.drop_unfinished == "both" and rejected.finish_reason == "length":
             return "the rejected answer was cut at its limit"
+        return self._forged(pair)
+
+    def _forged(self, pair: Pair) -> str | None:
+        for side in (pair.chosen, pair.rejected):
+            answer = Message("assistant", side.answer.text)
+            if reason := forgery(answer, self.special_tokens):
+                return f"an answer {reason}"
+        for message in pair.messages:
+            if reason := forgery(message, self.special_tokens):
+                return f"a message {reason}"
         return None
 
 

@@ -116,6 +116,8 @@ def test_every_passage_is_counted_once(by_endpoint, chat_server):
             return "brief"
         if "number 5.0" in asked:
             return ""
+        if "number 7.0" in asked:
+            return "Something that is said here is no word:<|im_start|>"
         if "number 6.0" in asked:
             said = {"message": {"content": "cut of"}, "finish_reason": "length"}
             return 200, {"choices": [said]}
@@ -129,16 +131,17 @@ def test_every_passage_is_counted_once(by_endpoint, chat_server):
     assert result["left_out"] == {"short_passages": 1, "duplicate_passages": 2, "over_limit": 0}
     assert result["steps"]["rewrites"] == {
         "in": 20,
-        "out": 15,
+        "out": 14,
         "removed": {
             "the writer refuses": 1,
             "more than 0.8 of it is the passage": 1,
             "shorter than 0.1 of the passage": 1,
             "the answer is empty": 1,
+            "the answer holds the text of the special token <|im_start|>": 1,
             "the answer was cut at its limit": 1,
         },
     }
-    assert result["documents"]["train"] == len(rows(result)) == 15
+    assert result["documents"]["train"] == len(rows(result)) == 14
     report = json.loads((Path(result["path"]) / "report.json").read_text())
     assert {sample["id"] for sample in report["samples"]} >= {"d1#1", "d2#1"}
 
@@ -173,7 +176,11 @@ def test_portions_make_the_same_corpus(by_endpoint, monkeypatch):
 
 def test_a_model_of_ours_writes_through_a_template(by_model):
     result = by_model("pipeline.passages.max_characters=null", "pipeline.passages.max_tokens=60")
-    assert result["passages"] == result["documents"]["train"] == 40
+    assert result["passages"] == 40
+    # Never trained, it says special tokens as well.
+    slips = result["steps"]["rewrites"]["removed"]
+    assert all("holds the text of the special token" in reason for reason in slips)
+    assert result["documents"]["train"] == len(rows(result)) == 40 - sum(slips.values()) > 20
     assert rows(result)[0]["metadata"]["instruction"] == "short"
 
 

@@ -12,6 +12,10 @@ import pytest
 from olmoflow.commands.main import main
 
 WORDS = "one two three four five six seven eight nine ten and so on; "
+TOKENIZE = [
+    *("tokenize", "preferences=pairs", "template=think", "sequence_length=128", "too_long=drop"),
+    *("tokenizer=folder", "runtime.progress=false", "output=json"),
+]
 
 
 def user(content):
@@ -41,13 +45,47 @@ def test_strong_is_chosen_and_weak_rejected(made):
 
 def test_the_pairs_are_what_tokenize_reads(made, small_tokenizer, capfd):
     made("name=pairs")
-    arguments = ["preferences=pairs", "template=think", "sequence_length=128", "too_long=drop"]
-    tokenizer = ["tokenizer=folder", f"tokenizer.source={small_tokenizer}"]
-    settings = ["runtime.progress=false", "output=json"]
-    assert main(["tokenize", *arguments, *tokenizer, *settings]) == 0
+    assert main([*TOKENIZE, f"tokenizer.source={small_tokenizer}"]) == 0
     written = json.loads(capfd.readouterr().out)["splits"]["train"]
     assert written["pairs"] == 6
     assert not any(written[kind] for kind in ("too_long", "malformed", "underivable"))
+
+
+def slipped(body):
+    """Some answers hold what no row of a conversation may."""
+    slips = {
+        ("strong", "question 1"): "so it ends<|im_end|>",
+        ("weak", "question 2"): "<|pad|> it is",
+        ("strong", "question 3"): "n\0thing",
+    }
+    asked = body["messages"][-1]["content"]
+    return slips.get((body["model"], asked), f"{body['model']} says so")
+
+
+def test_answers_that_could_forge_a_turn_are_set_apart(made, chat_server, small_tokenizer, capfd):
+    chat_server.say = slipped
+    more = {"id": "c6", "messages": [user("what does <|im_start|> mean?")]}
+    with (made.folder / "prompts.jsonl").open("a") as file:
+        file.write(json.dumps(more) + "\n")
+    result = made("name=pairs")
+    assert result["steps"]["pairs"]["removed"] == {
+        "an answer holds the text of the special token <|im_end|>": 1,
+        "an answer holds the text of the special token <|pad|>": 1,
+        "an answer has a NUL character": 1,
+        "a message holds the text of the special token <|im_start|>": 1,
+    }
+    assert [row["id"] for row in made.rows(result)] == ["c0", "c4", "c5"]
+    assert main([*TOKENIZE, f"tokenizer.source={small_tokenizer}"]) == 0
+    written = json.loads(capfd.readouterr().out)["splits"]["train"]
+    assert (written["pairs"], written["malformed"], written["underivable"]) == (3, {}, {})
+
+
+def test_without_any_tokenizer_the_tokens_are_those_of_our_templates(made, chat_server):
+    chat_server.say = slipped
+    nothing_counts = ["pipeline.length_control.max_difference=null"]
+    result = made(*nothing_counts, "pipeline.length_control.tokenizer=null")
+    assert result["lengths"]["unit"] == "characters"
+    assert [row["id"] for row in made.rows(result)] == ["c0", "c4", "c5"]
 
 
 def test_people_read_what_each_step_removed(made, chat_server, capfd):

@@ -141,7 +141,9 @@ def test_models_of_our_own_speak_through_a_template(made, models, capfd):
         return json.loads(written.out) if status == 0 else written.err
 
     result = run("pipeline.drop_unfinished=none")
-    assert result["pairs"] == 6
+    slips = result["steps"]["pairs"]["removed"]  # special tokens: they were never trained
+    assert all("holds the text of the special token" in reason for reason in slips)
+    assert result["pairs"] == 6 - sum(slips.values()) > 2
     assert all(row["chosen"][-1]["content"].startswith("<think>") for row in made.rows(result))
     assert made.rows(result)[0]["chosen_model"] == "large"
     # What a prompt holds is no speaker's failure: it is counted as what it is, and stops nothing.
@@ -155,3 +157,23 @@ def test_models_of_our_own_speak_through_a_template(made, models, capfd):
     }
     assert "same model as strong" in run("weak.checkpoint=large", status=2)
     assert "strong.template=no_such: expected one of" in run("strong.template=no_such", status=2)
+
+
+def test_a_model_that_says_special_tokens_still_makes_a_corpus(made, models, capfd):
+    prompts = [{"id": f"p{n}", "messages": [user(f"say {n}")]} for n in range(60)]
+    made.write("many.jsonl", prompts)
+    settings = ["conversations=many.jsonl", "pipeline.filters=[]", "runtime.progress=false"]
+    for role, model in (("strong", "large"), ("weak", "small")):
+        settings += [f"{role}.checkpoint={model}", f"{role}.template=plain"]
+        settings += [f"{role}.max_new_tokens=12"]
+    pairs = ["synthesize", *settings, "pipeline.drop_unfinished=none", "name=pairs"]
+    assert main([*pairs, "output=json"]) == 0
+    result = json.loads(capfd.readouterr().out)
+    removed = result["steps"]["pairs"]["removed"]
+    slips = [n for why, n in removed.items() if "holds the text of the special token" in why]
+    assert sum(slips) > 0
+    assert result["pairs"] > 20
+    tokenize = ["tokenize", "preferences=pairs", "template=plain", "sequence_length=128"]
+    tokenize += ["tokenizer=folder", "tokenizer.source=large", "runtime.progress=false"]
+    assert main([*tokenize, "output=json"]) == 0
+    assert json.loads(capfd.readouterr().out)["pairs"] == result["pairs"]

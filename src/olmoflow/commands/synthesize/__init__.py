@@ -4,5 +4,6 @@
 - recipes    the pipelines of pairs
 - rewritten  documents written anew
 - speakers   who answers
+- special_tokens    whose text no answer may hold
 - outcome    reports
 """

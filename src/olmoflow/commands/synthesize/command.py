@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from olmoflow.commands.synthesize.outcome import nothing_left, print_steps, writ
 from olmoflow.commands.synthesize.recipes import REWRITTEN, find_roles, make_pipeline
 from olmoflow.commands.synthesize.rewritten import report_rewritten, run_rewritten
 from olmoflow.commands.synthesize.speakers import Interview, Role, said_by
+from olmoflow.commands.synthesize.special_tokens import special_tokens_of
 from olmoflow.commands.tokenize.conversations import DOWNLOAD, fetched, find_rows
 from olmoflow.errors import UserError
 
@@ -131,11 +132,13 @@ def _work(
     from olmoflow.synthesize.pair_files import write_pairs
     from olmoflow.synthesize.pair_report import Run
     from olmoflow.synthesize.prompt import PromptCount
+    from olmoflow.synthesize.recipes.judged_pairs import JUDGE
     from olmoflow.synthesize.rounds import run_rounds
     from olmoflow.synthesize.selection import ended, select
 
     lengths = _lengths(tokenizer)
-    filters = _filters(config, lengths)
+    spoke = [role for name, role in roles.items() if name != JUDGE]
+    filters = _filters(config, lengths, special_tokens_of(spoke, tokenizer))
     count = PromptCount()
     prompts, malformed = _prompts(config, source, folder, count)
     with progress_of_steps(config["runtime"]["progress"]) as advance:
@@ -198,12 +201,15 @@ def _lengths(tokenizer: Path | None) -> Lengths:
     return Lengths(None if tokenizer is None else load_tokenizer(tokenizer))
 
 
-def _filters(config: Mapping[str, Any], lengths: Lengths) -> list[tuple[str, Filter]]:
+def _filters(
+    config: Mapping[str, Any], lengths: Lengths, special_tokens: Sequence[str]
+) -> list[tuple[str, Filter]]:
     from olmoflow.synthesize.curation import curated_filters
     from olmoflow.synthesize.selection import LengthControl, Sound
 
     settings = config["pipeline"]
-    filters: list[tuple[str, Filter]] = [("pairs", Sound(str(settings["drop_unfinished"])))]
+    sound = Sound(str(settings["drop_unfinished"]), special_tokens)
+    filters: list[tuple[str, Filter]] = [("pairs", sound)]
     filters += curated_filters(settings["filters"], "pipeline.filters")
     control = settings["length_control"]
     most, sources = control["max_difference"], control["sources"]

@@ -15,6 +15,7 @@ from olmoflow.commands.inputs.checkpoints import tokenizer_folder
 from olmoflow.commands.inputs.tokenizers import splits_of
 from olmoflow.commands.synthesize.outcome import nothing_left, print_steps, write_report
 from olmoflow.commands.synthesize.speakers import Advance, Interview, Role, find_role, said_by
+from olmoflow.commands.synthesize.special_tokens import special_tokens_of
 from olmoflow.commands.tokenize.conversations import DOWNLOAD, fetched, find_rows
 from olmoflow.errors import UserError
 
@@ -33,9 +34,9 @@ def run_rewritten(config: Mapping[str, Any]) -> dict[str, Any]:
     """Have a corpus written anew; see ``conf/pipeline/rewritten.yaml``."""
     _check_limits(config)
     role = find_role(WRITER, config[WRITER])
-    rewriting = _rewriting(config)
-    source = find_rows(str(config["corpus"]), "corpus")
     tokenizer = _tokenizer(config, role)
+    rewriting = _rewriting(config, special_tokens_of([role], tokenizer))
+    source = find_rows(str(config["corpus"]), "corpus")
     cutter = _cutter(config, tokenizer)
     with claim(
         "corpus",
@@ -74,7 +75,7 @@ def _check_limits(config: Mapping[str, Any]) -> None:
             raise UserError(f"{key}={value}: expected a whole number, at least 1")
 
 
-def _rewriting(config: Mapping[str, Any]) -> Rewriting:
+def _rewriting(config: Mapping[str, Any], special_tokens: Sequence[str]) -> Rewriting:
     from olmoflow.synthesize.instruction import load_instruction
     from olmoflow.synthesize.rewriting import BLANKS, REWRITING, Rewriting
 
@@ -87,6 +88,7 @@ def _rewriting(config: Mapping[str, Any]) -> Rewriting:
         settings["keep_unfinished"],
         settings["min_share"],
         settings["max_overlap"],
+        special_tokens,
     )
 
 

@@ -20,6 +20,8 @@ from olmoflow.errors import UserError
 if TYPE_CHECKING:
     from olmoflow.inference.chat import Question, Reply, Speaker
     from olmoflow.synthesize.recipe import Ask
+    from olmoflow.tokens.chat.template import ChatTemplate
+    from olmoflow.tokens.tokenizer import Tokenizer
 
 SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens")
 _SETTINGS = ("checkpoint", "template", *SAMPLING)
@@ -112,9 +114,22 @@ def open_speaker(role: Role, runtime: Mapping[str, Any]) -> Speaker:
         speaker: Speaker = build(role.node["engine"], f"{role.name}.engine")
         return speaker
     from olmoflow.inference.chat.templated import TemplatedSpeaker
+
+    tokenizer, template = template_of(role)  # before a model is loaded in vain
+    engine = open_engine(role.node["engine"], role.checkpoint, runtime)
+    return TemplatedSpeaker(engine, tokenizer, template)
+
+
+def template_of(role: Role) -> tuple[Tokenizer, ChatTemplate]:
+    """The tokenizer of a speaker with a checkpoint, and the template in which it is asked.
+
+    Raises:
+        UserError: One of them is not there, or they do not fit.
+    """
     from olmoflow.tokens.chat.template import load_template, own_template
     from olmoflow.tokens.tokenizer import load_tokenizer
 
+    assert role.checkpoint is not None
     folder = tokenizer_folder(role.checkpoint)
     if folder is None:
         raise UserError(f"{role.name}.checkpoint={role.checkpoint.name}: has no tokenizer")
@@ -122,11 +137,10 @@ def open_speaker(role: Role, runtime: Mapping[str, Any]) -> Speaker:
     name = role.node["template"]
     try:
         template = own_template(tokenizer) if name is None else load_template(str(name))
-        template.check(tokenizer)  # before a model is loaded in vain
+        template.check(tokenizer)
     except UserError as error:
         raise UserError(f"{role.name}.template: {error}") from error
-    engine = open_engine(role.node["engine"], role.checkpoint, runtime)
-    return TemplatedSpeaker(engine, tokenizer, template)
+    return tokenizer, template
 
 
 @dataclass

@@ -8,6 +8,7 @@ from olmoflow.errors import UserError
 from olmoflow.inference.chat.speaker import Answer, Failure, Question, Reply, Unaskable
 from olmoflow.inference.engine import Completion, Engine, GenerationRequest
 from olmoflow.tokens.chat.conversation import Message
+from olmoflow.tokens.chat.forging import forgery, forging_tokens
 from olmoflow.tokens.chat.spans import find_frame
 from olmoflow.tokens.chat.template import ChatTemplate, unshown_functions
 from olmoflow.tokens.tokenizer import Tokenizer
@@ -36,7 +37,7 @@ class TemplatedSpeaker:
         frame = find_frame(self.template)
         asked = self.template.render([Message("user", "?")], add_generation_prompt=True)
         self._begun = asked.rpartition(frame.opener + frame.header)[2]
-        self._forging = (frame.opener, *frame.closers)
+        self._forging = forging_tokens(self.template, frame)
         closers = [tokenizer.special_id(text) for text in frame.closers]
         self._stops = frozenset({tokenizer.eos_id, *(id_ for id_ in closers if id_ is not None)})
 
@@ -59,14 +60,9 @@ class TemplatedSpeaker:
         self.engine.close()
 
     def _request(self, question: Question) -> GenerationRequest | Failure:
-        said = [
-            text
-            for message in question.messages
-            for text in (message.content, message.functions, message.function_calls)
-            if text
-        ]
-        if token := next((t for t in self._forging for text in said if t in text), None):
-            return Unaskable(f"a message holds the text of the special token {token}")
+        for message in question.messages:
+            if reason := forgery(message, self._forging):
+                return Unaskable(f"a message {reason}")
         try:
             text = self.template.render(question.messages, add_generation_prompt=True)
         except UserError as error:  # a template may refuse some orders of turns

@@ -7,5 +7,6 @@
 - fitting    rows that are longer than a sequence
 - shards    rows that are conversations
 - render    a conversation as token ids, and which of them the model learns
+- forging    special tokens whose text in a message could forge a turn
 - spans    what an assistant says in a rendered text, found in two independent ways
 """

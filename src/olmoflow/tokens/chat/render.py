@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from olmoflow.errors import UserError
 from olmoflow.tokens.chat.conversation import Message
+from olmoflow.tokens.chat.forging import forgery, forging_tokens
 from olmoflow.tokens.chat.spans import (
     Learn,
     Span,
@@ -72,8 +73,7 @@ class ConversationEncoder:
             self._sizes[id_] = len(text.encode())
         longest_first = sorted(self._added, key=len, reverse=True)
         self._splitter = re.compile(f"({'|'.join(map(re.escape, longest_first))})")
-        framing = dict.fromkeys([self._frame.opener, *self._frame.closers])
-        self._forging = [*dict.fromkeys([*framing, *self.template.tokens.values()])]
+        self._forging = forging_tokens(self.template, self._frame)
         self._opener = self._id_of(self._frame.opener)
         self._closers = np.array([self._id_of(text) for text in self._frame.closers])
         self._header = self._encode_texts([self._frame.header])[0]
@@ -117,12 +117,8 @@ class ConversationEncoder:
 
     def _refuse_forged(self, messages: Sequence[Message]) -> None:
         for place, message in enumerate(messages):
-            for text in (message.content, message.functions, message.function_calls):
-                for token in self._forging if text else ():
-                    if token in str(text):
-                        raise UnderivableSpans(
-                            f"messages[{place}] holds the text of the special token {token}"
-                        )
+            if reason := forgery(message, self._forging):
+                raise UnderivableSpans(f"messages[{place}] {reason}")
 
     def _encode_texts(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
         """Ids of texts, their special tokens recognised, as `tokenizers` gives them."""
