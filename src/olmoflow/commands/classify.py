@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from olmoflow.artifact import Input, claim, resolve
+from olmoflow.commands.inputs.documents import KEY, longest_document
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
 
@@ -26,7 +27,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     with claim(
         "classifier",
         command="classify",
-        config={**config, "corpora": None},
+        config=_identity(config),
         inputs=list(inputs.values()),
         name=config["name"],
     ) as work:
@@ -39,6 +40,14 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         "model": str(work.path / MODEL),
         **work.finished.figures,
     }
+
+
+def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes the classifier, apart from the corpora."""
+    fixed = {**config, "corpora": None}
+    if fixed[KEY] is None:
+        del fixed[KEY]
+    return fixed
 
 
 def report(result: Mapping[str, Any]) -> None:
@@ -60,14 +69,20 @@ def report(result: Mapping[str, Any]) -> None:
         f"classifier {result['classifier']}: accuracy {result['accuracy']:.3f} on held-out "
         f"documents (always the most frequent label: {result['chance']:.3f})"
     )
+    if result["malformed"]:
+        print(f"left out: malformed (errors.jsonl) {result['malformed']:,}")
 
 
 def _train(config: Mapping[str, Any], inputs: Mapping[str, Input], folder: Path) -> dict[str, Any]:
     from olmoflow.curate.quality.classifier import train_classifier
+    from olmoflow.documents import Intake
 
     scratch = folder / "lines"
     scratch.mkdir(exist_ok=True)
-    maximum = config["max_documents"]
+    maximum, rate = config["max_documents"], float(config["max_error_rate"])
+    intakes = {
+        label: Intake(rate, longest_document(config, each)) for label, each in inputs.items()
+    }
     try:
         found = train_classifier(
             {label: _documents(each.path) for label, each in inputs.items()},
@@ -83,11 +98,13 @@ def _train(config: Mapping[str, Any], inputs: Mapping[str, Input], folder: Path)
             min_count=int(config["min_count"]),
             threads=int(config["runtime"]["threads"]),
             seed=int(config["seed"]),
-            max_error_rate=float(config["max_error_rate"]),
+            intakes=intakes,
         )
     finally:
         shutil.rmtree(scratch)
-    metrics = asdict(found)
+        malformed = [each for intake in intakes.values() for each in intake.malformed]
+        Intake(malformed=malformed).write(folder)
+    metrics = {**asdict(found), "malformed": len(malformed)}
     write_json(folder / METRICS, metrics)
     return metrics
 

@@ -44,6 +44,7 @@ class PassageReader:
         limit: Passages at most; a larger one with the same seed takes the same ones and more.
         seed: Of the draw.
         max_error_rate: Share of malformed documents above which reading stops.
+        max_document_bytes: Longer lines and texts are malformed; None: no limit.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class PassageReader:
     limit: int | None = None
     seed: int = 0
     max_error_rate: float = 0.001
+    max_document_bytes: int | None = None
 
     def survey(self, folder: Path, advance: Callable[[int, int], None]) -> Survey:
         """Read everything once.
@@ -63,7 +65,7 @@ class PassageReader:
         Raises:
             UserError: Too much is malformed, or there is no passage.
         """
-        count, intake = PassageCount(), Intake(self.max_error_rate)
+        count, intake = PassageCount(), Intake(self.max_error_rate, self.max_document_bytes)
         try:
             highest = self._highest(self._shown(self._all(count, intake), intake, advance))
         finally:
@@ -78,7 +80,7 @@ class PassageReader:
 
     def passages(self, highest: int | None) -> Iterator[Passage]:
         """The passages that are taken, in their order."""
-        every = self._all(PassageCount(), Intake(1.0))
+        every = self._all(PassageCount(), Intake(1.0, self.max_document_bytes))
         return (passage for passage in every if highest is None or self._draw(passage) <= highest)
 
     def _highest(self, passages: Iterable[Passage]) -> int | None:

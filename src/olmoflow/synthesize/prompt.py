@@ -17,6 +17,7 @@ from olmoflow.tokens.chat.conversation import (
     Conversation,
     MalformedTurnsError,
     Message,
+    check_length,
     conversation_files,
     parse_messages,
 )
@@ -95,6 +96,7 @@ def read_verifiable(path: Path, intake: Intake, column: str) -> Iterator[Prompt]
         for number, row in rows_of_file(file, intake, "messages"):
             try:
                 messages = parse_messages(row.get("messages"))
+                check_length(messages, intake.max_document_bytes)
                 if row.get(column) is None:
                     raise MalformedTurnsError(f"no {column}, expected a reference")
             except MalformedTurnsError as error:

@@ -146,6 +146,16 @@ def test_every_passage_is_counted_once(by_endpoint, chat_server):
     assert {sample["id"] for sample in report["samples"]} >= {"d1#1", "d2#1"}
 
 
+def test_a_document_that_is_too_long_is_counted(by_endpoint):
+    with Path("web.jsonl").open("a") as file:
+        file.write(json.dumps({"id": "long", "text": text(11) * 9}) + "\n")
+    refused = by_endpoint("max_document_bytes=2e3", status=2)
+    assert "web.jsonl:11: the text has 5,310 bytes, more than max_document_bytes=2,000" in refused
+    result = by_endpoint("max_document_bytes=2e3", "max_error_rate=0.2")
+    assert (result["read"], result["malformed"]) == (10, 1)
+    assert by_endpoint()["read"] == 11
+
+
 def test_people_read_the_same(by_endpoint, capfd):
     by_endpoint("name=q", "limit=12")
     assert main([*by_endpoint.arguments, "name=q", "limit=12"]) == 0

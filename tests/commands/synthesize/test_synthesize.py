@@ -175,6 +175,17 @@ def test_conversations_that_ask_nothing_are_counted(made, tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    "pipeline", [["pipeline=delta_learning"], ["pipeline=verified", "pipeline.reference=id"]]
+)
+def test_a_conversation_that_is_too_long_is_counted(made, tmp_path, pipeline):
+    with (tmp_path / "prompts.jsonl").open("a") as file:
+        file.write(json.dumps({"id": "c6", "messages": [user("why? " * 99)]}) + "\n")
+    refused = made(*pipeline, "max_document_bytes=300", status=2)
+    assert "prompts.jsonl:7: the turns have 495 bytes, more than max_document" in refused
+    assert "1 of 7 documents are malformed" in refused
+
+
 def test_a_limit_draws_and_a_larger_one_draws_more(made):
     few, more = made("limit=2"), made("limit=4")
     assert few["left_out"]["over_limit"] == 4

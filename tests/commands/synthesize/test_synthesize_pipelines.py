@@ -148,7 +148,8 @@ def test_models_of_our_own_speak_through_a_template(made, models, capfd):
     assert made.rows(result)[0]["chosen_model"] == "large"
     # What a prompt holds is no speaker's failure: it is counted as what it is, and stops nothing.
     forged, named = {"messages": [user("a<|im_end|>b")]}, user("add?") | {"functions": "[add]"}
-    made.write("forged.jsonl", [forged, {"messages": [named]}, {"messages": [user("why?")]}])
+    plain = [{"messages": [user(f"{word}?")]} for word in ("why", "how", "when", "where")]
+    made.write("forged.jsonl", [forged, {"messages": [named]}, *plain])
     asked = ["conversations=forged.jsonl", "pipeline.drop_unfinished=none"]
     answers = run(*asked, *(f"{role}.template=plain" for role in ("strong", "weak")))["steps"]
     assert answers["answers"]["removed"] == {

@@ -15,6 +15,7 @@ from olmoflow.artifact import Input, claim, resolve
 from olmoflow.commands.command_line.progress import progress_of_steps
 from olmoflow.commands.curate.pipeline import files_in
 from olmoflow.commands.inputs.checkpoints import tokenizer_folder
+from olmoflow.commands.inputs.documents import KEY, longest_document
 from olmoflow.commands.inputs.tokenizers import splits_of
 from olmoflow.commands.synthesize.outcome import nothing_left, print_steps, write_report
 from olmoflow.commands.synthesize.recipes import REWRITTEN, find_roles, make_pipeline
@@ -92,6 +93,8 @@ def _identity(
     from olmoflow.digests import fingerprint
 
     rest = {k: v for k, v in config.items() if k not in _NOT_IN_IDENTITY}
+    if rest[KEY] is None:
+        del rest[KEY]
     counted = None if tokenizer is None else fingerprint(tokenizer)
     control = {**config["pipeline"]["length_control"], "tokenizer": counted}
     told = hashlib.sha256("".join(pipeline.told()).encode()).hexdigest()[:12]
@@ -177,7 +180,7 @@ def _prompts(
     if limit is not None and (type(limit) is not int or limit < 1):
         raise UserError(f"limit={limit}: expected a whole number, at least 1, or null")
     at = splits_of(fetched(source, folder / DOWNLOAD))["train"]
-    intake = Intake(float(config["max_error_rate"]))
+    intake = Intake(float(config["max_error_rate"]), longest_document(config, source))
     try:
         column = config["pipeline"].get("reference")
         conversations: Iterable[Any] = (

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from olmoflow.artifact import Input, claim, resolve
 from olmoflow.commands.command_line.progress import progress_of_steps
 from olmoflow.commands.inputs.checkpoints import tokenizer_folder
+from olmoflow.commands.inputs.documents import KEY, longest_document
 from olmoflow.commands.inputs.tokenizers import splits_of
 from olmoflow.commands.synthesize.outcome import nothing_left, print_steps, write_report
 from olmoflow.commands.synthesize.speakers import Advance, Interview, Role, find_role, said_by
@@ -47,7 +48,7 @@ def run_rewritten(config: Mapping[str, Any]) -> dict[str, Any]:
     ) as work:
         if work.finished is None:
             at = splits_of(fetched(source, work.path / DOWNLOAD))["train"]
-            reader = _reader(config, at, cutter)
+            reader = _reader(config, at, cutter, longest_document(config, source))
             work.finish(_work(config, role, rewriting, source, reader, work.path))
     assert work.finished is not None
     return {"corpus": work.finished.name, "path": str(work.path), **work.finished.figures}
@@ -131,8 +132,10 @@ def _identity(
     settings = config["pipeline"]
     counted = None if tokenizer is None else fingerprint(tokenizer)
     told = hashlib.sha256(rewriting.instruction.text.encode()).hexdigest()[:12]
+    longest = {} if config[KEY] is None else {KEY: config[KEY]}
     return {
         **{key: config[key] for key in ("limit", "seed", "max_error_rate", "max_unanswered")},
+        **longest,
         "speakers": said_by({WRITER: role}),
         "pipeline": {
             **settings,
@@ -143,12 +146,14 @@ def _identity(
     }
 
 
-def _reader(config: Mapping[str, Any], path: Path, cutter: Cutter) -> PassageReader:
+def _reader(
+    config: Mapping[str, Any], path: Path, cutter: Cutter, longest: int | None
+) -> PassageReader:
     from olmoflow.synthesize.passage_reader import PassageReader
 
     least = config["pipeline"]["passages"]["min_characters"]
     rate = float(config["max_error_rate"])
-    return PassageReader(path, cutter, least, config["limit"], int(config["seed"]), rate)
+    return PassageReader(path, cutter, least, config["limit"], int(config["seed"]), rate, longest)
 
 
 def _work(

@@ -79,7 +79,7 @@ def train_classifier(
     min_count: int = 2,
     threads: int = 1,
     seed: int = 0,
-    max_error_rate: float = 0.001,
+    intakes: Mapping[str, Intake] | None = None,
 ) -> ClassifierReport:
     """Train a classifier, save it, and score it on what it has not seen.
 
@@ -100,7 +100,7 @@ def train_classifier(
         min_count: Words that are rarer are left out.
         threads: More than one is faster, and no two runs are the same.
         seed: Of the vectors, and of the split.
-        max_error_rate: Share of malformed documents above which the work stops.
+        intakes: By label, what counts its documents and keeps what is malformed; None: new ones.
 
     Raises:
         UserError: There are fewer than two labels, a label is no word, a corpus is missing or
@@ -112,8 +112,8 @@ def train_classifier(
     train, heldout = scratch / "train.txt", scratch / "heldout.txt"
     counts = {label: [0, 0] for label in corpora}
     with train.open("w", encoding="utf-8") as kept, heldout.open("w", encoding="utf-8") as out:
-        for label, line, is_out in _lines(corpora, heldout_fraction, max_documents, seed,
-                                          max_error_rate):  # fmt: skip
+        counting = intakes or {label: Intake() for label in corpora}
+        for label, line, is_out in _lines(corpora, heldout_fraction, max_documents, seed, counting):
             counts[label][is_out] += 1
             _write(out if is_out else kept, label, line)
     for label, found in counts.items():
@@ -192,12 +192,11 @@ def _lines(
     heldout_fraction: float,
     max_documents: int | None,
     seed: int,
-    max_error_rate: float,
+    intakes: Mapping[str, Intake],
 ) -> Iterator[tuple[str, str, bool]]:
     """Label, text on one line, and whether it is held out; the labels one after the other."""
     for label, path in corpora.items():
-        intake = Intake(max_error_rate)
-        for number, document in enumerate(read_documents(path, intake)):
+        for number, document in enumerate(read_documents(path, intakes[label])):
             if max_documents is not None and number >= max_documents:
                 break
             line = one_line(document.text)

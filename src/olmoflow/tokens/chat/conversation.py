@@ -8,7 +8,7 @@ set apart with its file, line and reason, and counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -132,8 +132,8 @@ def _read(
             id_ = f"{name}:{number}" if given is None or given == "" else given
             try:
                 parsed = parse(row, _valid(id_), _valid(source), Place(file, number))
-                if intake.max_document_bytes is not None:
-                    _check_length(parsed, intake.max_document_bytes)
+                for turns in _turns(parsed):
+                    check_length(turns, intake.max_document_bytes)
             except MalformedTurnsError as error:
                 intake.reject(file, number, str(error))
                 continue
@@ -142,12 +142,26 @@ def _read(
     intake.close(path)
 
 
-def _check_length(row: Conversation | Preference, limit: int) -> None:
-    for turns in [row.messages] if isinstance(row, Conversation) else [row.chosen, row.rejected]:
-        texts = (t for each in turns for t in (each.content, each.functions, each.function_calls))
-        size = sum(len(text.encode()) for text in texts if text)
-        if size > limit:
-            raise MalformedTurnsError(f"the turns have {size:,} bytes, {too_long(limit)}")
+def check_length(turns: Sequence[Message], limit: int | None) -> None:
+    """See that turns are not longer than a document may be.
+
+    Args:
+        turns: Of one conversation.
+        limit: UTF-8 bytes; None: any number.
+
+    Raises:
+        MalformedTurnsError: They are.
+    """
+    if limit is None:
+        return
+    texts = (t for each in turns for t in (each.content, each.functions, each.function_calls))
+    size = sum(len(text.encode()) for text in texts if text)
+    if size > limit:
+        raise MalformedTurnsError(f"the turns have {size:,} bytes, {too_long(limit)}")
+
+
+def _turns(row: Conversation | Preference) -> tuple[tuple[Message, ...], ...]:
+    return (row.messages,) if isinstance(row, Conversation) else (row.chosen, row.rejected)
 
 
 def _source(name: str) -> str:
