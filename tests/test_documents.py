@@ -155,6 +155,21 @@ def test_the_rest_of_a_cut_file_is_one_malformed_document(tmp_path, suffix):
     assert intake.documents >= 200
 
 
+def test_text_beside_rows_is_left_out_with_a_word(tmp_path, capfd):
+    (tmp_path / "a.jsonl").write_bytes(jsonl(GOOD))
+    (tmp_path / "README.md").write_text("what this is")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "one.txt").write_text("a note")
+    documents, _ = read(tmp_path)
+    assert len(documents) == len(GOOD)
+    read(tmp_path)
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"olmoflow: {tmp_path}: README.md and 1 more are not read")
+    documents, _ = read(tmp_path / "notes")
+    assert [d.text for d in documents] == ["a note"]
+    assert capfd.readouterr().err == ""
+
+
 def test_an_empty_corpus_and_a_missing_one_are_told_apart(tmp_path):
     (tmp_path / "a.jsonl").write_text("\n")
     with pytest.raises(UserError, match="the corpus is empty; expected at least one document"):

@@ -2,7 +2,8 @@
 
 A document is ``{"id", "text", "source", "path"?, "license"?, …}``; only ``text`` is required of a
 user's own files: ``id`` is then file and line, ``source`` the file's folder or name. In a folder
-with neither JSON lines nor Parquet, every text file is a document. What is malformed is set apart
+with neither JSON lines nor Parquet, every text file is a document; beside those it is likely to be
+a README or a licence, and is left out with a word. What is malformed is set apart
 with its file, line and reason, and counted; a run stops when it passes a rate. The rest of a file
 that is cut or damaged counts as one malformed document.
 """
@@ -10,8 +11,9 @@ that is cut or damaged counts as one malformed document.
 from __future__ import annotations
 
 import json
+import sys
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -122,15 +124,42 @@ class Intake:
 def document_files(path: Path) -> list[Path]:
     """The files of documents at a path, in the order of their names.
 
+    Text files that are left out are named on standard error.
+
     Raises:
         UserError: There is none.
     """
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     for suffixes in (SUFFIXES, TEXT_SUFFIXES):
         if found := [file for file in files if file.name.endswith(suffixes)]:
+            if suffixes == SUFFIXES and len(found) < len(files):
+                left = [file for file in files if file.name.endswith(TEXT_SUFFIXES)]
+                tell_unread(str(path), [file.relative_to(path).as_posix() for file in left])
             return found
     raise UserError(
         f"{path}: no documents; expected files that end in {', '.join(SUFFIXES + TEXT_SUFFIXES)}"
+    )
+
+
+_told: set[str] = set()
+
+
+def tell_unread(where: str, names: Sequence[str]) -> None:
+    """Say on standard error, once of a folder, which of its text files are not read.
+
+    Args:
+        where: The folder, for people.
+        names: Of its text files; hidden ones are not spoken of.
+    """
+    shown = [name for name in names if not name.startswith(".")]
+    if not shown or where in _told:
+        return
+    _told.add(where)
+    more = f" and {len(shown) - 1} more are" if len(shown) > 1 else " is"
+    print(
+        f"olmoflow: {where}: {shown[0]}{more} not read, for text beside other documents is rarely "
+        "one of them; in a folder of its own it is",
+        file=sys.stderr,
     )
 
 

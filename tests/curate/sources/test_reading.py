@@ -133,12 +133,16 @@ def test_units_depend_on_the_files_alone(tmp_path):
         source_units([str(tmp_path / "nowhere")], Reading())
 
 
-def test_text_files_count_only_where_there_is_nothing_else(tmp_path):
+def test_text_files_count_only_where_there_is_nothing_else(tmp_path, capfd):
     (tmp_path / "a.md").write_text("# a")
     (tmp_path / "b.txt").write_bytes(b"b \xff")
     documents, intake = read(tmp_path, tmp_path)
     assert [d.text for d in documents] == ["# a"]
     assert len(intake.malformed) == 1
+    assert capfd.readouterr().err == ""
+    (tmp_path / "page.html").write_text("<p>A page</p>")
+    assert [d.text for d in read(tmp_path, tmp_path)[0]] == ["A page"]
+    assert "a.md and 1 more are not read" in capfd.readouterr().err
 
 
 def test_other_storages_are_read_through_copies(tmp_path):

@@ -14,7 +14,14 @@ from typing import Literal, get_args
 
 from olmoflow.curate.conversations.row import read_rows
 from olmoflow.curate.sources.location import SourceFile, files_at, local_copy
-from olmoflow.documents import SUFFIXES, TEXT_SUFFIXES, Document, Intake, documents_of_file
+from olmoflow.documents import (
+    SUFFIXES,
+    TEXT_SUFFIXES,
+    Document,
+    Intake,
+    documents_of_file,
+    tell_unread,
+)
 from olmoflow.errors import UserError
 
 Kind = Literal["auto", "documents", "text", "warc", "html", "pdf", "code"]
@@ -125,8 +132,11 @@ def _chosen(
     else:
         kinds = [(kind_of(f.name), f) for f in files]
         if reading.kind == "auto":
+            text = [(kind, f) for kind, f in kinds if kind == "text"]
             chosen = [(kind, f) for kind, f in kinds if kind and kind != "text"]
-            chosen = chosen or [(kind, f) for kind, f in kinds if kind]
+            if chosen:
+                tell_unread(location, [f.name for _, f in text])
+            chosen = chosen or text
         else:
             chosen = [(kind, f) for kind, f in kinds if kind == reading.kind]
         expected = "files that end in " + ", ".join(
