@@ -7,6 +7,8 @@ import pytest
 
 from olmoflow.artifact import claim
 from olmoflow.commands.command_line.hydra_app import compose, plain_config
+from olmoflow.commands.config.budget import check_one_budget
+from olmoflow.commands.main import main
 from olmoflow.errors import UserError
 from olmoflow.tokens import Source, TokenDataModule
 from olmoflow.tokens.bpe import train_bpe
@@ -87,3 +89,17 @@ def test_without_the_shards_the_stated_size_counts_and_else_they_are_asked_for()
 def test_one_budget_and_a_sensible_one(chosen, message):
     with pytest.raises(UserError, match=message):
         plain_config(compose("train", chosen))
+
+
+@pytest.mark.parametrize("command", ["train", "plan"])
+@pytest.mark.parametrize("other", [["max_tokens=1e6"], ["epochs=2", "max_tokens=null"]])
+def test_steps_beside_another_budget_are_an_error_that_names_both(command, other, capfd):
+    given = [command, "max_steps=7", *other]
+    given += ["hardware=h100x8"] if command == "plan" else []
+    assert main(given) == 2
+    assert f"max_steps=7, {other[0]}: expected one of both; to stop" in capfd.readouterr().err
+
+
+def test_steps_alone_take_the_place_of_the_recipes_budget():
+    check_one_budget(["max_steps=7", "max_tokens=null", "+epochs=null"])
+    assert plain_config(compose("train", ["max_steps=7"]))["schedule"]["horizon"] == 7

@@ -45,6 +45,27 @@ def budget_steps(epochs: float | None, max_tokens: float | None, _root_: DictCon
     return math.ceil(Fraction(str(epochs)) * epoch_batches(_root_))
 
 
+def check_one_budget(overrides: Sequence[str]) -> None:
+    """See that the command line says in one way how long a run is.
+
+    ``max_steps`` follows from the budget; given itself it takes the place of a recipe's. Beside a
+    budget that is given too, either could be meant to end the run, and the schedule and the warm-up
+    are laid out over the one that counts.
+
+    Raises:
+        UserError: ``max_steps`` stands beside ``max_tokens`` or ``epochs``.
+    """
+    pairs = (override.lstrip("+").partition("=") for override in overrides)
+    given = {key: value for key, _, value in pairs if value != "null"}
+    for key in ("max_tokens", "epochs"):
+        if key in given and "max_steps" in given:
+            steps = given["max_steps"]
+            raise UserError(
+                f"max_steps={steps}, {key}={given[key]}: expected one of both; to stop before the "
+                f"schedule's end, hard_stop={steps}"
+            )
+
+
 def epoch_batches(config: DictConfig) -> Fraction:
     """How many batches an epoch has, seldom a whole number.
 

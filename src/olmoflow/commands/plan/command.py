@@ -9,6 +9,7 @@ from typing import Any
 
 from olmoflow.artifact import claim
 from olmoflow.commands.config.adapters import build_adapter
+from olmoflow.commands.config.budget import check_one_budget
 from olmoflow.commands.config.build import build
 from olmoflow.commands.config.combinations import check_combination
 from olmoflow.commands.plan.learnt_share import learnt_share
@@ -27,6 +28,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Plan; see ``conf/plan.yaml`` for the settings."""
     if config["calibrate"]:
         return {"calibration": [asdict(row) for row in compare()], "constants": asdict(FITTED)}
+    check_one_budget(overrides)
     job = job_of(config)
     steps = min(config["hard_stop"] or config["max_steps"], config["max_steps"])
     tokens = float(steps * job.global_batch_tokens)

@@ -19,6 +19,7 @@ import yaml
 
 from olmoflow.artifact import Artifact, Claim, Input, claim, resolve
 from olmoflow.commands.config.adapters import check_adapter
+from olmoflow.commands.config.budget import check_one_budget
 from olmoflow.commands.config.combinations import (
     check_batch,
     check_combination,
@@ -49,6 +50,7 @@ CONFIG, JOB = "config.yaml", "job.json"
 
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Train; see ``conf/train.yaml`` for the settings."""
+    check_one_budget(overrides)
     check_combination(config)
     check_numbers(config)
     mesh = Mesh.of(config["parallel"], config["cluster"]["ranks"])
