@@ -148,6 +148,7 @@ def test_mistakes_get_one_line(tmp_path, olmoflow, olmo_core, tokenizer):
     message = refusal("export", "checkpoint=bare", "target=new")
     assert "checkpoint=bare: has no tokenizer" in message
     assert "bare@5: no such step" in refusal("export", "checkpoint=bare@5", "target=new")
+    source_of_whole = f"source=olmo_core:{shutil.copytree(olmo_core, tmp_path / 'copy')}"
     values = json.loads(config.read_text())
     values["model"]["block"]["name"] = "default"
     config.write_text(json.dumps(values))
@@ -157,4 +158,13 @@ def test_mistakes_get_one_line(tmp_path, olmoflow, olmo_core, tokenizer):
         "export", "checkpoint=bare", "target=new", "dtype=int8"
     )
     assert "target=.: exists already" in refusal("export", "checkpoint=bare", "target=.")
+    whole = ["export", "checkpoint=whole"]
+    olmoflow("import", source_of_whole, f"tokenizer_from={tokenizer}", "name=whole")
+    for target in (config / "x", "n" * 300):
+        assert f"target={target}: " in refusal(*whole, f"target={target}")
+    assert "target: missing; expected" in refusal(*whole, "target=null")
+    # Where a folder cannot be made: on Linux /proc says that there is no such place.
+    beneath = tmp_path / "file" / "x"
+    beneath.parent.write_text("a file")
+    assert "cannot be made (not a directory); expected" in refusal(*whole, f"target={beneath}")
     assert not (tmp_path / "new").exists()

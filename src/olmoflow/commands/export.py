@@ -21,9 +21,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if config["dtype"] not in dtypes:
         raise UserError(f"dtype={config['dtype']}: expected one of {', '.join(dtypes)}")
-    target = Path(config["target"]).expanduser().absolute()
-    if target.exists():
-        raise UserError(f"target={config['target']}: exists already; expected a new folder")
+    target = _target(config["target"])
     found = find_checkpoint(config["checkpoint"])
     tokenizer = tokenizer_folder(found)
     if tokenizer is None:
@@ -48,6 +46,25 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         "bytes": sum(p.stat().st_size for p in files),
         "files": [p.name for p in files],
     }
+
+
+def _target(given: Any) -> Path:
+    """The folder to be made.
+
+    Raises:
+        UserError: It is none, or is there already.
+    """
+    if given is None or not str(given).strip():
+        raise UserError("target: missing; expected the path of a new folder")
+    try:
+        target = Path(str(given)).expanduser().absolute()
+        there = target.exists()
+    except (OSError, RuntimeError) as error:  # too long a name, no such user's home
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UserError(f"target={given}: {reason}; expected the path of a new folder") from error
+    if there:
+        raise UserError(f"target={given}: exists already; expected a new folder")
+    return target
 
 
 def report(result: Mapping[str, Any]) -> None:

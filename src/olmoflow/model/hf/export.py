@@ -61,10 +61,7 @@ def export_hf(
             f"{tokenizer}: the tokenizer has {ids} ids and {vocab_size} rows are to be exported, "
             f"but the model has {config.vocab_size}"
         )
-    partial = target.with_name(f"{target.name}.partial")
-    if partial.exists():
-        shutil.rmtree(partial)
-    partial.mkdir(parents=True)
+    partial = _made_beside(target)
     stored_dtype = write_weights(partial, tensors, config, vocab_size, dtype, max_shard_bytes)
     special = special_ids(tokenizer)
     name = str(stored_dtype).removeprefix("torch.")
@@ -74,6 +71,22 @@ def export_hf(
     for path in (*partial.iterdir(), partial):
         flush(path)
     partial.rename(target)
+
+
+def _made_beside(target: Path) -> Path:
+    """An empty folder beside a target's place."""
+    partial = target.with_name(f"{target.name}.partial")
+    try:
+        if partial.exists():
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(
+            f"target={target}: cannot be made ({reason}); expected a new folder in one that can be "
+            "written"
+        ) from error
+    return partial
 
 
 def _ends(special: dict[str, int | None], closing_ids: Collection[int]) -> dict[str, list[int]]:
