@@ -194,6 +194,19 @@ def test_a_mistake_takes_no_name():
         assert not work.resumed
 
 
+def test_a_mistake_leaves_no_empty_folder(tmp_path):
+    with pytest.raises(UserError), claim("report", command="report", config={}, name="r") as work:
+        raise UserError("runs: wrong")
+    assert not work.path.exists()
+    with (  # noqa: PT012 - the mistake ends the claim
+        pytest.raises(UserError),
+        claim("report", command="report", config={}, name="r") as work,
+    ):
+        (work.path / "errors.jsonl").write_text("what was wrong")
+        raise UserError("runs: wrong")
+    assert (work.path / "errors.jsonl").is_file()
+
+
 def test_a_run_that_has_steps_keeps_its_name_whatever_goes_wrong():
     with (  # noqa: PT012 - the mistake ends the claim
         pytest.raises(UserError, match="disk"),

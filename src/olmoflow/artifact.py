@@ -22,7 +22,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
@@ -219,7 +219,16 @@ def claim(
             # use it. Whatever can be resumed stays claimed.
             if not resumed and not series_steps(path):
                 (path / REQUEST).unlink()
+                _remove_empty(path)
             raise
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove the folder of a claim in which nothing was left but the lock."""
+    with suppress(OSError):  # another process may have begun there
+        if all(entry.name == LOCK for entry in folder.iterdir()):
+            (folder / LOCK).unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def _check_key(path: Path, request: Mapping[str, Any]) -> bool:
