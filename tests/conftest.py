@@ -33,7 +33,9 @@ for _library in ("OMP", "MKL", "OPENBLAS", "NUMBA", "RAYON"):
 os.environ.update(HF_HUB_OFFLINE="1", WANDB_MODE="offline", WANDB_SILENT="true")
 # The user's own settings, and those of the SLURM or torchrun job that the tests may run in, of
 # which they are no ranks.
-_outside = r"OLMOFLOW_(CONFIG|DEBUG)|SLURM_.*|(LOCAL_|GROUP_)?(RANK|WORLD_SIZE)|MASTER_(ADDR|PORT)"
+_outside = (
+    r"OLMOFLOW_(CONFIG|DEBUG|OF_FLOW)|SLURM_.*|(LOCAL_|GROUP_)?(RANK|WORLD_SIZE)|MASTER_(ADDR|PORT)"
+)
 for _name in [name for name in os.environ if re.fullmatch(_outside, name)]:
     del os.environ[_name]
 

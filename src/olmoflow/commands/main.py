@@ -47,6 +47,9 @@ PLAIN_COMMANDS = {
     "show": "one artifact: show NAME [--lineage] [--verify] [output=json]",
 }
 
+# In the environment of a flow's steps.
+OF_FLOW = "OLMOFLOW_OF_FLOW"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
@@ -78,7 +81,9 @@ def guarded(work: Callable[[], int]) -> int:
     except UserError as error:
         return _fail(error, 2)
     except KeyboardInterrupt as error:
-        return _fail(error, 130, "interrupted; the same command resumes")
+        # A Ctrl-C reaches a flow and its steps alike, and the flow is the command to be resumed.
+        said = OF_FLOW in os.environ
+        return 130 if said else _fail(error, 130, "interrupted; the same command resumes")
     except BrokenPipeError:
         # The reader of our output has gone (`olmoflow list | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import yaml
@@ -168,6 +170,39 @@ def test_a_failing_step_stops_only_what_depends_on_it(ran):
     assert (shards / "provenance.json").is_file()
     assert "corpus" in done.stdout
     assert "shards" in done.stdout
+
+
+def test_a_flow_that_is_interrupted_says_so_once(chat_server, tmp_path):
+    chat_server.say = lambda body: time.sleep(1) or body["model"]
+    (tmp_path / "prompts.jsonl").write_text(
+        "".join(
+            json.dumps({"messages": [{"role": "user", "content": f"question {n}"}]}) + "\n"
+            for n in range(200)
+        )
+    )
+    settings = {"conversations": "prompts.jsonl", "strong.engine.concurrency": 1}
+    settings |= {"pipeline.length_control.max_difference": None}
+    for role in ("strong", "weak"):
+        settings |= {f"engine@{role}.engine": "openai", f"{role}.engine.url": chat_server.url}
+        settings |= {f"{role}.engine.model": role}
+    steps = {"pairs": {"command": "synthesize", "overrides": settings}}
+    (tmp_path / "lab" / "flow").mkdir(parents=True)
+    (tmp_path / "lab" / "flow" / "one.yaml").write_text(yaml.safe_dump({"steps": steps}))
+    environment = {**os.environ, "OLMOFLOW_CONFIG": "lab", "OLMOFLOW_HOME": "artifacts"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "olmoflow", "flow", "flow=one"],
+        **{"stderr": subprocess.PIPE, "text": True, "env": environment, "cwd": tmp_path},
+        start_new_session=True,
+    )
+    while len(chat_server.asked) < 2:
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    said = process.communicate()[1]
+    assert process.returncode == 130
+    assert [line for line in said.splitlines() if "interrupted" in line] == [
+        "olmoflow: interrupted; the same command resumes"
+    ]
 
 
 def test_an_input_may_be_a_training_step_of_what_a_step_made():

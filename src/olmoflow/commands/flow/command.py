@@ -23,6 +23,7 @@ from typing import Any
 
 from olmoflow.commands.flow.steps import Result, Step, parse_steps
 from olmoflow.commands.inputs.mixtures import member_names
+from olmoflow.commands.main import OF_FLOW
 from olmoflow.environment import usable_cores
 from olmoflow.errors import UserError
 
@@ -134,7 +135,7 @@ class _Runner:
 
     def _process(self, step: Step, arguments: Sequence[str]) -> Result:
         command = [sys.executable, "-m", "olmoflow", *arguments, "output=json"]
-        environment = {**os.environ}
+        environment = {**os.environ, OF_FLOW: step.name}
         beside = self.jobs > 1
         if beside:
             threads = max(1, usable_cores() // self.jobs)
@@ -159,7 +160,9 @@ class _Runner:
         self._processes.remove(process)
         result: dict[str, Any] = json.loads(out) if process.returncode == 0 else _jobs_of(out)
         if not result:
-            raise _StepFailed(f"ended with status {process.returncode}")
+            stopped = process.returncode == 130
+            how = "was interrupted" if stopped else f"ended with status {process.returncode}"
+            raise _StepFailed(how)
         return result
 
     @contextmanager
