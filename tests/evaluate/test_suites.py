@@ -117,7 +117,9 @@ def test_a_list_of_tasks_is_a_suite_without_a_score():
     assert len(suite.tasks()) == 19
     assert suite.score({}).score is None
     assert suite.score({}).children["mmlu_stem:mc"].aggregate == "macro"
-    with pytest.raises(UserError, match="no task mmlu_sem:mc; did you mean mmlu_stem:mc"):
+    with pytest.raises(
+        UserError, match=r"^tasks=\[mmlu_sem:mc\]: no task mmlu_sem:mc; did you mean mmlu_stem:mc"
+    ):
         suite_of_tasks(["mmlu_sem:mc"])
     with pytest.raises(UserError, match="expected at least one task"):
         suite_of_tasks([])

@@ -232,15 +232,27 @@ def build_suite(config: Mapping[str, Any], key: str = "suite") -> Suite:
     return suite
 
 
-def suite_of_tasks(names: Sequence[str], limit: int | None = None) -> Suite:
+def suite_of_tasks(names: Sequence[str], limit: int | None = None, key: str = "tasks") -> Suite:
     """A suite of single tasks and groups, with no score of its own (``tasks=[…]``).
+
+    Args:
+        names: Of the tasks and groups.
+        limit: Questions of each, at most.
+        key: Where the names stand in the config, for messages.
 
     Raises:
         UserError: A name is unknown, or there is none.
     """
+    if not names:
+        raise UserError(f"{key}=[]: expected at least one task")
+    known = list_tasks()
+    for name in names:
+        if name not in known and not _is_group(name, known):
+            hint = near(name, [*group_names(known), *known])
+            raise UserError(f"{key}=[{name}]: no task {name}; {hint}")
     children = {name: name for name in names}
     return build_suite(
-        {"name": "tasks", "aggregate": "none", "limit": limit, "children": children}, "tasks"
+        {"name": "tasks", "aggregate": "none", "limit": limit, "children": children}, key
     )
 
 
@@ -276,10 +288,16 @@ def _build_child(name: str, node: Any, key: str, limit: int | None) -> Suite | L
         raise UserError(f"{key}={node}: expected a task's name, a task with settings, or a suite")
     if "task" not in node:
         return _build_node(name, node, key, limit)
-    task, group = str(node["task"]), members(str(node["task"]))
-    if group is not None and set(group) <= set(list_tasks()):
-        return _build_group(name, group, node, key, limit)
+    task = str(node["task"])
+    if _is_group(task, list_tasks()):
+        return _build_group(name, members(task) or (), node, key, limit)
     return _build_leaf(name, task, node, key, limit)
+
+
+def _is_group(name: str, known: Sequence[str]) -> bool:
+    """Whether a name stands for several tasks, all of which there are."""
+    group = members(name)
+    return group is not None and set(group) <= set(known)
 
 
 def _build_group(

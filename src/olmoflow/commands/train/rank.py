@@ -165,7 +165,11 @@ def build_evaluation(config: Mapping[str, Any], tokenizer: Path) -> list[Any]:
         raise UserError(f"evaluation.limit={limit}: expected a number of questions, at least 1")
     if not tokenizer.is_dir():
         raise UserError("evaluation: the shards have no tokenizer, and tasks are texts")
-    suite = suite_of_tasks(node["tasks"]) if node["tasks"] else build_suite(node["suite"])
+    suite = (
+        suite_of_tasks(node["tasks"], key="evaluation.tasks")
+        if node["tasks"]
+        else build_suite(node["suite"])
+    )
     return [
         InLoopEvaluation(
             suite,
