@@ -142,6 +142,14 @@ def test_mistakes_get_one_line(tmp_path, olmoflow, olmo_core, tokenizer):
     source = f"source=olmo_core:{olmo_core}"
     message = refusal("import", source, f"tokenizer_from={larger}")
     assert f"{larger}: the tokenizer has 129 ids, but the model has 128 rows" in message
+    (larger / "tokenizer_config.json").write_text("{")
+    backend = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
+    backend.save(str(larger / "tokenizer.json"))
+    message = refusal("import", source, f"tokenizer_from={larger}")
+    assert f"{larger / 'tokenizer_config.json'}: not JSON" in message
+    (larger / "tokenizer.json").write_text("{")
+    message = refusal("import", source, f"tokenizer_from={larger}")
+    assert f"{larger / 'tokenizer.json'}: damaged, or no Hugging Face tokenizer" in message
     assert "tokenizer_from=no: no such path" in refusal("import", source, "tokenizer_from=no")
 
     olmoflow("import", source, "name=bare")

@@ -36,7 +36,7 @@ def checkpoints(tmp_path):
 
 def test_it_is_the_mean(checkpoints):
     written, tensors = checkpoints
-    soup = dict(average(written, [1, 1, 1]))
+    soup = dict(average(written, [1, 1, 1], "abc"))
     assert soup.keys() == tensors[0].keys()
     for name, found in soup.items():
         expected = torch.stack([t[name] for t in tensors]).double().mean(0).float()
@@ -45,7 +45,7 @@ def test_it_is_the_mean(checkpoints):
 
 def test_weights_are_shares(checkpoints):
     written, tensors = checkpoints
-    soup = dict(average(written, [3, 1, 0]))
+    soup = dict(average(written, [3, 1, 0], "abc"))
     for name, found in soup.items():
         expected = (0.75 * tensors[0][name].double() + 0.25 * tensors[1][name].double()).float()
         assert torch.equal(found, expected)
@@ -54,8 +54,10 @@ def test_weights_are_shares(checkpoints):
 def test_it_is_rounded_to_the_widest_of_the_dtypes(tmp_path, checkpoints):
     (written, *_), _ = checkpoints
     half = write_checkpoint(tmp_path / "half", CONFIG, random_tensors(5, torch.bfloat16).items())
-    assert {t.dtype for t in dict(average([half, half], [1, 1])).values()} == {torch.bfloat16}
-    assert {t.dtype for t in dict(average([half, written], [1, 1])).values()} == {torch.float32}
+    assert {t.dtype for t in dict(average([half, half], [1, 1], "ab")).values()} == {torch.bfloat16}
+    assert {t.dtype for t in dict(average([half, written], [1, 1], "ab")).values()} == {
+        torch.float32
+    }
 
 
 def test_a_few_tensors_are_in_memory_and_no_model(checkpoints, tmp_path, monkeypatch):
@@ -73,7 +75,7 @@ def test_a_few_tensors_are_in_memory_and_no_model(checkpoints, tmp_path, monkeyp
 
     read = Checkpoint.read_tensor
     monkeypatch.setattr(Checkpoint, "read_tensor", lambda self, name: seen(read(self, name)))
-    soup = ((name, seen(tensor)) for name, tensor in average(written, [1, 1, 1]))
+    soup = ((name, seen(tensor)) for name, tensor in average(written, [1, 1, 1], "abc"))
     write_checkpoint(tmp_path / "soup", CONFIG, soup, max_file_bytes=2 * SIZE * 4)
     # Two of the file being filled, the mean that comes next, and one that was read for it.
     assert most <= 4 < COUNT

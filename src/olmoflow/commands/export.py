@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from olmoflow.commands.config.numbers import POSITIVE, check_number
 from olmoflow.commands.inputs.checkpoints import find_checkpoint, open_checkpoint, tokenizer_folder
 from olmoflow.errors import UserError
 
@@ -14,6 +15,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Export a checkpoint; see ``conf/export.yaml`` for the settings."""
     import torch
 
+    from olmoflow.model.finite import finite
     from olmoflow.model.hf import export_hf
     from olmoflow.tokens.chat.spans import closing_ids
     from olmoflow.tokens.tokenizer import load_tokenizer
@@ -21,17 +23,18 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if config["dtype"] not in dtypes:
         raise UserError(f"dtype={config['dtype']}: expected one of {', '.join(dtypes)}")
+    check_number("max_shard_bytes", config["max_shard_bytes"], POSITIVE)
     target = _target(config["target"])
     found = find_checkpoint(config["checkpoint"])
+    checkpoint = open_checkpoint(found)
     tokenizer = tokenizer_folder(found)
     if tokenizer is None:
         raise UserError(
             f"checkpoint={config['checkpoint']}: has no tokenizer; "
             "import it with tokenizer_from=DIR"
         )
-    checkpoint = open_checkpoint(found)
     export_hf(
-        checkpoint.iter_tensors(),
+        finite(f"checkpoint={config['checkpoint']}", checkpoint.iter_tensors()),
         checkpoint.config,
         target,
         tokenizer=tokenizer,

@@ -38,6 +38,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
 def _import(config: Mapping[str, Any], tokenizer: Path | None, folder: Path) -> dict[str, Any]:
     """Make the checkpoint; returns its figures."""
     from olmoflow.model.checkpoint import list_steps, write_checkpoint
+    from olmoflow.model.finite import finite
 
     download = folder / DOWNLOAD
     imported = _open(str(config["source"]), download, config["runtime"]["progress"])
@@ -48,7 +49,8 @@ def _import(config: Mapping[str, Any], tokenizer: Path | None, folder: Path) -> 
     _place_tokenizer(tokenizer or imported.tokenizer, folder, imported.config.vocab_size)
     # A step that an interrupted import left behind is whole.
     found = next((each for each in list_steps(folder) if each.step == step), None)
-    checkpoint = found or write_checkpoint(folder, imported.config, imported.tensors, moments, step)
+    tensors = finite(f"source={config['source']}", imported.tensors)
+    checkpoint = found or write_checkpoint(folder, imported.config, tensors, moments, step)
     if config["verify"]:
         checkpoint.verify()
     shutil.rmtree(download, ignore_errors=True)
@@ -107,8 +109,9 @@ def _place_tokenizer(source: Path | None, folder: Path, rows: int) -> None:
     """
     if source is None:
         return
-    from olmoflow.model.hf.tokenizer import copy_tokenizer, tokenizer_size
+    from olmoflow.model.hf.tokenizer import check_settings, copy_tokenizer, tokenizer_size
 
     if (ids := tokenizer_size(source)) > rows:
         raise UserError(f"{source}: the tokenizer has {ids} ids, but the model has {rows} rows")
+    check_settings(source)
     copy_tokenizer(source, folder / TOKENIZER)

@@ -5,6 +5,7 @@
 - init         truncated-normal initialisation, the same for every world size
 - cache        keys and values of the tokens already read, for generation
 - checkpoint/  a training state on disk
+- finite       weights that hold NaN or infinity
 - hf, olmo_core    weights from and to the other two formats
 
 Names are loaded on first use, so that composing a config never pays for importing torch.

@@ -1,12 +1,13 @@
 """`olmoflow merge` from end to end: what comes out is a checkpoint like any other."""
 
 import json
+import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from olmoflow.model.checkpoint import list_steps
+from olmoflow.model.checkpoint import list_steps, write_checkpoint
 
 
 @pytest.fixture
@@ -73,6 +74,21 @@ def test_mistakes(series, arguments, message):
     error = series("merge", *arguments, status=2)
     assert len(error.splitlines()) == 1
     assert message in error
+
+
+def test_a_run_that_diverged_is_neither_merged_nor_exported(series):
+    (found,) = list_steps(series.home / "checkpoint" / "b")
+    weights = ((name, t * float("nan") if name == "norm.weight" else t) for name, t in
+               found.iter_tensors())  # fmt: skip
+    lost = series.home / "checkpoint" / "lost"
+    shutil.copytree(series.home / "checkpoint" / "b", lost)
+    shutil.rmtree(lost / "steps")
+    write_checkpoint(lost, found.config, weights, step=4)
+    told = series("merge", "checkpoints=[a,lost]", status=2)
+    assert "checkpoints[1]=lost@4: tensor 'norm.weight' holds NaN or infinity; expected" in told
+    told = series("export", "checkpoint=lost", f"target={series.folder / 'diverged'}", status=2)
+    assert "checkpoint=lost: tensor 'norm.weight' holds NaN or infinity; expected" in told
+    assert not (series.folder / "diverged").exists()
 
 
 def test_another_vocabulary_is_refused(series):

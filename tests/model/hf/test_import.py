@@ -194,8 +194,8 @@ ROPE = to_hf_config(OLMO3_7B, 100278, "bfloat16")["rope_parameters"]
             "layer_types: ",
         ),
         ({"sliding_window": None}, "sliding_window: None found"),
-        ({"hidden_size": 0}, "model.d_model: 0 found"),
-        ({"num_key_value_heads": 5}, "model.n_kv_heads: 5 found"),
+        ({"hidden_size": 0}, "DIR/config.json: hidden_size: 0 found"),
+        ({"num_key_value_heads": 5}, "DIR/config.json: num_key_value_heads: 5 found"),
         (
             {"rope_scaling": PUBLISHED["rope_scaling"] | {"rope_type": "linear"}},
             "rope_parameters.full_attention.rope_type: 'linear' found",
@@ -213,6 +213,9 @@ ROPE = to_hf_config(OLMO3_7B, 100278, "bfloat16")["rope_parameters"]
             "rope_parameters.sliding_attention.rope_type: 'yarn' found",
         ),
         ({"rope_theta": 10_000}, "rope_theta: 10000 found"),
+        ({"vocab_size": "many"}, "DIR/config.json: vocab_size: 'many' found"),
+        ({"layer_types": 5}, "DIR/config.json: no config of an Olmo 3: "),
+        ({"rope_parameters": [1]}, "DIR/config.json: no config of an Olmo 3: "),
     ],
 )
 def test_a_config_that_is_none_of_ours_is_refused_by_key(change, message):
@@ -265,6 +268,13 @@ def test_tensors_that_are_missing_too_many_or_of_another_shape(folder):
     extra = {name: whole[name], "model.layers.5.input_layernorm.weight": torch.ones(64)}
     change_tensors(folder, lambda tensors: tensors.update(extra))
     assert "'model.layers.5.input_layernorm.weight' is none of Olmo 3's" in refusal(folder)
+
+
+def test_whole_numbers_are_no_weights(folder):
+    change_tensors(
+        folder, lambda tensors: tensors.update({"model.norm.weight": torch.ones(64).int()})
+    )
+    assert "tensor 'model.norm.weight' is I32, expected one of BF16" in refusal(folder)
 
 
 def test_a_damaged_file(folder):

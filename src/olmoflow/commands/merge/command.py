@@ -67,7 +67,8 @@ def _merge(inputs: Sequence[Input], weights: Sequence[float], folder: Path) -> d
     step = max(checkpoint.step for checkpoint in checkpoints)
     # A step that an interrupted merge left behind is whole.
     if not list_steps(folder):
-        write_checkpoint(folder, checkpoints[0].config, average(checkpoints, weights), step=step)
+        mean = average(checkpoints, weights, labels)
+        write_checkpoint(folder, checkpoints[0].config, mean, step=step)
     return {
         "parameters": checkpoints[0].config.num_parameters,
         "step": step,

@@ -27,6 +27,7 @@ def fold(found: Input, folder: Path) -> dict[str, Any]:
         UserError: The checkpoint holds no adapters, or their base is not to be found.
     """
     from olmoflow.model.checkpoint import list_steps, write_checkpoint
+    from olmoflow.model.finite import finite
     from olmoflow.model.hf.tokenizer import copy_tokenizer
     from olmoflow.train.adapters import LoRA, folded
 
@@ -39,7 +40,8 @@ def fold(found: Input, folder: Path) -> dict[str, Any]:
     base, name = find_base(run)
     if not list_steps(folder):
         tensors = folded(base, dict(run.iter_tensors()), LoRA(**run.adapter["settings"]))
-        write_checkpoint(folder, run.config, tensors, step=run.step)
+        sound = finite(f"checkpoints=[{found.name}]", tensors)
+        write_checkpoint(folder, run.config, sound, step=run.step)
     if tokenizer := tokenizer_folder(found):
         copy_tokenizer(tokenizer, folder / TOKENIZER)
     own = found.name if found.step is None else f"{found.name}@{found.step}"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from olmoflow.errors import UserError
 from olmoflow.model.checkpoint.step import Checkpoint
+from olmoflow.model.finite import check_finite
 
 # How the first weights were drawn says nothing about those that were learned.
 _IRRELEVANT = frozenset({"init_std"})
@@ -47,7 +48,7 @@ def check_alike(checkpoints: Sequence[Checkpoint], labels: Sequence[str]) -> Non
 
 
 def average(
-    checkpoints: Sequence[Checkpoint], weights: Sequence[float]
+    checkpoints: Sequence[Checkpoint], weights: Sequence[float], labels: Sequence[str]
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield `(name, Σ wᵢ·tensorᵢ / Σ wᵢ)`, with one tensor of one checkpoint in memory at a time.
 
@@ -57,13 +58,18 @@ def average(
     Args:
         checkpoints: of one architecture (`check_alike`).
         weights: one a checkpoint; their sum is positive.
+        labels: what to call each in a message.
+
+    Raises:
+        UserError: a tensor holds NaN or infinity.
     """
     whole = sum(weights)
     for name in checkpoints[0].tensor_names():
         total: Tensor | None = None
         dtypes = []
-        for checkpoint, weight in zip(checkpoints, weights, strict=True):
+        for checkpoint, weight, label in zip(checkpoints, weights, labels, strict=True):
             tensor = checkpoint.read_tensor(name)
+            check_finite(label, name, tensor)
             dtypes.append(tensor.dtype)
             if total is None:
                 total = torch.zeros(tensor.shape, dtype=torch.float64)

@@ -1,6 +1,7 @@
 """`config.json` of `Olmo3ForCausalLM`, written and read as data."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -100,6 +101,13 @@ def from_hf_config(values: Mapping[str, Any], where: str) -> Olmo3Config:
     Raises:
         UserError: names the key whose value this model cannot represent.
     """
+    try:
+        return _read(values, where)
+    except (AttributeError, TypeError, ValueError) as error:  # a value of another type
+        raise UserError(f"{where}: no config of an Olmo 3: {error}") from error
+
+
+def _read(values: Mapping[str, Any], where: str) -> Olmo3Config:
     for key, expected in _FIXED.items():
         found = values.get(key, None if key == "model_type" else expected)
         if found != expected:
@@ -111,22 +119,42 @@ def from_hf_config(values: Mapping[str, Any], where: str) -> Olmo3Config:
         raise _unsupported(where, "sliding_window", None, "a number of tokens")
     heads = get["num_attention_heads"]
     kv_heads = get.get("num_key_value_heads")
-    return Olmo3Config(
-        vocab_size=get["vocab_size"],
-        d_model=get["hidden_size"],
-        n_layers=get["num_hidden_layers"],
-        n_heads=heads,
-        n_kv_heads=heads if kv_heads is None else kv_heads,
-        ffn_hidden_size=get["intermediate_size"],
-        head_dim=get.get("head_dim"),
-        sliding_window=get["sliding_window"] or _DEFAULTS["sliding_window"],
-        full_attention_every=full_every,
-        rope_theta=theta,
-        yarn=yarn,
-        norm_eps=get["rms_norm_eps"],
-        init_std=get["initializer_range"],
-        max_sequence_length=get["max_position_embeddings"],
-    )
+    try:
+        return Olmo3Config(
+            vocab_size=get["vocab_size"],
+            d_model=get["hidden_size"],
+            n_layers=get["num_hidden_layers"],
+            n_heads=heads,
+            n_kv_heads=heads if kv_heads is None else kv_heads,
+            ffn_hidden_size=get["intermediate_size"],
+            head_dim=get.get("head_dim"),
+            sliding_window=get["sliding_window"] or _DEFAULTS["sliding_window"],
+            full_attention_every=full_every,
+            rope_theta=theta,
+            yarn=yarn,
+            norm_eps=get["rms_norm_eps"],
+            init_std=get["initializer_range"],
+            max_sequence_length=get["max_position_embeddings"],
+        )
+    except UserError as error:
+        raise UserError(f"{where}: {_in_their_words(str(error))}") from error
+
+
+def _in_their_words(message: str) -> str:
+    """A message of `Olmo3Config` with the keys of `config.json`."""
+    return re.sub(r"(?:\bmodel\.)?\b(\w+)", lambda word: _THEIRS.get(word[1], word[1]), message)
+
+
+_THEIRS = {
+    "d_model": "hidden_size",
+    "ffn_hidden_size": "intermediate_size",
+    "init_std": "initializer_range",
+    "max_sequence_length": "max_position_embeddings",
+    "n_heads": "num_attention_heads",
+    "n_kv_heads": "num_key_value_heads",
+    "n_layers": "num_hidden_layers",
+    "norm_eps": "rms_norm_eps",
+}
 
 
 def full_attention_period(full: Sequence[bool]) -> int | None:

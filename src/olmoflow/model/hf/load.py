@@ -15,6 +15,7 @@ from olmoflow.model.hf.names import NAMES
 from olmoflow.model.rename import check_tensors
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_DTYPES = ("BF16", "F16", "F32", "F64")
 _HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja")
 
 
@@ -55,6 +56,10 @@ def import_hf(source: str | Path) -> HuggingFaceModel:
         with _open(file) as tensors:
             for name in tensors.keys():  # noqa: SIM118
                 shapes[NAMES.ours(name)] = tensors.get_slice(name).get_shape()
+                if (dtype := tensors.get_slice(name).get_dtype()) not in _DTYPES:
+                    raise UserError(
+                        f"{file}: tensor {name!r} is {dtype}, expected one of {', '.join(_DTYPES)}"
+                    )
     check_tensors(str(folder), config, shapes, NAMES)
     has_tokenizer = (folder / "tokenizer.json").is_file()
     return HuggingFaceModel(config, _iter_tensors(files), folder if has_tokenizer else None)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -30,15 +31,24 @@ def special_ids(folder: Path) -> dict[str, int | None]:
     path = folder / "tokenizer_config.json"
     if not path.is_file():
         raise UserError(f"{path}: missing; it names the end-of-text and padding tokens")
-    config = json.loads(path.read_bytes())
+    config = _settings(path)
     tokenizer, ids = _tokenizer(folder), dict[str, int | None]()
     for kind in ("eos", "pad", "bos"):
         token = config.get(f"{kind}_token")
-        text = token["content"] if isinstance(token, dict) else token
+        text = token.get("content") if isinstance(token, dict) else token
+        if not isinstance(text, str | None):
+            raise UserError(f"{path}: {kind}_token: {text!r} found, a string expected")
         ids[f"{kind}_token_id"] = None if text is None else tokenizer.token_to_id(text)
         if text is not None and ids[f"{kind}_token_id"] is None:
             raise UserError(f"{path}: {kind}_token: {text!r} is not in tokenizer.json")
     return ids
+
+
+def check_settings(folder: Path) -> None:
+    """See that `tokenizer_config.json`, if there is one, can be read."""
+    path = folder / "tokenizer_config.json"
+    if path.is_file():
+        _settings(path)
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
@@ -53,4 +63,17 @@ def _tokenizer(folder: Path) -> Tokenizer:
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise UserError(f"{path}: missing, so {folder} is not a tokenizer folder")
-    return Tokenizer.from_file(str(path))
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # `tokenizers` raises plain Exception
+        raise UserError(f"{path}: damaged, or no Hugging Face tokenizer: {error}") from error
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON: {error}") from error
+    if not isinstance(settings, dict):
+        raise UserError(f"{path}: {type(settings).__name__} found, a JSON object expected")
+    return settings
