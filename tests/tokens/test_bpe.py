@@ -38,5 +38,7 @@ def test_reading_stops_at_the_budget(texts):
 def test_a_vocabulary_that_the_corpus_cannot_fill_is_an_error():
     with pytest.raises(UserError, match="vocab_size=5000: the corpus has pairs for only"):
         train_bpe(["too little text"], 5000)
-    with pytest.raises(UserError, match="vocab_size=100: expected at least 264"):
+    with pytest.raises(UserError, match="vocab_size=1000000000: expected 264 to 4194304 tokens"):
+        train_bpe(["one two"], 1_000_000_000)
+    with pytest.raises(UserError, match="vocab_size=100: expected 264 to 4194304 tokens"):
         train_bpe(["text"], 100)

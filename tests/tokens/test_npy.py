@@ -166,6 +166,12 @@ def test_mistakes_are_told_in_one_line(mix, room, tmp_path):
     bad.write_text("# only this\n")
     with pytest.raises(UserError, match=r"bad\.txt: empty; expected lines LABEL,PATH"):
         read_manifest(str(bad))
+    bad.write_bytes(b"web,a.npy\n\xff\xfe\n")
+    with pytest.raises(UserError, match=r"bad\.txt:2: not valid UTF-8; expected LABEL,PATH"):
+        read_manifest(str(bad))
+    for no_file in (str(tmp_path), "nowhere.txt"):
+        with pytest.raises(UserError, match=f"^mix={no_file}: no such file"):
+            read_manifest(no_file)
     bad.write_text("web,a.npy\nno comma\n")
     with pytest.raises(UserError, match=r"bad\.txt:2: 'no comma': expected LABEL,PATH"):
         read_manifest(str(bad))

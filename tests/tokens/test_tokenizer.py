@@ -68,6 +68,18 @@ def test_mistakes_are_told_in_one_line(room, tmp_path):
     config.write_text('{"eos_token": {"content": "<nope>"}}')
     with pytest.raises(UserError, match=r"eos_token '<nope>' of tokenizer_config\.json is not in"):
         load_tokenizer(tmp_path)
+    config.write_text("[]")
+    with pytest.raises(UserError, match=r"tokenizer_config\.json: list found, a JSON object"):
+        load_tokenizer(tmp_path)
+    config.write_text('{"eos_token": 5}')
+    with pytest.raises(UserError, match=r"eos_token 5 of tokenizer_config\.json: expected a str"):
+        load_tokenizer(tmp_path)
+    config.write_text('{"eos_token": "<|endoftext|>", "bos_token": [1]}')
+    with pytest.raises(UserError, match=r"bos_token \[1\] of tokenizer_config\.json: expected"):
+        load_tokenizer(tmp_path)
+    (tmp_path / "chat_template.jinja").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"chat_template\.jinja: not valid UTF-8; expected a file"):
+        load_tokenizer(tmp_path)
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(UserError, match="not a Hugging Face tokenizer") as error:
         load_tokenizer(tmp_path)

@@ -19,6 +19,8 @@ from olmoflow.tokens.tokenizer import EOS, FUNCTIONS, PAD, TURNS, Tokenizer
 # What a model says of functions is text to who reads it, so decoding does not skip those.
 _SPECIALS = {**dict.fromkeys(TURNS, True), **dict.fromkeys(FUNCTIONS, False), EOS: True, PAD: True}
 _SMALLEST = 256 + len(_SPECIALS)
+# The trainer takes room for all of them beforehand, and ends the process where there is none.
+_LARGEST = 1 << 22
 
 
 def train_bpe(
@@ -38,10 +40,10 @@ def train_bpe(
         progress: Called with the bytes read so far.
 
     Raises:
-        UserError: The texts have too few distinct pairs for so many tokens.
+        UserError: So many tokens cannot be, or the texts have too few distinct pairs for them.
     """
-    if vocab_size < _SMALLEST:
-        raise UserError(f"vocab_size={vocab_size}: expected at least {_SMALLEST}")
+    if not _SMALLEST <= vocab_size <= _LARGEST:
+        raise UserError(f"vocab_size={vocab_size}: expected {_SMALLEST} to {_LARGEST} tokens")
     backend = byte_level(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size - len(_SPECIALS),

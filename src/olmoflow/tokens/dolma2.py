@@ -102,11 +102,13 @@ def read_ranks(path: Path) -> dict[bytes, int]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"ranks={path}: {error.strerror}; expected cl100k_base.tiktoken") from error
+        raise UserError(
+            f"tokenizer.ranks={path}: {error.strerror}; expected cl100k_base.tiktoken"
+        ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != RANKS_SHA256:
         raise UserError(
-            f"ranks={path}: its sha256 is {found[:12]}…, expected {RANKS_SHA256[:12]}… "
+            f"tokenizer.ranks={path}: its sha256 is {found[:12]}…, expected {RANKS_SHA256[:12]}… "
             "(cl100k_base.tiktoken)"
         )
     rows = (line.split() for line in content.splitlines())

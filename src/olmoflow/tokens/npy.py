@@ -147,8 +147,12 @@ def read_manifest(mix: str) -> list[MixFile]:
 def _manifest_text(mix: str) -> tuple[str, str]:
     path = Path(mix)
     if path.is_file():
-        return path.stem, path.read_text(encoding="utf-8")
-    if "/" in mix:
+        try:
+            return path.stem, path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            line = path.read_bytes().count(b"\n", 0, error.start) + 1
+            raise UserError(f"{mix}:{line}: not valid UTF-8; expected LABEL,PATH") from error
+    if "/" in mix or path.suffix == ".txt" or path.is_dir():
         raise UserError(f"mix={mix}: no such file; expected a name, or a list of files")
     package = importlib.util.find_spec("olmo_core")
     for folder in (package.submodule_search_locations or []) if package else []:

@@ -117,21 +117,27 @@ class Tokenizer:
 
     def _first_special(self) -> int | None:
         """The BOS token, if a text that is encoded with special tokens begins with it."""
-        token = self.config.get("bos_token")
-        content = token["content"] if isinstance(token, dict) else token
+        content = self._content("bos_token")
         bos: int | None = None if content is None else self.backend.token_to_id(content)
         first = self.backend.encode("a", add_special_tokens=True).ids[:1]
         return bos if self.config.get("add_bos_token") or first == [bos] else None
 
     def _special(self, key: str) -> int | None:
-        token = self.config.get(key)
-        content = token["content"] if isinstance(token, dict) else token
+        content = self._content(key)
         if content is None:
             return None
         id_: int | None = self.backend.token_to_id(content)
         if id_ is None:
             raise UserError(f"{self.name}: {key} {content!r} of {CONFIG} is not in {TOKENIZER}")
         return id_
+
+    def _content(self, key: str) -> str | None:
+        """The text of a token that the config names."""
+        token = self.config.get(key)
+        content = token.get("content") if isinstance(token, dict) else token
+        if not isinstance(content, str | None):
+            raise UserError(f"{self.name}: {key} {content!r} of {CONFIG}: expected a string")
+        return content
 
 
 def load_tokenizer(source: str | Path) -> Tokenizer:
@@ -154,9 +160,14 @@ def load_tokenizer(source: str | Path) -> Tokenizer:
         config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except Exception as error:  # `tokenizers` raises plain Exception
         raise UserError(f"{source}: not a Hugging Face tokenizer: {error}") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{folder / CONFIG}: {type(config).__name__} found, a JSON object expected")
     template = folder / CHAT_TEMPLATE
     if template.is_file():
-        config["chat_template"] = template.read_text(encoding="utf-8")
+        try:
+            config["chat_template"] = template.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{template}: not valid UTF-8; expected a file of Jinja") from error
     return Tokenizer(backend, config, str(source))
 
 
