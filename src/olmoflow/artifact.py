@@ -189,7 +189,7 @@ def claim(
     """
     key = key_of(command, config, inputs)
     folder = home() / kind
-    path = folder / _check_name(name) if name else _with_key(folder, key) or folder / key
+    path = folder / check_name(name) if name else _with_key(folder, key) or folder / key
     _alias(path, key)
     request = {
         "key": key,
@@ -261,11 +261,11 @@ def resolve(reference: str, role: str, kinds: Sequence[Kind]) -> Input:
     """
     if not isinstance(reference, str) or not reference:
         raise UserError(f"{role}={reference}: expected a name, NAME@STEP, a path or latest")
-    bare, _, step_text = reference.partition("@")
+    bare, at, step_text = reference.partition("@")
     if Path(reference).expanduser().exists():  # a path may have an @ of its own
-        bare, step_text = reference, ""
+        bare, at = reference, ""
     step = None
-    if step_text:
+    if at:
         if not step_text.isdigit():
             raise UserError(f"{role}={reference}: expected a step number after @")
         step = int(step_text)
@@ -414,7 +414,12 @@ def _existing_step(role: str, series: Path, step: int | None) -> int:
     return step
 
 
-def _check_name(name: str) -> str:
+def check_name(name: str) -> str:
+    """The name, if an artifact can have it.
+
+    Raises:
+        UserError: It cannot.
+    """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+=,-]*", str(name)) or name == "latest":
         raise UserError(f"name={name}: expected letters, digits and . _ + = , - (and not latest)")
     return str(name)

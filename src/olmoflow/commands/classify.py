@@ -9,17 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from olmoflow.artifact import Input, claim, resolve
+from olmoflow.commands.config.numbers import COUNT, POSITIVE, SHARE, WHOLE, check_each
 from olmoflow.commands.inputs.documents import KEY, longest_document
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
 
 MODEL, METRICS = "model.bin", "metrics.json"
+_NUMBERS = {
+    "heldout_fraction": SHARE,
+    "max_documents": f"{WHOLE} or null",
+    **dict.fromkeys(("dimension", "word_ngrams", "hash_buckets", "epochs", "min_count"), WHOLE),
+    "learning_rate": POSITIVE,
+    "seed": COUNT,
+    "max_error_rate": SHARE,
+    "runtime.threads": WHOLE,
+}
 
 
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Train a classifier; see ``conf/classify.yaml`` for the settings."""
     if not isinstance(config["corpora"], Mapping):
         raise UserError(f"corpora={config['corpora']}: expected {{LABEL: CORPUS, …}}")
+    check_each(config, _NUMBERS)
     inputs = {
         str(label): resolve(reference, f"corpora.{label}", ["corpus"])
         for label, reference in config["corpora"].items()

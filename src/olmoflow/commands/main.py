@@ -107,10 +107,19 @@ def _refused(error: OSError) -> str:
     reason = os.strerror(error.errno or 0).lower()
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         what = "expected room for what this command writes; the same command goes on"
+    elif error.errno != errno.EROFS and error.filename and _unreadable(str(error.filename)):
+        what = "expected a file or folder that can be read"
     else:
         what = "expected a folder that can be written"
     where = error.filename or f"{home()} (OLMOFLOW_HOME moves it) or the temporary folder"
     return f"{where}: {reason}; {what}"
+
+
+def _unreadable(path: str) -> bool:
+    """Whether it is there and must not be read, or lies in a folder that must not be entered."""
+    if os.path.lexists(path):
+        return not os.access(path, os.R_OK)
+    return not os.access(Path(path).parent, os.X_OK)
 
 
 def _run(command: str, arguments: list[str]) -> int:

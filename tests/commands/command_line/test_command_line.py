@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -71,6 +72,24 @@ def test_what_the_machine_refuses_is_no_fault_of_ours(number, words, capsys, mon
     written = capsys.readouterr().err
     assert written.startswith("olmoflow: /full/file: ")
     assert words in written
+
+
+def test_what_must_not_be_read_is_told_apart_from_what_must_not_be_written(
+    tmp_path, capsys, monkeypatch
+):
+    path = tmp_path / "secret.jsonl"
+    path.write_text("{}")
+
+    def work():
+        raise PermissionError(errno.EACCES, "of a library's own", str(path))
+
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # for whoever runs as root may read it
+    assert guarded(work) == 2
+    written = capsys.readouterr().err
+    assert written == (
+        f"olmoflow: {path}: permission denied; expected a file or folder that can be read\n"
+    )
 
 
 INTERRUPTED = """

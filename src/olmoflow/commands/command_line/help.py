@@ -49,7 +49,7 @@ def _groups(command: str, defaults: list[str], root: Path) -> list[str]:
         folder = root / "experiments" if group == "experiments" else root / "conf" / group
         if not default or not folder.is_dir():
             continue
-        files = _of_command(command, sorted(folder.rglob("*.yaml")))
+        files = of_command(command, sorted(folder.rglob("*.yaml")))
         names = [path.relative_to(folder).with_suffix("") for path in files]
         marked = [f"{n}*" if str(n) == default else str(n) for n in names]
         if default.startswith("${"):
@@ -59,7 +59,7 @@ def _groups(command: str, defaults: list[str], root: Path) -> list[str]:
     return [f"  {group:<{width}}  {choices}" for group, choices in rows]
 
 
-def _of_command(command: str, files: list[Path]) -> list[Path]:
+def of_command(command: str, files: list[Path]) -> list[Path]:
     """The choices of a group that are for this command.
 
     A file that says ``command: NAME``, or begins with one that does, is for that command alone.

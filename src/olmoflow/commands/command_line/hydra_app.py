@@ -25,7 +25,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from olmoflow import commands
+from olmoflow.artifact import check_name
 from olmoflow.commands.command_line.groups import READS_GROUPS, file_under, group_name, record_job
+from olmoflow.commands.command_line.help import of_command
 from olmoflow.commands.config.budget import budget_steps
 from olmoflow.commands.config.combinations import (
     data_of,
@@ -34,6 +36,7 @@ from olmoflow.commands.config.combinations import (
     recipe_of,
     why_no_recipe,
 )
+from olmoflow.commands.config.kinds import check_kinds
 from olmoflow.commands.config.ladder import ladder
 from olmoflow.commands.launching.slurm.submit import STAYS_HERE, Cell, look_ahead, submit
 from olmoflow.commands.launching.slurm.submit import report as report_submission
@@ -131,6 +134,7 @@ class _Jobs:
             choices = HydraConfig.get().runtime.choices
             self.group = group_name(self.command, given, choices.get("experiments"), self.sweep)
             config = plain_config(composed, self.texts)
+            check_kinds(config, config_root() / "conf" / f"{self.command}.yaml")
             config["group"] = self.group or config.get("group")
             if config.get("logger", {}).get("name") == "wandb":
                 config["logger"] = file_under(config["logger"], self.group, choices, self.sweep)
@@ -189,6 +193,10 @@ def run_command(command: str, arguments: Sequence[str], texts: Mapping[str, str]
         entry()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, command, rest)) from error
+    except ValueError as error:
+        if mistake := _no_choice(error, rest):
+            raise mistake from error
+        raise
     if jobs.cells:
         submission = submit(command, jobs.cells)
         if jobs.results:  # cells that cannot run
@@ -245,6 +253,8 @@ _FLAGS |= {"-i", "--info", "-sc", "--shell-completion"}
 
 def run_composed(command: str, config: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """Run a command on a plain config."""
+    if config.get("name") is not None:  # before work that comes ahead of the artifact's claim
+        check_name(config["name"])
     module = importlib.import_module(command_module(command))
     result: dict[str, Any] = module.run(config, list(overrides))
     if _output(config) == "text":
@@ -286,12 +296,27 @@ def explain(error: Exception, command: str, overrides: Sequence[str]) -> str:
             error.__cause__
         ):
             return f"{key}: {str(error.__cause__).splitlines()[0]}"
+        if below := re.search(rf"full_key: ({re.escape(key)}\.\S+)", f"{error.__cause__}"):
+            return f"{below[1]}: no such key in olmoflow {command}; to add one, +{below[1]}=…"
         return f"{key}: no such key in olmoflow {command}{_did_you_mean(key, command, overrides)}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: cannot be read as key=value; {_how_to_write(error.override)}"
     if isinstance(error, OmegaConfBaseException):
         return _explain_value(error)
     return " ".join(text.split())
+
+
+def _no_choice(error: ValueError, overrides: Sequence[str]) -> UserError | None:
+    """The mistake where a group was given something that is no name."""
+    if "Config group override must be" not in str(error):
+        return None
+    for override in overrides:
+        key, _, value = override.lstrip("+").partition("=")
+        group = key.partition("@")[0]
+        named = value != "null" and value[:1].isalpha()
+        if (config_root() / "conf" / group).is_dir() and not named:
+            return UserError(f"{key}={value}: expected a name; --help lists those of {group}")
+    return UserError(" ".join(str(error).split()))
 
 
 def _how_to_write(override: str | None) -> str:
@@ -312,6 +337,9 @@ def _explain_choice(choice: str, text: str, command: str) -> str:
         known = [p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.yaml")]
     else:
         known = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
+        files = sorted((config_root() / "conf" / group).glob("*.yaml"))
+        others = {f.stem for f in files} - {f.stem for f in of_command(command, files)}
+        known = [name for name in known if name not in others]
     if group == "recipe":
         return _explain_recipe(option, sorted(known), command)
     close = get_close_matches(option, known, n=1)

@@ -7,7 +7,7 @@ stand in the root of the config, and budgets, batches and schedules follow from 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from olmoflow.errors import UserError
@@ -15,6 +15,8 @@ from olmoflow.errors import UserError
 WHOLE = "a positive whole number"
 COUNT = "a whole number, 0 or more"
 POSITIVE = "a positive number"
+NOT_NEGATIVE = "a number, 0 or more"
+SHARE = "a share, 0 to 1"
 # With `or null`, null is allowed.
 _EXPECTED = {
     "sequence_length": WHOLE,
@@ -44,11 +46,21 @@ def check_numbers(config: Mapping[str, Any]) -> None:
     Raises:
         UserError: One is not, or is too small; it names the key.
     """
-    for key, expected in _EXPECTED.items():
+    check_each(config, _EXPECTED)
+
+
+def check_each(config: Mapping[str, Any], expected: Mapping[str, str]) -> None:
+    """`check_number` of several keys of a command's config, of those that it has.
+
+    Args:
+        config: The config.
+        expected: Of each key, ``GROUP.NAME`` or ``NAME``, what it should be.
+    """
+    for key, what in expected.items():
         group, _, name = key.rpartition(".")
         node = config[group] if group else config
         if name in node:
-            check_number(key, node[name], expected)
+            check_number(key, node[name], what)
 
 
 def check_number(key: str, value: Any, expected: str) -> None:
@@ -59,8 +71,16 @@ def check_number(key: str, value: Any, expected: str) -> None:
     """
     if value is None and expected.endswith("or null"):
         return
+    kind = expected.removesuffix(" or null")
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    whole = POSITIVE not in expected
-    least_fits = number and (value >= 0 if expected == COUNT else value > 0)
-    if not least_fits or not math.isfinite(value) or (whole and value != int(value)):
+    if not number or not math.isfinite(value) or not _FITS[kind](value):
         raise UserError(f"{key}={value}: expected {expected}")
+
+
+_FITS: Mapping[str, Callable[[float], bool]] = {
+    WHOLE: lambda value: value > 0 and value == int(value),
+    COUNT: lambda value: value >= 0 and value == int(value),
+    POSITIVE: lambda value: value > 0,
+    NOT_NEGATIVE: lambda value: value >= 0,
+    SHARE: lambda value: 0 <= value <= 1,
+}

@@ -8,6 +8,7 @@ from typing import Any
 
 from olmoflow.artifact import Input, claim, resolve
 from olmoflow.commands.command_line.progress import progress_bar
+from olmoflow.commands.config.numbers import COUNT, POSITIVE, SHARE, WHOLE, check_each
 from olmoflow.commands.inputs.checkpoints import TOKENIZER
 from olmoflow.commands.inputs.documents import KEY, longest_document
 from olmoflow.commands.inputs.tokenizers import (
@@ -25,6 +26,13 @@ from olmoflow.errors import UserError
 
 # What is tokenized: one of these is given.
 WHAT = ("corpus", "conversations", "preferences", "mix")
+_NUMBERS = {
+    "chunk_tokens": WHOLE,
+    "max_bytes": f"{POSITIVE} or null",
+    "seed": COUNT,
+    "max_error_rate": SHARE,
+    "runtime.num_workers": f"{WHOLE} or null",
+}
 # They say nothing about a corpus: of a mix, or when reading stops.
 _NOT_OF_CORPUS = frozenset({"mix", "base_url", "max_bytes", "seed", "max_error_rate"})
 
@@ -32,6 +40,7 @@ _NOT_OF_CORPUS = frozenset({"mix", "base_url", "max_bytes", "seed", "max_error_r
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Tokenize; see ``conf/tokenize.yaml`` for the settings."""
     check_kind(config["tokenizer"])
+    check_each(config, _NUMBERS)
     given = [name for name in WHAT if config[name] is not None]
     if not given:
         raise UserError(
