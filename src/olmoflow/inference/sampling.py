@@ -35,8 +35,10 @@ class Sampling:
             raise UserError(f"temperature={self.temperature}: expected 0 (greedy) or more")
         if not 0 < self.top_p <= 1:
             raise UserError(f"top_p={self.top_p}: expected more than 0 and at most 1")
-        if self.top_k is not None and self.top_k < 1:
-            raise UserError(f"top_k={self.top_k}: expected at least 1, or null for all tokens")
+        if self.top_k is not None and (type(self.top_k) is not int or self.top_k < 1):
+            raise UserError(
+                f"top_k={self.top_k}: expected a whole number of at least 1, or null for all tokens"
+            )
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,8 @@ def test_models_of_our_own_speak_through_a_template(made, models, capfd):
         "a message holds the text of the special token <|im_end|>": 1,
         "a message names functions, which the template does not show": 1,
     }
+    mistake = run("strong.engine.max_batch=0", "seed=1", status=2)
+    assert "strong.engine.max_batch=0: expected at least 1" in mistake
     assert "same model as strong" in run("weak.checkpoint=large", status=2)
     assert "strong.template=no_such: expected one of" in run("strong.template=no_such", status=2)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from olmoflow.artifact import Input, claim, resolve
 from olmoflow.commands.command_line.progress import progress_of_steps
+from olmoflow.commands.config.numbers import COUNT, SHARE, check_each
 from olmoflow.commands.curate.pipeline import files_in
 from olmoflow.commands.inputs.checkpoints import tokenizer_folder
 from olmoflow.commands.inputs.documents import KEY, longest_document
@@ -33,10 +34,19 @@ if TYPE_CHECKING:
 # They are part of a work's identity as inputs, as speakers, or not at all.
 _NOT_IN_IDENTITY = ("corpus", "writer", "strong", "weak", "judge", "pool")
 
+# Settings of a pipeline that have settings of their own.
+_NODES = {"length_control", "kinds", "instructions", "settings", "passages"}
+_NUMBERS = {"seed": COUNT, "max_error_rate": SHARE, "max_unanswered": SHARE}
+
 
 def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Synthesize; see ``conf/synthesize.yaml`` for the settings."""
+    check_each(config, _NUMBERS)
     name = config["pipeline"].get("name")
+    for key in _NODES & config["pipeline"].keys():
+        if not isinstance(config["pipeline"][key], Mapping):
+            found = config["pipeline"][key]
+            raise UserError(f"pipeline.{key}={found}: expected settings, pipeline.{key}.NAME=…")
     wanted, other = ("corpus", "conversations")
     if name != REWRITTEN:
         wanted, other = other, wanted

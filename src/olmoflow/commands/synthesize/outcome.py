@@ -47,6 +47,8 @@ def nothing_left(what: str, steps: Sequence[Step]) -> str:
     step = max(steps, key=lambda each: each.removed.total())
     reason, n = step.removed.most_common(1)[0]
     shown = next((each.shown for each in step.shown if each.reason == reason), "")
+    # A model may say what a terminal would obey.
+    shown = "".join(each if each.isprintable() else " " for each in shown)
     beginning = " ".join(shown.split())[:200]
     return (
         f"no {what} is left; the step {step.name} removed {step.removed.total()} of {step.came}, "

@@ -6,11 +6,30 @@ from collections.abc import Callable, Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from olmoflow.commands.config.numbers import (
+    COUNT,
+    NOT_NEGATIVE,
+    SHARE,
+    WHOLE,
+    check_each,
+    check_number,
+)
 from olmoflow.commands.synthesize.speakers import SAMPLING, Role, find_role
 from olmoflow.errors import UserError
 
 if TYPE_CHECKING:
     from olmoflow.synthesize.recipe import Pipeline
+
+
+_NUMBERS = {
+    "pipeline.responses": WHOLE,
+    "pipeline.from_weak": COUNT,
+    "pipeline.attempts": WHOLE,
+    "pipeline.min_margin": NOT_NEGATIVE,
+    "pipeline.right_from": SHARE,
+    "pipeline.wrong_below": SHARE,
+    "pipeline.turns": WHOLE,
+}
 
 
 def find_roles(config: Mapping[str, Any]) -> dict[str, Role]:
@@ -55,6 +74,7 @@ def make_pipeline(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Pipel
     Raises:
         UserError: A setting of the pipeline is wrong.
     """
+    check_each(config, _NUMBERS)
     return PIPELINES[config["pipeline"]["name"]](config, roles)
 
 
@@ -69,6 +89,10 @@ def _judged_pairs(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Pipel
     from olmoflow.synthesize.recipes.judged_pairs import PREFERENCE, SCORES, JudgedPairs
 
     settings = config["pipeline"]
+    if not isinstance(settings["aspects"], list):
+        raise UserError(f"pipeline.aspects={settings['aspects']}: expected a list of names")
+    if type(settings["both_orders"]) is not bool:
+        raise UserError(f"pipeline.both_orders={settings['both_orders']}: expected true or false")
     return JudgedPairs(
         pool_of(roles, "strong"),
         pool_of(roles, "weak"),
@@ -96,6 +120,8 @@ def _multi_turn(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Pipelin
         )
         for kind, blank in BLANKS.items()
     }
+    for kind, share in settings["kinds"].items():
+        check_number(f"pipeline.kinds.{kind}", share, NOT_NEGATIVE)
     shares = {kind: float(share) for kind, share in settings["kinds"].items()}
     return MultiTurn(shares, instructions, int(settings["turns"]), int(config["seed"]))
 
@@ -105,8 +131,13 @@ def _verified(config: Mapping[str, Any], roles: Mapping[str, Role]) -> Pipeline:
     from olmoflow.verifiers import find_verifier
 
     settings = config["pipeline"]
+    try:
+        verifier = find_verifier(str(settings["verifier"]), **settings["settings"])
+    except UserError as error:
+        key = "pipeline" if str(error).startswith("verifier:") else "pipeline.settings"
+        raise UserError(f"{key}.{error}") from error
     return Verified(
-        find_verifier(str(settings["verifier"]), **settings["settings"]),
+        verifier,
         int(settings["responses"]),
         int(settings["from_weak"]),
         float(settings["right_from"]),

@@ -116,7 +116,10 @@ def open_speaker(role: Role, runtime: Mapping[str, Any]) -> Speaker:
     from olmoflow.inference.chat.templated import TemplatedSpeaker
 
     tokenizer, template = template_of(role)  # before a model is loaded in vain
-    engine = open_engine(role.node["engine"], role.checkpoint, runtime)
+    try:
+        engine = open_engine(role.node["engine"], role.checkpoint, runtime)
+    except UserError as error:
+        raise UserError(f"{role.name}{_of_engine(role, str(error))}") from error
     return TemplatedSpeaker(engine, tokenizer, template)
 
 
@@ -234,6 +237,14 @@ def _figures(role: Role, replies: Sequence[Reply]) -> dict[str, Any]:
         "tokens": sum(answer.tokens or 0 for answer in answers),
         "cut": sum(answer.finish_reason == "length" for answer in answers),
     }
+
+
+def _of_engine(role: Role, message: str) -> str:
+    """A message of an engine as one about the engine of a speaker."""
+    if message.startswith(("engine.", "engine:", "engine=")):
+        return f".{message}"
+    setting = message.partition("=")[0]
+    return f".engine.{message}" if setting in role.node["engine"] else f": {message}"
 
 
 def _speaks_messages(name: str, engine: Mapping[str, Any]) -> bool:
