@@ -15,11 +15,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import hypothesis
 import pytest
+from hypothesis.internal.conjecture import providers
 
-# The same examples in each run, so that a test fails because of what was changed, and no deadline,
-# for the first example compiles. ``--hypothesis-profile=search`` draws others: see CONTRIBUTING.md.
-hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
-hypothesis.settings.register_profile("search", deadline=None, print_blob=True)
+# The same examples in each run, so that a test fails because of what was changed, and no limit of
+# time, for the first example compiles. ``--hypothesis-profile=search`` draws others: see
+# CONTRIBUTING.md.
+_untimed = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("steady", derandomize=True, **_untimed)
+hypothesis.settings.register_profile("search", print_blob=True, **_untimed)
 hypothesis.settings.load_profile("steady")
 
 # Set at import, before torch and numba read them, and inherited by the processes that tests start.
@@ -53,6 +56,17 @@ def _apart(tmp_path_factory):
         yield
 
 
+@pytest.hookimpl(trylast=True)  # after the profile that the command line names
+def pytest_configure():
+    """Hypothesis mixes in numbers and texts of our modules: of those that are imported by then.
+
+    So what it draws would depend on the tests that came before, which are others in each worker.
+    """
+    if hypothesis.settings.get_current_profile_name() == "steady":
+        none = providers.Constants()
+        providers._get_local_constants = lambda: none
+
+
 def pytest_collection_modifyitems(config, items):
     asked = set(re.findall(r"\w+", config.option.markexpr))
     left_out = {mark for mark in ON_REQUEST if mark not in asked}
@@ -63,6 +77,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_runtest_setup(item):
+    if "torch" in sys.modules:  # else it begins so: what a test draws depends on no other test
+        sys.modules["torch"].manual_seed(67280421310721)
     if item.get_closest_marker("gpu"):
         import torch
 
@@ -107,6 +123,51 @@ def speaking_config():
         max_sequence_length=256,
         init_std=0.3,
     )
+
+
+@pytest.fixture
+def hold(tmp_path, monkeypatch):
+    """``hold(step)``: no run that this test starts as a process goes beyond a step; None: it may.
+
+    So it is still there when the test comes to interrupt it, however late that is.
+    """
+    folder, file = tmp_path / "hold", tmp_path / "hold" / "step"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(HOLD)
+    path = filter(None, [str(folder), os.environ.get("PYTHONPATH")])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
+    monkeypatch.setenv("HELD_BY", str(file))
+
+    def hold_at(step):
+        if step is None:
+            file.unlink()
+        else:
+            file.with_suffix(".new").write_text(str(step))
+            file.with_suffix(".new").replace(file)
+
+    return hold_at
+
+
+# Each interpreter that finds it imports it when it starts. A step ends with a row of metrics.csv.
+HOLD = """
+import csv, os, time
+from pathlib import Path
+
+write = csv.DictWriter.writerow
+
+def held(step):
+    try:
+        return int(step) >= int(Path(os.environ["HELD_BY"]).read_text())
+    except (FileNotFoundError, ValueError):  # nothing is held; the row of names
+        return False
+
+def writerow(self, row):
+    while held(row.get("step", "")):
+        time.sleep(0.01)
+    return write(self, row)
+
+csv.DictWriter.writerow = writerow
+"""
 
 
 @pytest.fixture

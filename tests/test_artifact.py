@@ -1,6 +1,7 @@
 """Artifacts: keys before the work, reuse, resume, refusal, lineage, damage."""
 
 import json
+import os
 
 import pytest
 
@@ -113,9 +114,12 @@ def test_work_that_another_process_did_in_between_is_seen(monkeypatch, same):
 
 def test_resolve_takes_names_keys_paths_latest_and_steps(tmp_path):
     older, newer = make(name="older"), make(config={"a": 2}, name="newer")
+    # Of the same second, or not; and never of the same moment, as a clock of milliseconds has it.
+    later = (older.path / "provenance.json").stat().st_mtime + 0.1
+    os.utime(newer.path / "provenance.json", (later, later))
     assert resolve("older", "corpus", ["corpus"]).key == older.key
     assert resolve(str(newer.path), "corpus", ["corpus"]).key == newer.key
-    assert resolve("latest", "corpus", ["corpus"]).key in (older.key, newer.key)
+    assert resolve("latest", "corpus", ["corpus"]).key == newer.key
     (tmp_path / "mine.jsonl").write_text("{}")
     assert resolve(str(tmp_path / "mine.jsonl"), "corpus", ["corpus"]).kind == "external"
 

@@ -293,7 +293,13 @@ def artifacts(kind: str | None = None) -> list[Artifact]:
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if not path.is_symlink() and (artifact := open_artifact(path)):
                 found.append(artifact)
-    return sorted(found, key=lambda a: (a.provenance["created"], a.name))
+    return sorted(found, key=_age)
+
+
+def _age(artifact: Artifact) -> tuple[str, int, str]:
+    # When it was created is in whole seconds, in which a script makes several.
+    written = (artifact.path / PROVENANCE).stat().st_mtime_ns
+    return artifact.provenance["created"], written, artifact.name
 
 
 def find(name: str, role: str | None = None) -> Artifact:

@@ -13,7 +13,7 @@ SOURCE = ROOT / "src" / "olmoflow"
 FLOORS = [
     {
         *("__init__", "artifact", "digests", "documents", "environment", "errors", "mesh"),
-        *("evaluation_data", "identity", "lineage", "puzzles", "series"),
+        *("compiled", "evaluation_data", "identity", "lineage", "puzzles", "series"),
     },
     {"model"},
     {"tokens", "curate"},

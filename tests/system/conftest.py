@@ -60,7 +60,7 @@ class Slurm:
         )
         return dict(field.split("=", 1) for field in shown.stdout.split() if "=" in field)
 
-    def wait(self, job_id, seconds=300):
+    def wait(self, job_id, seconds=600):
         """Wait for a job's end and return its state; holds of two minutes are skipped."""
         deadline = time.monotonic() + seconds
         while (found := self.job(job_id))["JobState"] in ("PENDING", "RUNNING", "COMPLETING"):
@@ -69,7 +69,7 @@ class Slurm:
             time.sleep(0.2)
         return found["JobState"]
 
-    def wait_for_requeue(self, job_id, restarts, seconds=60):
+    def wait_for_requeue(self, job_id, restarts, seconds=600):
         """Wait until a job has been requeued so many times, and let it start."""
         deadline = time.monotonic() + seconds
         while not _held(found := self.job(job_id)) or int(found["Restarts"]) < restarts:

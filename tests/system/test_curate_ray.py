@@ -22,7 +22,7 @@ def cluster(tmp_path):
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     made.add_node(num_cpus=1)
-    made.wait_for_nodes()
+    made.wait_for_nodes(timeout=300)
     yield made.address
     made.shutdown()
 

@@ -96,10 +96,11 @@ def undisturbed(small, slurm, folder):
 
 
 def test_cut_twice_it_ends_with_the_weights_of_the_undisturbed_run(
-    small, undisturbed, submit, slurm, tmp_path, monkeypatch
+    small, undisturbed, submit, slurm, tmp_path, monkeypatch, hold
 ):
     shards = undisturbed.parents[1] / "shards" / "s"
     monkeypatch.setenv("OLMOFLOW_HOME", str(tmp_path))
+    hold(18)
     submission = submit(
         *small,
         *("max_tokens=15360", f"shards={shards}", "name=run", "parallel=fsdp", TWO_TASKS),
@@ -109,12 +110,13 @@ def test_cut_twice_it_ends_with_the_weights_of_the_undisturbed_run(
     run_dir = tmp_path / "checkpoint" / "run"
     assert row["run_dir"] == str(run_dir)
     cuts = [
-        (8, ["scancel", "--signal=USR1", "--batch"]),  # as --signal=B: does at the time limit
-        (25, ["scontrol", "requeue"]),
+        (8, ["scancel", "--signal=USR1", "--batch"], 35),  # as --signal=B: does at the time limit
+        (25, ["scontrol", "requeue"], None),
     ]
-    for restart, (rows, cut) in enumerate(cuts, 1):
+    for restart, (rows, cut, then) in enumerate(cuts, 1):
         wait_for_rows(run_dir, rows)
         subprocess.run([*cut, row["job_id"]], check=True)
+        hold(then)
         slurm.wait_for_requeue(row["job_id"], restart)
     assert slurm.wait(row["job_id"]) == "COMPLETED", log_of(submission)
     assert slurm.job(row["job_id"])["Restarts"] == "2"
@@ -156,10 +158,11 @@ def test_the_job_runs_the_code_that_was_submitted(small, submit, slurm):
 
 def test_any_command_is_a_job_and_may_wait_for_another(submit, slurm):
     source = ["curate", "pipeline=documents", "source=text.jsonl", "name=c", "cluster=slurm"]
-    (corpus,) = submit(*source)["submitted"]
+    (corpus,) = submit(*source, "cluster.sbatch=[--hold]")["submitted"]
     arguments = ["tokenize", "corpus=c", "tokenizer.vocab_size=300", "name=t", "cluster=slurm"]
     (shards,) = submit(*arguments, f"cluster.after=[{corpus['job_id']}]")["submitted"]
-    assert slurm.job(shards["job_id"])["Reason"] in ("Dependency", "None")
+    assert slurm.job(shards["job_id"])["Dependency"].startswith(f"afterok:{corpus['job_id']}")
+    subprocess.run(["scontrol", "release", corpus["job_id"]], check=True)
     assert [slurm.wait(each["job_id"]) for each in (corpus, shards)] == ["COMPLETED"] * 2
     assert submit("list", "kind=shards")["artifacts"][-1]["name"] == "t"
 

@@ -86,7 +86,7 @@ def url(home):
         raise AssertionError("".join(said))
     yield f"http://127.0.0.1:{port}/v1"
     os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
 
 
 def pairs(capfd, *arguments):

@@ -169,7 +169,7 @@ def test_a_file_too_large_for_the_cache_is_named(served, tmp_path):
 def test_what_is_wanted_next_is_there_before_it_is_read(room, served, tmp_path):
     files = CachedFiles(served.url, tmp_path)
     files.expect(["chunk-0-2.bin", "chunk-0-0.bin"])
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while not {p.name for p in files.folder.iterdir()} >= {"chunk-0-0.bin", "chunk-0-2.bin"}:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -188,7 +188,7 @@ def test_nothing_leaves_for_a_file_that_is_wanted_later(room, served, tmp_path):
     files.open(names[5]).close()  # used, but not wanted any more
     files.expect(names[:5])
     for name in names[:3]:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 300
         while not (files.folder / name).exists():
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -218,7 +218,7 @@ def test_processes_share_a_cache(room, served, tmp_path):
     processes = [context.Process(target=_read_all, args=each) for each in arguments]
     for process in processes:
         process.start()
-    found = dict(queue.get(timeout=120) for _ in processes)
+    found = dict(queue.get(timeout=600) for _ in processes)
     for process in processes:
         process.join()
         assert process.exitcode == 0

@@ -82,14 +82,16 @@ def whole(request, shards, tmp_path_factory):
     return folder, override
 
 
-def test_the_loss_curve_is_bit_equal_to_the_uninterrupted_run(whole, shards, tmp_path):
+def test_the_loss_curve_is_bit_equal_to_the_uninterrupted_run(whole, shards, tmp_path, hold):
     """Killed, and stopped while it went on from there."""
     uninterrupted, override = whole
     arguments = command(shards, "name=run", override)
     for signal_, rows in ((signal.SIGKILL, 11), (signal.SIGTERM, 24)):
+        hold(rows + 8)
         process = start(tmp_path, arguments)
         wait_for_rows(tmp_path, rows, process)
         process.send_signal(signal_)
+        hold(None)
         _, errors = process.communicate()
     assert process.returncode == 130, errors
     assert "the same command resumes" in errors
@@ -121,7 +123,7 @@ def rank_process(folder, rank):
 @pytest.mark.distributed
 @pytest.mark.skipif(sys.platform != "linux", reason="finds a rank by /proc")
 @pytest.mark.parametrize("whole", [8], indirect=True, ids=["accumulation 1"])
-def test_any_rank_may_be_killed_and_any_number_of_ranks_goes_on(whole, shards, tmp_path):
+def test_any_rank_may_be_killed_and_any_number_of_ranks_goes_on(whole, shards, tmp_path, hold):
     uninterrupted, _ = whole
     # Saved at every step, so that a kill meets a save.
     options = ("name=run", "runtime.micro_batch_sequences=2", "save.every_steps=1")
@@ -129,9 +131,11 @@ def test_any_rank_may_be_killed_and_any_number_of_ranks_goes_on(whole, shards, t
     four = ["parallel=hsdp", "parallel.ranks=4", "parallel.shard=2"]
     two = ["parallel=ddp", "parallel.ranks=2"]
     for rows, rank, parallel in ((9, 2, four), (20, 0, two), (30, None, [])):
+        hold(rows + 8)
         process = start(tmp_path, [*arguments, *parallel])
         wait_for_rows(tmp_path, rows, process)
         os.kill(process.pid if rank is None else rank_process(tmp_path, rank), signal.SIGKILL)
+        hold(None)
         process.communicate()
         assert process.returncode not in (0, 2)
         assert list_steps(tmp_path / "checkpoint" / "run")[-1].step >= rows - 2

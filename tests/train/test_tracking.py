@@ -103,7 +103,7 @@ print("went on")
         [sys.executable, "-c", script, str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         env=own,
     )
     assert done.stdout.splitlines()[-1:] == ["went on"], done.stderr

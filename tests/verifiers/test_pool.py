@@ -17,19 +17,27 @@ from olmoflow.verifiers import Answer
 from olmoflow.verifiers.pool import JudgePool
 
 
+def pool_of(workers, deadline):
+    """A short deadline is for what never ends: a busy machine may hold up anything else."""
+    settings = {"workers": workers, "deadline": deadline, "memory_mb": 500}
+    return JudgePool(judges.misbehave, warm=judges.warm, **settings)
+
+
 @pytest.fixture(scope="module")
 def pool():
-    pool = JudgePool(judges.misbehave, warm=judges.warm, workers=2, deadline=1.0, memory_mb=500)
+    pool = pool_of(workers=2, deadline=600)
     yield pool
     pool.close()
 
 
-def test_one_stuck_answer_is_a_timeout_and_the_others_are_judged(pool):
+def test_one_stuck_answer_is_a_timeout_and_the_others_are_judged():
+    pool = pool_of(workers=2, deadline=5)
     texts = ["a", "hang", "b", "spin", "a"]
     verdicts = pool.judge([Answer(text, "a") for text in texts])
+    pool.close()
     assert [v.outcome for v in verdicts] == ["scored", "timeout", "scored", "timeout", "scored"]
     assert [v.score for v in verdicts] == [1, 0, 0, 0, 1]
-    assert "within 1 s" in verdicts[1].detail
+    assert "within 5 s" in verdicts[1].detail
 
 
 @pytest.mark.parametrize(
@@ -48,13 +56,13 @@ def test_workers_serve_many_answers_and_any_thread(pool):
         target=lambda: seen.extend(pool.judge([Answer("pid", None)] * 20)), daemon=True
     )
     thread.start()
-    thread.join(30)
+    thread.join(600)
     assert len(seen) == 20
     assert 1 <= len({verdict.extracted for verdict in seen} - {str(os.getpid())}) <= 2
 
 
 def test_a_closed_pool_starts_again():
-    pool = JudgePool(judges.misbehave, warm=judges.warm, workers=1, deadline=5.0, memory_mb=500)
+    pool = pool_of(workers=1, deadline=600)
     pool.close()
     assert pool.judge([]) == []
     first = pool.judge([Answer("pid", None)])[0].extracted
@@ -93,11 +101,17 @@ def test_workers_die_with_a_process_that_is_killed(tmp_path):
     assert worker.exists()
     owner.send_signal(signal.SIGKILL)
     owner.communicate()
-    for _ in range(200):
-        if not worker.exists() or "Z (zombie)" in (worker / "status").read_text():
-            return
+    until = time.monotonic() + 60
+    while _runs(worker):
+        assert time.monotonic() < until, "the worker lives on"
         time.sleep(0.05)
-    pytest.fail("the worker lives on")
+
+
+def _runs(process):
+    try:
+        return "Z (zombie)" not in (process / "status").read_text()
+    except OSError:
+        return False
 
 
 def test_a_worker_that_takes_anothers_place_has_its_imports_already(tmp_path):
@@ -113,7 +127,7 @@ def test_a_worker_that_takes_anothers_place_has_its_imports_already(tmp_path):
             from olmoflow.verifiers.reasoning_gym import ReasoningGymVerifier
 
             if __name__ == "__main__":
-                settings = {"warm": judges.warm, "workers": 1, "deadline": 1.0, "memory_mb": 500}
+                settings = {"warm": judges.warm, "workers": 1, "deadline": 5.0, "memory_mb": 500}
                 for verifier in (MathVerifier, InstructionVerifier, ReasoningGymVerifier):
                     verifier().close()  # asks for its packages, though it judges nothing
                 JudgePool(judges.misbehave, preload="no_such_module", **settings).close()
@@ -142,7 +156,7 @@ def test_a_worker_that_takes_anothers_place_has_its_imports_already(tmp_path):
 
 def test_workers_that_cannot_start_are_told_and_not_waited_for():
     pool = JudgePool(
-        judges.misbehave, warm=judges.warm_without_package, workers=1, deadline=5.0, memory_mb=500
+        judges.misbehave, warm=judges.warm_without_package, workers=1, deadline=600, memory_mb=500
     )
     with pytest.raises(UserError, match=r"no_such_package.*olmoflow\[verifiers\]"):
         pool.judge([Answer("a", "a")])

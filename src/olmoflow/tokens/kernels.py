@@ -20,8 +20,9 @@ import heapq
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from olmoflow.compiled import njit
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]

@@ -164,7 +164,7 @@ class WandbRun:
                 found = lookup(self.run) & set(self._settings.cancel_tags)
             except Exception:
                 continue  # W&B out of reach is no reason to stop, nor to ask no more
-            if found:
+            if found and not self._closed.is_set():  # the run may have ended during the look
                 self.cancelled_by = min(found)
                 os.kill(os.getpid(), signal.SIGTERM)
                 return

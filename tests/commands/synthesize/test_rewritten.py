@@ -194,8 +194,23 @@ def test_a_model_of_ours_writes_through_a_template(by_model):
     assert rows(result)[0]["metadata"]["instruction"] == "short"
 
 
+# `olmoflow …` that never comes to its last answers: it does not end before it is killed.
+HELD = """
+import time
+from itertools import islice
+from olmoflow.commands.main import main
+from olmoflow.inference.chat.templated import TemplatedSpeaker
+answer = TemplatedSpeaker.answer
+def some(self, questions):
+    yield from islice(answer(self, questions), 9)
+    time.sleep(600)
+TemplatedSpeaker.answer = some
+main()
+"""
+
+
 def test_a_killed_run_ends_as_if_it_had_not_been(by_model, tmp_path, monkeypatch):
-    command = [sys.executable, "-m", "olmoflow", *by_model.arguments]
+    command = [sys.executable, "-c", HELD, *by_model.arguments]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
     rollouts = tmp_path / "artifacts" / "rollouts"
     while not (kept := sum(f.read_text().count("\n") for f in rollouts.rglob("*.partial.jsonl"))):

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -307,29 +308,45 @@ def test_questions_without_an_answer_stop_the_run_when_they_are_many(made, chat_
     assert report["samples"][0]["text"] == "status 400: not this one"
 
 
-def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(made, chat_server, tmp_path):
-    chat_server.say = lambda body: time.sleep(0.05) or f"{body['model']} {hash_of(body)}"
+def kept_in(rollouts):
+    """Answers of runs that have not ended."""
+    return sum(file.read_text().count("\n") for file in rollouts.rglob("*.partial.jsonl"))
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
+    made, chat_server, tmp_path, monkeypatch
+):
+    killed = threading.Event()
+
+    def say(body):
+        if len(chat_server.asked) > 4:  # the run does not end before it is killed
+            killed.wait(600)
+        return f"{body['model']} {hash_of(body)}"
+
+    chat_server.say = say
     command = [sys.executable, "-m", "olmoflow", *made.arguments]
     process = subprocess.Popen(
         [*command, "strong.engine.concurrency=1"],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
     )
-    while len(chat_server.asked) < 4:
+    rollouts = tmp_path / "artifacts" / "rollouts"
+    while len(chat_server.asked) < 5 or kept_in(rollouts) < 4:
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    (partial,) = (tmp_path / "artifacts" / "rollouts").rglob("answers.partial.jsonl")
-    kept = partial.read_text().count("\n")
-    assert kept >= 3
+    killed.set()
+    kept = kept_in(rollouts)
+    assert kept == 4
+    (partial,) = rollouts.rglob("answers.partial.jsonl")
     with partial.open("a") as file:
         file.write('{"key": "torn')
     asked = len(chat_server.asked)
     result = made("strong.engine.concurrency=1")
     assert len(chat_server.asked) - asked == 12 - kept
     data = (made.path(result) / "train" / "preferences-00000.jsonl.zst").read_bytes()
-    os.environ["OLMOFLOW_HOME"] = str(tmp_path / "elsewhere")
+    monkeypatch.setenv("OLMOFLOW_HOME", str(tmp_path / "elsewhere"))
     again = made()
     assert (made.path(again) / "train" / "preferences-00000.jsonl.zst").read_bytes() == data
 

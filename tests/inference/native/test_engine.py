@@ -1,6 +1,7 @@
 """The native engine says what transformers says, however requests share a batch."""
 
 import threading
+import time
 from dataclasses import replace
 from itertools import islice
 
@@ -247,6 +248,8 @@ def test_weights_change_between_two_steps(model):
             change = threading.Thread(target=engine.update_weights, args=(5, other.state_dict()))
             change.start()
             started.append(change)
+            while not engine._turns._next.locked():  # it is in the queue for the next turn
+                time.sleep(0.001)
 
     started = []
     before = engine.version

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from functools import partial
 
 import pytest
@@ -40,12 +41,14 @@ def test_everything_comes_back(loop):
 
 def test_no_job_is_taken_before_it_has_a_place(loop):
     taken, running, most = 0, 0, 0
-    gate = threading.Event()
+    full, gate = threading.Event(), threading.Event()
 
     async def job():
         nonlocal running, most
         running += 1
         most = max(most, running)
+        if running == 3:
+            full.set()
         while not gate.is_set():
             await asyncio.sleep(0.001)
         running -= 1
@@ -59,11 +62,13 @@ def test_no_job_is_taken_before_it_has_a_place(loop):
     seen = []
 
     def open_gate():
+        full.wait(60)
+        time.sleep(0.2)  # in which a fourth could be taken
         seen.append(taken)
         gate.set()
 
     results = iter(Dispatch(loop, endless(), 3))
-    threading.Timer(0.2, open_gate).start()
+    threading.Thread(target=open_gate).start()
     for _ in range(51):
         next(results)
     # While none had finished no fourth was taken, and at no time did more than three run.
@@ -77,7 +82,7 @@ def test_what_finished_comes_while_the_source_blocks(loop):
 
     def source():
         yield partial(returned, "first")
-        assert more.wait(10)
+        assert more.wait(60)
         yield partial(returned, "second")
 
     results = iter(Dispatch(loop, source(), 8))
@@ -86,23 +91,35 @@ def test_what_finished_comes_while_the_source_blocks(loop):
     assert list(results) == ["second"]
 
 
-def test_the_failure_of_a_job_ends_it_and_stops_the_others(loop):
-    stopped = threading.Event()
+class Long:
+    """A job that ends only when it is stopped, and another that waits until it has begun."""
 
-    async def long():
+    def __init__(self):
+        self.begun, self.stopped = threading.Event(), threading.Event()
+
+    async def run(self):
         try:
-            await asyncio.sleep(60)
+            self.begun.set()
+            await asyncio.sleep(600)
         except asyncio.CancelledError:
-            stopped.set()
+            self.stopped.set()
             raise
 
+    async def beside(self):
+        while not self.begun.is_set():
+            await asyncio.sleep(0.001)
+
+
+def test_the_failure_of_a_job_ends_it_and_stops_the_others(loop):
+    long = Long()
+
     async def failing():
-        await asyncio.sleep(0.05)
+        await long.beside()
         raise UserError("no such model")
 
     with pytest.raises(UserError, match="no such model"):
-        list(Dispatch(loop, [long, failing], 2))
-    assert stopped.wait(5)
+        list(Dispatch(loop, [long.run, failing], 2))
+    assert long.stopped.wait(60)
 
 
 def test_the_failure_of_the_source_is_the_consumers(loop):
@@ -115,16 +132,8 @@ def test_the_failure_of_the_source_is_the_consumers(loop):
 
 
 def test_a_consumer_that_goes_away_stops_what_runs(loop):
-    stopped = threading.Event()
-
-    async def long():
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            stopped.set()
-            raise
-
-    results = iter(Dispatch(loop, iter([partial(returned, 1), long]), 2))
-    assert next(results) == 1
+    long = Long()
+    results = iter(Dispatch(loop, iter([long.beside, long.run]), 2))
+    assert next(results) is None
     results.close()
-    assert stopped.wait(5)
+    assert long.stopped.wait(60)

@@ -6,7 +6,6 @@ What a real server answers is tested in tests/system/test_vllm.py.
 import json
 import socket
 import threading
-import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,6 +32,7 @@ class Server:
     def __init__(self):
         self.answers = {"/v1/models": (200, MODELS), "/inference/v1/generate": self.generate}
         self.then = (200, {"choices": []})
+        self.asked, self.over = threading.Event(), threading.Event()
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(handler):  # noqa: N805
@@ -44,10 +44,10 @@ class Server:
                     handler.connection.shutdown(socket.SHUT_RDWR)
                     return
                 raw = content if isinstance(content, bytes) else json.dumps(content).encode()
-                handler.send_response(status)
-                handler.send_header("Content-Length", str(len(raw)))
-                handler.end_headers()
-                with suppress(BrokenPipeError):  # who asked may be gone
+                with suppress(BrokenPipeError, ConnectionResetError):  # who asked may be gone
+                    handler.send_response(status)
+                    handler.send_header("Content-Length", str(len(raw)))
+                    handler.end_headers()
                     handler.wfile.write(raw)
 
             do_POST = do_GET  # noqa: N815
@@ -62,11 +62,18 @@ class Server:
     def generate(self, body):
         return (400, NO_SUCH_TOKEN) if "logit_bias" in body["sampling_params"] else self.then
 
+    def silent(self, _):
+        """An answer that does not come as long as the test runs; `asked` says that it is due."""
+        self.asked.set()
+        self.over.wait(600)
+        return (200, {})
+
 
 @pytest.fixture
 def server():
     server = Server()
     yield server
+    server.over.set()
     server.http.shutdown()
     server.http.server_close()
 
@@ -198,9 +205,9 @@ def test_a_connection_that_breaks_is_tried_once_more(server, opened):
 
 
 def test_a_server_that_does_not_answer(server, opened):
-    engine = opened(timeout=0.3)
-    server.answers["/inference/v1/generate"] = lambda _: time.sleep(2) or (200, {})
-    with pytest.raises(UserError, match=r"no answer within engine.timeout=0.3 s"):
+    engine = opened(timeout=3)  # in which it has to answer as well when the engine opens
+    server.answers["/inference/v1/generate"] = server.silent
+    with pytest.raises(UserError, match=r"no answer within engine.timeout=3 s"):
         first(engine)
 
 
@@ -216,7 +223,7 @@ def test_weights_for_a_server_that_takes_none(server, opened, tmp_path):
 
 def test_an_engine_that_is_closed_in_use(server, opened):
     engine = opened()
-    server.answers["/inference/v1/generate"] = lambda _: time.sleep(2) or (200, {})
-    threading.Timer(0.3, engine.close).start()
+    server.answers["/inference/v1/generate"] = server.silent
+    threading.Thread(target=lambda: server.asked.wait(60) and engine.close()).start()
     with pytest.raises(UserError, match="the engine was closed while it was in use"):
         first(engine)

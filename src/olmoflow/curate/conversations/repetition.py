@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
+from olmoflow.compiled import njit
 from olmoflow.curate.conversations.outcome import without_faults
 from olmoflow.curate.conversations.turns import check_which, texts_of
 from olmoflow.curate.decontaminate.settings import PUNCTUATION

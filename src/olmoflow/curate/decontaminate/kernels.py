@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from olmoflow.compiled import njit
 from olmoflow.curate.decontaminate.score import adjusted, required, weighted
 from olmoflow.curate.decontaminate.settings import Limits
 

@@ -7,7 +7,7 @@ so they lose weight to the other parts; and short entries have to match better t
 
 from __future__ import annotations
 
-from numba import njit
+from olmoflow.compiled import njit
 
 # Question, answer and passage; question and answer; question and passage.
 QAP = (0.7, 0.2, 0.1)

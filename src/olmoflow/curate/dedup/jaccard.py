@@ -9,9 +9,9 @@ compared: 200 bands of 31 by default, as for Dolma 3 (paper, section on deduplic
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from olmoflow.compiled import njit
 from olmoflow.curate.dedup.components import Integers, find, join
 from olmoflow.curate.dedup.signatures import Permutations, fold_bands, minhash
 from olmoflow.curate.dedup.words import Bytes, Classes, Hashes, classes, hash_ngrams, hash_words

@@ -8,8 +8,8 @@ so each repeated string stays once in full.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from olmoflow.compiled import njit
 from olmoflow.curate.dedup.components import Integers
 from olmoflow.curate.dedup.suffixes import FIRST, LATER
 from olmoflow.curate.dedup.words import Bytes

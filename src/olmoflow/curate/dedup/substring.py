@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
 from numpy.typing import NDArray
 
+from olmoflow.compiled import njit
 from olmoflow.curate.dedup.clusters import decision
 from olmoflow.curate.dedup.components import Integers
 from olmoflow.curate.dedup.pieces import Piece, pieces_of

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydivsufsort import divsufsort
 
+from olmoflow.compiled import njit
 from olmoflow.curate.dedup.components import Integers
 from olmoflow.curate.dedup.words import Bytes
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from olmoflow.compiled import njit
 from olmoflow.curate.dedup import jaccard
 from olmoflow.curate.dedup.arrays import mapped
 from olmoflow.curate.dedup.bands import group_starts

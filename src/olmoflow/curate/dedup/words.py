@@ -11,9 +11,9 @@ import functools
 import string
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from olmoflow.compiled import njit
 from olmoflow.curate.text.characters import unspaced
 
 Bytes = NDArray[np.uint8]

@@ -13,9 +13,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from olmoflow.compiled import njit
 from olmoflow.curate.hashes import hash_of, hashes_of
 from olmoflow.curate.operations.arguments import refuse, require_file
 from olmoflow.curate.operations.columns import Mask

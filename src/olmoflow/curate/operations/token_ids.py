@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
+from olmoflow.compiled import njit
 from olmoflow.curate.operations.arguments import refuse, require_file
 from olmoflow.curate.strings import strings_of
 from olmoflow.curate.text.characters import Bytes, Integers, Properties, properties

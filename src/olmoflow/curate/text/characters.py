@@ -10,8 +10,9 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from olmoflow.compiled import njit
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]

@@ -7,9 +7,9 @@ quotation marks, in UTF-8.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from olmoflow.compiled import njit
 from olmoflow.curate.strings import Strings
 
 Bytes = NDArray[np.uint8]

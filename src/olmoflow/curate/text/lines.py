@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from olmoflow.compiled import njit
 from olmoflow.curate.strings import Strings
 from olmoflow.curate.text.characters import (
     WHITE,

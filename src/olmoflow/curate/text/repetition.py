@@ -8,9 +8,9 @@ for equal once in about 10¹⁹ pairs.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from olmoflow.compiled import njit
 from olmoflow.curate.strings import Strings
 from olmoflow.curate.text.characters import Bytes, Integers, Properties, properties
 from olmoflow.curate.text.words import WORD, count_words, segment_end

@@ -6,8 +6,8 @@ This is how datamap-rs cuts them for MADLAD-400's rules.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from olmoflow.compiled import njit
 from olmoflow.curate.strings import Strings
 from olmoflow.curate.text.characters import (
     UPPERCASE,

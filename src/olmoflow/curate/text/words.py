@@ -8,8 +8,8 @@ number in it. These are the words of Rust's ``unicode-segmentation``, which data
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from olmoflow.compiled import njit
 from olmoflow.curate.text.characters import (
     ALPHABETIC,
     CLASS,

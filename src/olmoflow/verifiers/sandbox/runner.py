@@ -230,8 +230,9 @@ class _Running:
         """Whether the process has ended, waiting so long for it."""
         until, pause = time.monotonic() + seconds, 0.0005
         while self.process.returncode is None:
+            late = time.monotonic() > until  # before the look: this process may be held up between
             if not self._reaped():
-                if time.monotonic() > until:
+                if late:
                     return False
                 time.sleep(pause)
                 pause = min(2 * pause, 0.02)

@@ -12,9 +12,11 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
+from numba import types
 from numba.core.extending import intrinsic, overload
 from numba.np.numpy_support import carray
+
+from olmoflow.compiled import njit
 
 # Sums may be reordered, which vectors need; what is infinite or no number stays that.
 FAST = {"reassoc", "contract", "nsz"}
