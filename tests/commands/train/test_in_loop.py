@@ -111,13 +111,15 @@ def test_what_costs_more_than_its_share_is_left_out(watched, capfd):
     assert not any(row.get(METRICS[0]) for row in curve(watched, "thrifty"))
 
 
-def test_a_task_that_fits_the_model_in_nothing_is_named_once_and_has_no_score(tiny, capfd):
+def test_what_does_not_fit_the_model_is_named(tiny, capfd):
+    """Once: a task that fits in nothing, and how many contexts are cut."""
     short = ["model.max_sequence_length=32", "evaluation.tasks=[mbpp:bpb,lambada:bpb]"]
     arguments = ["train", "shards=s", *tiny.settings, *short, *RUN, "name=short", "init_seed=3"]
     assert main(arguments) == 0
-    lines = [line for line in capfd.readouterr().err.splitlines() if "has no score" in line]
-    assert len(lines) == 1
-    assert "evaluation: mbpp:bpb has no score at step 2: no instance was" in lines[0]
+    errors = capfd.readouterr().err
+    assert errors.count("has no score") == 1
+    assert "evaluation: mbpp:bpb has no score at step 2: no instance was answered" in errors
+    assert errors.count("evaluation: 3 of 6 requests are longer than the 32 tokens") == 1
     last, metric = curve(tiny, "short")[-1], "eval/downstream/mbpp:bpb (bits_per_byte_corr)"
     assert metric not in last
     assert float(last[beside("questions", metric)]) == 0

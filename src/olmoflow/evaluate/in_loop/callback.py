@@ -84,6 +84,8 @@ class InLoopEvaluation(pl.Callback):
             key: answerer.prepare(key, instances) for key, (_, instances) in self._questions.items()
         }
         self._tokens = _distinct_tokens(list(self._prepared.values()))
+        if trainer.is_global_zero:
+            _name_cut(list(self._prepared.values()), answerer.engine.max_length)
         self._begun, self._tokens_before = time.perf_counter(), pl_module.tokens
 
     def on_train_batch_end(
@@ -194,6 +196,18 @@ def _distinct_tokens(prepared: Sequence[Prepared]) -> int:
         if key is not None
     }
     return sum(lengths.values())
+
+
+def _name_cut(prepared: Sequence[Prepared], max_length: int) -> None:
+    """Say how many requests are scored without the beginning of their context."""
+    encoded = [each for task in prepared for each in task.encoded]
+    cut = sum(getattr(each, "truncated", 0) > 0 for each in encoded)
+    if cut:
+        print(
+            f"evaluation: {cut:,} of {len(encoded):,} requests are longer than the {max_length:,} "
+            "tokens that the model takes, and lose the beginning of their context",
+            file=sys.stderr,
+        )
 
 
 def _agreed(trainer: pl.Trainer, decision: bool) -> bool:
