@@ -46,11 +46,19 @@ class RotaryTable(nn.Module):
         return self.cos[start : start + length], self.sin[start : start + length]
 
     def _fill(self, device: torch.device) -> None:
+        cos, sin = self._tables(device)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+
+    def _tables(self, device: torch.device) -> Rotation:
+        if device.type == "meta":
+            # There are no values, and for an arange of none PyTorch imports its compiler.
+            empty = torch.empty(self.max_length, self.head_dim // 2, device=device)
+            return empty, empty.clone()
         frequencies, amplitude = _frequencies(self.head_dim, self.theta, self.yarn, device)
         positions = torch.arange(self.max_length, dtype=torch.float32, device=device)
         angles = positions[:, None] * frequencies
-        self.register_buffer("cos", angles.cos() * amplitude, persistent=False)
-        self.register_buffer("sin", angles.sin() * amplitude, persistent=False)
+        return angles.cos() * amplitude, angles.sin() * amplitude
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         target = fn(self.cos[:0]).device

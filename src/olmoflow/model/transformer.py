@@ -9,6 +9,7 @@ from olmoflow.model.attention.context import ContextParallel
 from olmoflow.model.block import Block
 from olmoflow.model.cache import KVCache
 from olmoflow.model.config import Olmo3Config
+from olmoflow.model.embedding import Embedding
 from olmoflow.model.linear import Linear
 from olmoflow.model.norm import RMSNorm
 from olmoflow.model.rope import RotaryTable, Rotation
@@ -38,7 +39,7 @@ class Olmo3(nn.Module):
         self.config = config
         self.attention: AttentionBackend = attention
         self.compute_dtype = compute_dtype
-        self.embeddings = nn.Embedding(config.vocab_size, config.d_model)
+        self.embeddings = Embedding(config.vocab_size, config.d_model)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = RMSNorm(config.d_model, config.norm_eps)
         self.lm_head = Linear(config.d_model, config.vocab_size)

@@ -145,6 +145,16 @@ def test_runs_tell_what_a_benchmark_is_worth(runs):
     mixed = runs("compare", "runs=[small1,small2]", "last=3")
     assert mixed["metrics"][metric]["scores"]["small1"] == more
     assert mixed["unequal_questions"] == [metric]
+    # That goes for scores from the loop too, which were of four questions.
+    (looped,) = again["metrics"].keys() - {metric}
+    alone = ["evaluate", "checkpoint=small1@4", "tasks=[lambada:bpb]", *QUIET[:2]]
+    runs(*alone, "limit=2")
+    fewer = runs("compare", "runs=[small1,small2]", "last=3")
+    assert fewer["metrics"][looped] == again["metrics"][looped]
+    more = runs(*alone, "limit=5")["tasks"]["lambada:bpb"]["score"]
+    mixed = runs("compare", "runs=[small1,small2]", "last=3")
+    assert mixed["metrics"][looped]["scores"]["small1"] == more
+    assert mixed["unequal_questions"] == sorted([metric, looped])
 
 
 @pytest.mark.parametrize(

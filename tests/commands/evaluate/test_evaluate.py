@@ -1,6 +1,8 @@
 """Tasks of Ai2's evaluation wheel through the command, on a model of a few thousand weights."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,22 @@ def test_tasks_have_scores_that_are_kept(tiny, trained):
     before = (folder / "metrics.json").stat().st_mtime_ns
     assert evaluate(tiny, "checkpoint=r", TASKS, "name=scores") == made
     assert (folder / "metrics.json").stat().st_mtime_ns == before
+
+
+COMPILER = """
+import sys
+from olmoflow.commands.main import main
+assert main(sys.argv[1:]) == 0
+print("torch._dynamo" in sys.modules, "torch" in sys.modules)
+"""
+
+
+def test_no_compiler_is_imported_to_score_a_model(tiny, trained):
+    """PyTorch's takes longer to import than a tiny model to be scored."""
+    arguments = ["evaluate", "checkpoint=r", "tasks=[lambada:greedy]", "limit=2", *QUIET]
+    command = [sys.executable, "-c", COMPILER, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False True"
 
 
 def test_the_native_engine_and_transformers_agree(tiny, trained):

@@ -20,6 +20,11 @@ def curve(tiny, name):
         return list(csv.DictReader(file))
 
 
+def beside(what, metric):
+    """The column of a score's standard error, or of its number of questions."""
+    return metric.replace("eval/", f"eval/{what}/", 1)
+
+
 def untimed(rows):
     """What training determines."""
     return [{k: v for k, v in row.items() if not k.startswith((TIMED, "eval/"))} for row in rows]
@@ -56,6 +61,10 @@ def test_scores_are_those_of_the_checkpoint(watched):
     # Training computes in bfloat16, what it is evaluated in.
     bpb = found["tasks"]["lambada:bpb"]["score"]
     assert float(rows["4"][METRICS[1]]) == pytest.approx(bpb, rel=2e-2)
+    # Beside each score how sure it is, and of how many questions.
+    stderr = found["tasks"]["lambada:bpb"]["stderr"]
+    assert float(rows["4"][beside("stderr", METRICS[1])]) == pytest.approx(stderr, rel=0.1)
+    assert [float(rows["4"][beside("questions", name)]) for name in METRICS] == [3, 3]
 
 
 @pytest.mark.distributed
@@ -100,6 +109,20 @@ def test_what_costs_more_than_its_share_is_left_out(watched, capfd):
     assert "evaluation: left out at step 1; it takes about" in errors
     assert "evaluation: 4 were left out to stay within max_share=1e-06" in errors
     assert not any(row.get(METRICS[0]) for row in curve(watched, "thrifty"))
+
+
+def test_what_does_not_fit_the_model_is_named(tiny, capfd):
+    """Once: a task that fits in nothing, and how many contexts are cut."""
+    short = ["model.max_sequence_length=32", "evaluation.tasks=[mbpp:bpb,lambada:bpb]"]
+    arguments = ["train", "shards=s", *tiny.settings, *short, *RUN, "name=short", "init_seed=3"]
+    assert main(arguments) == 0
+    errors = capfd.readouterr().err
+    assert errors.count("has no score") == 1
+    assert "evaluation: mbpp:bpb has no score at step 2: no instance was answered" in errors
+    assert errors.count("evaluation: 3 of 6 requests are longer than the 32 tokens") == 1
+    last, metric = curve(tiny, "short")[-1], "eval/downstream/mbpp:bpb (bits_per_byte_corr)"
+    assert metric not in last
+    assert float(last[beside("questions", metric)]) == 0
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -94,6 +95,15 @@ def opened(server):
 def first(engine, **changes):
     request = GenerationRequest(**{"prompt_ids": [1, 2], "max_new_tokens": 3, **changes})
     return next(iter(engine.generate([request])))
+
+
+@pytest.mark.parametrize(("ids", "said"), [(48, True), (50, False), (None, False)])
+def test_rows_that_pad_the_vocabulary_are_named(opened, capfd, ids, said):
+    """The server counts them in every log-probability; the other engines do not."""
+    opened(tokenizer=None if ids is None else SimpleNamespace(vocab_size=ids))
+    lines = capfd.readouterr().err.splitlines()
+    assert bool(lines) == said
+    assert not said or "has 50 rows for its tokenizer's 48 ids; vLLM gives the other 2" in lines[0]
 
 
 def test_no_server():

@@ -13,6 +13,7 @@ from olmoflow.errors import UserError
 
 if TYPE_CHECKING:
     from olmoflow.evaluate.comparison.compare import TaskComparison
+    from olmoflow.evaluate.comparison.curves import Curve
 
 COMPARISON = "comparison.json"
 
@@ -137,8 +138,9 @@ def _compare_runs(config: Mapping[str, Any]) -> dict[str, Any]:
         )
     if type(config["last"]) is not int or config["last"] < 2:
         raise UserError(f"last={config['last']}: expected a number of checkpoints, at least 2")
-    curves = {name: _curves(found) for name, found in runs.items()}
-    beyond = {name: _curves(found) for name, found in target.items()}
+    scores = {name: _scores(found) for name, found in runs.items()}
+    curves = {name: _curves(each) for name, each in scores.items()}
+    beyond = {name: _curves(_scores(found)) for name, found in target.items()}
     fixed = {**config, "runs": None, "target": None, "scores": [curves, beyond]}
     inputs = [*runs.values(), *target.values()]
     with claim(
@@ -154,7 +156,7 @@ def _compare_runs(config: Mapping[str, Any]) -> dict[str, Any]:
                         list(found.scores.values()),
                         [curve[metric][-1] for curve in beyond.values()],
                     )
-            unequal = [m for m in _of_unequal_size(runs.values()) if m in metrics]
+            unequal = [m for m in _of_unequal_size(scores.values()) if m in metrics]
             names = {"runs": list(runs), "target": list(target), "last": config["last"]}
             result = {**names, "metrics": metrics, "unequal_questions": unequal}
             write_json(work.path / COMPARISON, result)
@@ -187,24 +189,20 @@ def _common(curves: Mapping[str, Mapping[str, list[float]]]) -> list[str]:
     return common
 
 
-def _curves(run: Input) -> dict[str, list[float]]:
-    """The scores of a run by metric, oldest first: taken in the loop, and of evaluated steps.
+def _curves(scores: Mapping[str, Curve]) -> dict[str, list[float]]:
+    """The scores of a run by metric, oldest first."""
+    return {metric: [by[step][1] for step in sorted(by)] for metric, by in sorted(scores.items())}
 
-    Of several evaluations of one step that of the most questions counts, or the latest of those.
+
+def _scores(run: Input) -> dict[str, Curve]:
+    """The scores of a run by metric: taken in the loop, and of evaluated steps.
+
+    Of several of one step that of the most questions counts, or the latest of those.
     """
     from olmoflow.evaluate.comparison.curves import in_the_loop
-
-    curves = in_the_loop(run.path)
-    for metric, steps in _evaluated(run).items():
-        curves.setdefault(metric, {}).update({step: score for step, (_, score) in steps.items()})
-    return {metric: [by[step] for step in sorted(by)] for metric, by in sorted(curves.items())}
-
-
-def _evaluated(run: Input) -> dict[str, dict[int, tuple[int, float]]]:
-    """Metric to step to the questions behind its score, and the score, of a run's evaluations."""
     from olmoflow.evaluate.scores import scored
 
-    found: dict[str, dict[int, tuple[int, float]]] = {}
+    found = in_the_loop(run.path)
     for evaluation in artifacts("evaluation"):  # oldest first
         key, step = _scored(evaluation) or (None, None)
         if key != run.key or step is None:
@@ -216,10 +214,10 @@ def _evaluated(run: Input) -> dict[str, dict[int, tuple[int, float]]]:
     return found
 
 
-def _of_unequal_size(runs: Iterable[Input]) -> list[str]:
+def _of_unequal_size(runs: Iterable[Mapping[str, Curve]]) -> list[str]:
     """Metrics whose scores are not all of as many questions: they scatter for that too."""
     sizes: dict[str, set[int]] = {}
-    for run in runs:
-        for metric, steps in _evaluated(run).items():
-            sizes.setdefault(metric, set()).update(n for n, _ in steps.values())
+    for scores in runs:
+        for metric, steps in scores.items():
+            sizes.setdefault(metric, set()).update(n for n, _ in steps.values() if n)
     return sorted(metric for metric, found in sizes.items() if len(found) > 1)

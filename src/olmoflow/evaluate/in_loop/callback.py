@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import lightning.pytorch as pl
@@ -21,7 +22,7 @@ from olmoflow.evaluate.in_loop.share import Share
 from olmoflow.evaluate.runner.answers import Answerer, Prepared
 from olmoflow.evaluate.runner.run import bind, score_answered
 from olmoflow.evaluate.runner.summary import TaskSummary, summarise
-from olmoflow.evaluate.scores import metric_name, scored_parts
+from olmoflow.evaluate.scores import metric_name, scored_parts, suite_name, with_questions
 from olmoflow.evaluate.suites import Leaf, Suite
 from olmoflow.evaluate.tasks.task import GenerateRequest, Instance
 from olmoflow.tokens.tokenizer import Tokenizer
@@ -35,8 +36,9 @@ class InLoopEvaluation(pl.Callback):
     """Scores a suite every so many steps and at the last one.
 
     The scores join the step's report under OLMo-core's names, ``eval/downstream/TASK (METRIC)``,
-    and ``eval/suite/NAME/PART`` of the suite's parts. An evaluation that would take more than its
-    share of the time is left out, and said to be.
+    and ``eval/suite/NAME/PART`` of the suite's parts; standard error and number of questions of
+    each stand in ``eval/stderr/…`` and ``eval/questions/…``. A task that has no score, and an
+    evaluation that is left out since it would take more than its share of the time, are named.
 
     Args:
         suite: Of tasks that ask for likelihoods.
@@ -64,6 +66,7 @@ class InLoopEvaluation(pl.Callback):
         self.every_steps, self.batch_tokens = every_steps, batch_tokens
         self.share = Share(max_share)
         self.skipped = 0
+        self._named: set[str] = set()
         self._questions = {
             leaf.key: (leaf, _questions(leaf))
             for leaf in bind(suite.tasks().values(), tokenizer, limit)
@@ -81,6 +84,8 @@ class InLoopEvaluation(pl.Callback):
             key: answerer.prepare(key, instances) for key, (_, instances) in self._questions.items()
         }
         self._tokens = _distinct_tokens(list(self._prepared.values()))
+        if trainer.is_global_zero:
+            _name_cut(list(self._prepared.values()), answerer.engine.max_length)
         self._begun, self._tokens_before = time.perf_counter(), pl_module.tokens
 
     def on_train_batch_end(
@@ -122,17 +127,27 @@ class InLoopEvaluation(pl.Callback):
             answered = answerer.answer_prepared(self._prepared[key])
             scores = score_answered(leaf.task, answered)
             summaries[key] = summarise(key, leaf.task, answered, scores)
+        if trainer.is_global_zero:
+            self._name_unscored(trainer.global_step, summaries)
         return self._metrics(summaries)
 
     def _metrics(self, summaries: Mapping[str, TaskSummary]) -> dict[str, float]:
-        found = {
-            metric_name(key, summary.primary_metric): summary.score
-            for key, summary in summaries.items()
-            if summary.score is not None
-        }
         whole = self.suite.score(summaries).as_dict()
-        parts = scored_parts(f"eval/suite/{self.suite.name}", whole)
-        return found | {name: part["score"] for name, part in parts}
+        rows: dict[str, Mapping[str, Any]] = {
+            metric_name(key, summary.primary_metric): asdict(summary)
+            for key, summary in summaries.items()
+        }
+        return with_questions(rows | dict(scored_parts(suite_name(self.suite.name), whole)))
+
+    def _name_unscored(self, step: int, summaries: Mapping[str, TaskSummary]) -> None:
+        """Say once of each task that it has no score."""
+        for key, summary in summaries.items():
+            if summary.score is None and key not in self._named:
+                self._named.add(key)
+                print(
+                    f"evaluation: {key} has no score at step {step}: {summary.error}",
+                    file=sys.stderr,
+                )
 
     def _answerer(self, trainer: pl.Trainer, module: OlmoModule) -> Answerer:
         scorer = TrainingScorer(
@@ -181,6 +196,18 @@ def _distinct_tokens(prepared: Sequence[Prepared]) -> int:
         if key is not None
     }
     return sum(lengths.values())
+
+
+def _name_cut(prepared: Sequence[Prepared], max_length: int) -> None:
+    """Say how many requests are scored without the beginning of their context."""
+    encoded = [each for task in prepared for each in task.encoded]
+    cut = sum(getattr(each, "truncated", 0) > 0 for each in encoded)
+    if cut:
+        print(
+            f"evaluation: {cut:,} of {len(encoded):,} requests are longer than the {max_length:,} "
+            "tokens that the model takes, and lose the beginning of their context",
+            file=sys.stderr,
+        )
 
 
 def _agreed(trainer: pl.Trainer, decision: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import uuid
 import weakref
@@ -74,6 +75,7 @@ class VLLMEngine:
             self._server.close()
             raise
         self.max_length, self.vocab_size = self._served.max_length, self._served.vocab_size
+        self._say_what_pads()
         self.version = 0
         self._versions = {self._served.weights: 0}
         self._label = self._served.weights
@@ -122,6 +124,17 @@ class VLLMEngine:
     def close(self) -> None:
         """Give up what is still asked for; the server goes on."""
         self._server.close()
+
+    def _say_what_pads(self) -> None:
+        """Name padding rows: no request can take them out of vLLM's raw log-probabilities."""
+        rows, ids = self.vocab_size, self._tokenizer and self._tokenizer.vocab_size
+        if ids and rows > ids:
+            print(
+                f"engine.url={self._server.url}: the served model has {rows:,} rows for its "
+                f"tokenizer's {ids:,} ids; vLLM gives the other {rows - ids:,} a share of every "
+                "probability, which native and hf do not",
+                file=sys.stderr,
+            )
 
     def _run(self, jobs: Iterable[Callable[[], Coroutine[Any, Any, T]]]) -> Iterator[T]:
         if self._broken is not None:

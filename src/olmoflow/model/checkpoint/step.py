@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.metadata import Metadata
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
-    get_model_state_dict,
     get_optimizer_state_dict,
     set_optimizer_state_dict,
 )
@@ -36,11 +35,25 @@ ADAPTER = "adapter.json"
 MODEL_PREFIX = "model."
 OPTIMIZER_PREFIX = "optimizer."
 
-# Of a model with adapters, the frozen weights are the base's and are not saved again.
-TRAINED_ONLY = StateDictOptions(ignore_frozen_params=True)
-
 # Torch's form that keys every value by parameter name, so that it survives other groupings.
 FLAT_OPTIMIZER = StateDictOptions(flatten_optimizer_state_dict=True)
+
+
+def model_state(model: nn.Module, *, trained_only: bool) -> dict[str, Tensor]:
+    """The model's tensors by name, as they lie: a sharded one's are DTensors.
+
+    Blocks are compiled and sharded in place, so their names are what they were. Torch's
+    ``get_model_state_dict``, which undoes wrappers, would import its compiler to look for them.
+
+    Args:
+        model: The model.
+        trained_only: Of one with adapters, whose frozen weights are the base's, not saved again.
+    """
+    state: dict[str, Tensor] = model.state_dict()
+    if trained_only:
+        trained = {name for name, p in model.named_parameters() if p.requires_grad}
+        state = {name: tensor for name, tensor in state.items() if name in trained}
+    return state
 
 
 def list_steps(series: Path) -> list["Checkpoint"]:
@@ -120,8 +133,7 @@ class Checkpoint:
         Raises:
             UserError: a tensor is missing, unexpected, of another shape, or damaged.
         """
-        options = None if self.adapter is None else TRAINED_ONLY
-        state: dict[str, Any] = dict(get_model_state_dict(model, options=options))
+        state = model_state(model, trained_only=self.adapter is not None)
         stored = tensor_shapes(self._index, MODEL_PREFIX)
         for name in sorted(stored.keys() | state.keys()):
             if name not in stored:

@@ -17,7 +17,7 @@ from torch.distributed._state_dict_utils import (
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.metadata import StorageMeta
 from torch.distributed.checkpoint.staging import BlockingAsyncStager
-from torch.distributed.checkpoint.state_dict import get_model_state_dict, get_optimizer_state_dict
+from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 from torch.distributed.checkpoint.state_dict_saver import async_save
 from torch.distributed.checkpoint.state_dict_saver import save as blocking_save
 
@@ -30,7 +30,7 @@ from olmoflow.model.checkpoint.folder import (
     write_small_files,
 )
 from olmoflow.model.checkpoint.read import first_cause
-from olmoflow.model.checkpoint.step import FLAT_OPTIMIZER, TRAINED_ONLY, Checkpoint
+from olmoflow.model.checkpoint.step import FLAT_OPTIMIZER, Checkpoint, model_state
 from olmoflow.model.config import Olmo3Config
 
 T = TypeVar("T")
@@ -104,8 +104,7 @@ class CheckpointWriter:
 
         if not ranks.agree(prepare):
             return
-        options = None if adapter is None else TRAINED_ONLY
-        state: dict[str, Any] = {"model": get_model_state_dict(model, options=options)}
+        state: dict[str, Any] = {"model": model_state(model, trained_only=adapter is not None)}
         if optimizer is not None:
             state["optimizer"] = optimizer_entries(model, optimizer)
         storage = StepWriter(partial)
