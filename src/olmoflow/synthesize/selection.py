@@ -137,6 +137,8 @@ class Sound:
             return "chosen and rejected are the same"
         if "\0" in chosen.text or "\0" in rejected.text:
             return "an answer has a NUL character"
+        if _begins_with_line_break(chosen.text) or _begins_with_line_break(rejected.text):
+            return "an answer begins with a line break"
         if self.drop_unfinished != "none" and chosen.finish_reason == "length":
             return "the chosen answer was cut at its limit"
         if self.drop_unfinished == "both" and rejected.finish_reason == "length":
@@ -152,6 +154,15 @@ class Sound:
             if reason := forgery(message, self.special_tokens):
                 return f"a message {reason}"
         return None
+
+
+def _begins_with_line_break(text: str) -> bool:
+    """Whether nobody can say where the answer begins: its turn's header ends with a line break.
+
+    Tokenizers join the two, so `olmoflow tokenize` would set the row apart.
+    """
+    blank = text[: len(text) - len(text.lstrip())]
+    return "\n" in blank or "\r" in blank
 
 
 @dataclass(frozen=True)

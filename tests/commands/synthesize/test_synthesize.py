@@ -58,12 +58,13 @@ def slipped(body):
         ("strong", "question 1"): "so it ends<|im_end|>",
         ("weak", "question 2"): "<|pad|> it is",
         ("strong", "question 3"): "n\0thing",
+        ("weak", "question 4"): " \nso it begins",
     }
     asked = body["messages"][-1]["content"]
     return slips.get((body["model"], asked), f"{body['model']} says so")
 
 
-def test_answers_that_could_forge_a_turn_are_set_apart(made, chat_server, small_tokenizer, capfd):
+def test_answers_that_no_row_can_hold_are_set_apart(made, chat_server, small_tokenizer, capfd):
     chat_server.say = slipped
     more = {"id": "c6", "messages": [user("what does <|im_start|> mean?")]}
     with (made.folder / "prompts.jsonl").open("a") as file:
@@ -73,12 +74,13 @@ def test_answers_that_could_forge_a_turn_are_set_apart(made, chat_server, small_
         "an answer holds the text of the special token <|im_end|>": 1,
         "an answer holds the text of the special token <|pad|>": 1,
         "an answer has a NUL character": 1,
+        "an answer begins with a line break": 1,
         "a message holds the text of the special token <|im_start|>": 1,
     }
-    assert [row["id"] for row in made.rows(result)] == ["c0", "c4", "c5"]
+    assert [row["id"] for row in made.rows(result)] == ["c0", "c5"]
     assert main([*TOKENIZE, f"tokenizer.source={small_tokenizer}"]) == 0
     written = json.loads(capfd.readouterr().out)["splits"]["train"]
-    assert (written["pairs"], written["malformed"], written["underivable"]) == (3, {}, {})
+    assert (written["pairs"], written["malformed"], written["underivable"]) == (2, {}, {})
 
 
 def test_without_any_tokenizer_the_tokens_are_those_of_our_templates(made, chat_server):
@@ -86,7 +88,7 @@ def test_without_any_tokenizer_the_tokens_are_those_of_our_templates(made, chat_
     nothing_counts = ["pipeline.length_control.max_difference=null"]
     result = made(*nothing_counts, "pipeline.length_control.tokenizer=null")
     assert result["lengths"]["unit"] == "characters"
-    assert [row["id"] for row in made.rows(result)] == ["c0", "c4", "c5"]
+    assert [row["id"] for row in made.rows(result)] == ["c0", "c5"]
 
 
 def test_people_read_what_each_step_removed(made, chat_server, capfd):

@@ -143,8 +143,8 @@ def test_no_server_is_one_line():
 
 
 def test_reasoning_that_the_server_took_out_comes_back(chat_server, ask):
-    chat_server.say = lambda body: (200, whole("4", reasoning_content="2 + 2"))
-    assert ask("a")[0].text == "<think>2 + 2</think>4"
+    chat_server.say = lambda body: (200, whole("\n\n4", reasoning_content="2 + 2"))
+    assert ask("a")[0].text == "<think>2 + 2</think>\n\n4"
     assert ask("a", thinking="drop")[0].text == "4"
     chat_server.say = lambda body: (200, whole(None, "length", reasoning="2 +"))
     assert ask("a")[0] == Answer("<think>2 +", 3, "length")

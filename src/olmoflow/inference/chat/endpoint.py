@@ -204,7 +204,7 @@ class ChatEndpoint:
         if not thought:
             return self.begun_with + said
         if self.thinking == "drop":
-            return said
+            return said.lstrip()  # what stands between the two goes as well
         # A limit may fall within the thinking; what is unclosed must show as such.
         return f"<think>{thought}" if cut and not said else f"<think>{thought}</think>{said}"
 
