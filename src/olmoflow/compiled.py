@@ -39,14 +39,14 @@ def _locked(folder: str, how: int) -> Iterator[None]:
         os.close(lock)
 
 
-class _LockedCacheFile(caching.IndexDataCacheFile):  # type: ignore[misc]
+class _LockedCacheFile(caching.IndexDataCacheFile):
     def save(self, key: Any, data: Any) -> None:
         with _locked(self._cache_path, fcntl.LOCK_EX):
-            super().save(key, data)
+            super().save(key, data)  # type: ignore[no-untyped-call]
 
     def load(self, key: Any) -> Any:
         with _locked(self._cache_path, fcntl.LOCK_SH):
-            return super().load(key)
+            return super().load(key)  # type: ignore[no-untyped-call]
 
 
-caching.IndexDataCacheFile = _LockedCacheFile
+caching.IndexDataCacheFile = _LockedCacheFile  # type: ignore[misc]
