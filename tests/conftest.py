@@ -10,7 +10,7 @@ import re
 import socket
 import sys
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import hypothesis
@@ -123,6 +123,20 @@ def speaking_config():
         max_sequence_length=256,
         init_std=0.3,
     )
+
+
+@pytest.fixture(scope="session")
+def new_port():
+    """Makes ports that nobody else is given; who asks to reuse an address may listen on one."""
+    with ExitStack() as held:
+
+        def make():
+            one = held.enter_context(socket.socket())
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.bind(("127.0.0.1", 0))
+            return one.getsockname()[1]
+
+        yield make
 
 
 @pytest.fixture

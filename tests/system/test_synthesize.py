@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 from pathlib import Path
 
@@ -64,11 +63,9 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def url(home):
+def url(home, new_port):
     """`./just vllm large`, as long as the tests run."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = new_port()
     command = [str(ROOT / "just"), "vllm", str(home / "large"), f"port={port}", "dtype=float32"]
     process = subprocess.Popen(
         [*command, "--enforce-eager", "--max-num-seqs", "8"],

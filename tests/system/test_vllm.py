@@ -8,7 +8,6 @@ once in bfloat16.
 import json
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -92,11 +91,8 @@ def tokenizer(home):
 class Served:
     """`./just vllm m` as a child, with what it says."""
 
-    def __init__(self, dtype):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+    def __init__(self, dtype, port):
+        self.port, self.url = port, f"http://127.0.0.1:{port}"
         command = [str(ROOT / "just"), "vllm", "m", f"port={self.port}", f"dtype={dtype}"]
         self.process = subprocess.Popen(
             # Compiling the model takes minutes and changes no result.
@@ -144,15 +140,15 @@ def environment():
 
 
 @pytest.fixture(scope="module")
-def server(environment, models):
-    served = Served("float32")
+def server(environment, models, new_port):
+    served = Served("float32", new_port())
     yield served
     served.interrupt()
 
 
 @pytest.fixture
-def in_bfloat16(environment, models):
-    served = Served("bfloat16")
+def in_bfloat16(environment, models, new_port):
+    served = Served("bfloat16", new_port())
     yield served
     if served.process.poll() is None:
         served.interrupt()

@@ -2,6 +2,8 @@
 
 import csv
 import itertools
+import os
+import signal
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from olmoflow.errors import UserError
 from olmoflow.model.checkpoint import Checkpoint, list_steps
 from olmoflow.series import series_steps
 from olmoflow.train.adamw_8bit import AdamW8bit
-from olmoflow.train.callbacks import MetricsFile
+from olmoflow.train.callbacks import CheckpointCadence, MetricsFile
 from olmoflow.train.hardware import raised_peak
 from olmoflow.train.module import StartFrom
 from olmoflow.train.objectives import NextTokenPrediction
@@ -60,6 +62,22 @@ def test_permanent_checkpoints_stay_and_rolling_ones_make_room(experiment):
     minutes = SavePolicy(every_steps=None, every_minutes=1e-6, keep_last=2)
     done = experiment("minutes", max_steps=6, save=minutes)
     assert [c.step for c in list_steps(done.run_dir)] == [5, 6]
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_last_save_costs_nothing(experiment, monkeypatch, number):
+    end = CheckpointCadence.on_train_end
+
+    def interrupted(*arguments):
+        os.kill(os.getpid(), number)
+        end(*arguments)
+
+    before = signal.getsignal(number)
+    monkeypatch.setattr(CheckpointCadence, "on_train_end", interrupted)
+    done = experiment("interrupted", max_steps=2)
+    assert (done.result.steps, done.result.stopped) == (2, "finished")
+    assert [c.step for c in list_steps(done.run_dir)] == [2]
+    assert signal.getsignal(number) is before
 
 
 def test_older_steps_that_were_moved_away_do_not_end_a_run(experiment):

@@ -133,7 +133,8 @@ def fit(
     # At more than one rank Lightning would broadcast a flag of its own every step.
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
     taken_up = None if resumed is None else str(step_folder(series, resumed))
-    trainer.fit(module, data, ckpt_path=taken_up)
+    with stop.handled():
+        trainer.fit(module, data, ckpt_path=taken_up)
     stopped: Stopped = "finished"
     if stop.received and trainer.global_step < last_step:
         stopped = "out_of_time" if stop.out_of_time else "signal"

@@ -17,15 +17,6 @@ from olmoflow.errors import UserError
 
 
 @pytest.fixture
-def port():
-    """A port that nobody else is given meanwhile; who asks to reuse an address may listen on it."""
-    with socket.socket() as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind(("127.0.0.1", 0))
-        yield held.getsockname()[1]
-
-
-@pytest.fixture
 def python(tmp_path):
     """Makes what stands for the Python of vLLM's environment: a program of the test's."""
 
@@ -64,9 +55,9 @@ STUBBORN = """\
 """
 
 
-def test_a_server_that_ends_says_why(python, port, tmp_path):
+def test_a_server_that_ends_says_why(python, new_port, tmp_path):
     log = tmp_path / "logs" / "server.log"
-    with pytest.raises(UserError) as raised, serving(python(ENDS), MODEL, port=port, log=log):
+    with pytest.raises(UserError) as raised, serving(python(ENDS), MODEL, port=new_port(), log=log):
         pass
     assert str(raised.value) == (
         f"the server ended with status 1: ValueError: no room for the KV cache; see {log}"
@@ -85,11 +76,12 @@ def test_a_port_that_is_taken(python, tmp_path):
             pass
 
 
-def test_the_server_and_its_children_end_with_the_block(python, port, tmp_path, monkeypatch):
+def test_the_server_and_its_children_end_with_the_block(python, new_port, tmp_path, monkeypatch):
     monkeypatch.setattr(vllm_server, "_SHUTDOWN_SECONDS", 0.5)
     program = python(STUBBORN)
     arguments = ["--max-num-seqs", "7"]
-    with serving(program, MODEL, port=port, arguments=arguments, log=tmp_path / "log") as server:
+    log = tmp_path / "log"
+    with serving(program, MODEL, port=new_port(), arguments=arguments, log=log) as server:
         seen = json.loads((tmp_path / "seen").read_text())
         assert server.poll() is None
         assert all(Path(f"/proc/{pid}").exists() for pid in seen["pids"])

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 import torch.distributed as dist
+
+# A cluster's are the last two.
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class StopSignal(pl.Callback):
@@ -35,18 +40,27 @@ class StopSignal(pl.Callback):
         """Whether they stop for the cluster's sake alone."""
         return self._agreed in (signal.SIGUSR1, signal.SIGUSR2)
 
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        """At the end of the block, give back the handlers that were there at its beginning.
+
+        Not when training ends: a signal that came during the last save would cost that save.
+        """
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                for number, handler in before.items():
+                    if handler is not None:  # not one of Python's
+                        signal.signal(number, handler)
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Install the handlers, after Lightning's own."""
         if threading.current_thread() is not threading.main_thread():
             return
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+        for number in _SIGNALS:
             self._before[number] = signal.signal(number, self._handle)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Give the handlers back."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before.clear()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any
