@@ -1,5 +1,6 @@
 """Work that was cut goes on where it was, and ends with the same bytes."""
 
+import errno
 import itertools
 import json
 import os
@@ -60,6 +61,34 @@ def test_a_killed_worker_costs_its_unit_alone(
     assert "a worker died; its work is done again" in capfd.readouterr().err
     assert files_of(tmp_path / "struck") == files_of(tmp_path / "untouched")
     assert struck.documents == untouched.documents
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("UDF process closed the connection unexpectedly (EOF reached), stdout: []"),
+        RuntimeError("UDF process has terminated"),
+        ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
+        BrokenPipeError(errno.EPIPE, "Broken pipe"),
+    ],
+)
+def test_whenever_a_worker_dies_its_work_is_done_again(
+    steps, sources, tmp_path, capfd, files_of, monkeypatch, error
+):
+    """What Daft raises depends on whether it waits for the worker, or has or gives it work."""
+    pipeline = Pipeline(steps("upper"), (str(sources),))
+    run_pipeline(pipeline, tmp_path / "untouched", workers=1)
+    run, deaths = workers._run, [error]
+
+    def dies_once(*arguments):
+        if deaths:
+            raise deaths.pop()
+        yield from run(*arguments)
+
+    monkeypatch.setattr(workers, "_run", dies_once)
+    run_pipeline(pipeline, tmp_path / "struck", workers=1)
+    assert capfd.readouterr().err.count("a worker died; its work is done again") == 1
+    assert files_of(tmp_path / "struck") == files_of(tmp_path / "untouched")
 
 
 def test_a_killed_run_resumes_at_its_last_finished_step(steps, sources, tmp_path, files_of):

@@ -149,7 +149,7 @@ def run_units(
             return
         try:
             yield from _run(worker, spec, left, workers, runner)
-        except RuntimeError as error:
+        except (RuntimeError, ConnectionError) as error:
             if not _worker_died(error):
                 raise
             if attempt == _ATTEMPTS - 1:
@@ -246,8 +246,11 @@ def _processes(pickled: bytes, number: int) -> Any:
     return pool(pickled).work
 
 
-def _worker_died(error: RuntimeError) -> bool:
-    return "closed the connection" in str(error)
+def _worker_died(error: Exception) -> bool:
+    """Whether this is what Daft raises then; which of them depends on when the worker died."""
+    if isinstance(error, ConnectionError):
+        return True
+    return any(said in str(error) for said in ("closed the connection", "process has terminated"))
 
 
 class Actor:
