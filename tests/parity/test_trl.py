@@ -151,5 +151,6 @@ def test_loss_rewards_and_gradients_are_those_of_trl(loss, prepared, theirs):
     assert named.keys() == expected.keys()
     largest = max(float(gradient.abs().max()) for gradient in expected.values())
     assert largest > 0.01
+    rounding = 1e-5 * largest  # of sums that nearly cancel
     for name, gradient in expected.items():
-        torch.testing.assert_close(named[name], gradient, rtol=TOLERANCE, atol=1e-6, msg=name)
+        torch.testing.assert_close(named[name], gradient, rtol=TOLERANCE, atol=rounding, msg=name)
