@@ -6,6 +6,7 @@
 - cache        keys and values of the tokens already read, for generation
 - checkpoint/  a training state on disk
 - finite       weights that hold NaN or infinity
+- json_file    a JSON file of somebody else's
 - hf, olmo_core    weights from and to the other two formats
 
 Names are loaded on first use, so that composing a config never pays for importing torch.

@@ -1,6 +1,5 @@
 """A Hugging Face folder or repository as our config and tensors."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from olmoflow.errors import UserError
 from olmoflow.model.config import Olmo3Config
 from olmoflow.model.hf.config import from_hf_config
 from olmoflow.model.hf.names import NAMES
+from olmoflow.model.json_file import read_json_object
 from olmoflow.model.rename import check_tensors
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -49,7 +49,7 @@ def import_hf(source: str | Path) -> HuggingFaceModel:
     path = folder / "config.json"
     if not path.is_file():
         raise UserError(f"{path}: missing, so {folder} is not a Hugging Face model")
-    config = from_hf_config(_read_json(path), str(path))
+    config = from_hf_config(read_json_object(path), str(path))
     files = _files(folder)
     shapes: dict[str, list[int]] = {}
     for file in files:
@@ -79,7 +79,7 @@ def _files(folder: Path) -> list[Path]:
     path = folder / _INDEX
     if not path.is_file():
         raise UserError(f"{folder}: neither {_SINGLE} nor {_INDEX} in it")
-    weight_map = _read_json(path).get("weight_map")
+    weight_map = read_json_object(path).get("weight_map")
     if not isinstance(weight_map, Mapping):
         raise UserError(f"{path}: weight_map: missing")
     names = sorted(set(weight_map.values()))
@@ -94,16 +94,6 @@ def _open(path: Path) -> Any:
         return safe_open(path, framework="pt")
     except SafetensorError as error:
         raise UserError(f"{path}: damaged: {error}") from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: {type(values).__name__} found, a JSON object expected")
-    return values
 
 
 def _download(source: str) -> Path:

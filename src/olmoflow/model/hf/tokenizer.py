@@ -1,13 +1,12 @@
 """The tokenizer beside a model: which files it has, and the ids that the model's config names."""
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 from tokenizers import Tokenizer
 
 from olmoflow.errors import UserError
+from olmoflow.model.json_file import read_json_object
 
 _FILES = (
     "tokenizer.json",
@@ -31,7 +30,7 @@ def special_ids(folder: Path) -> dict[str, int | None]:
     path = folder / "tokenizer_config.json"
     if not path.is_file():
         raise UserError(f"{path}: missing; it names the end-of-text and padding tokens")
-    config = _settings(path)
+    config = read_json_object(path)
     tokenizer, ids = _tokenizer(folder), dict[str, int | None]()
     for kind in ("eos", "pad", "bos"):
         token = config.get(f"{kind}_token")
@@ -48,7 +47,7 @@ def check_settings(folder: Path) -> None:
     """See that `tokenizer_config.json`, if there is one, can be read."""
     path = folder / "tokenizer_config.json"
     if path.is_file():
-        _settings(path)
+        read_json_object(path)
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
@@ -67,13 +66,3 @@ def _tokenizer(folder: Path) -> Tokenizer:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # `tokenizers` raises plain Exception
         raise UserError(f"{path}: damaged, or no Hugging Face tokenizer: {error}") from error
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    try:
-        settings = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON: {error}") from error
-    if not isinstance(settings, dict):
-        raise UserError(f"{path}: {type(settings).__name__} found, a JSON object expected")
-    return settings

@@ -1,7 +1,6 @@
 """An OLMo-core checkpoint as our config, tensors and optimizer state."""
 
 import io
-import json
 import pickle
 import re
 import zipfile
@@ -16,6 +15,7 @@ from torch.distributed.checkpoint.metadata import Metadata
 from olmoflow.errors import UserError
 from olmoflow.model.checkpoint.read import DataReader, iter_entries, read_index, tensor_shapes
 from olmoflow.model.config import Olmo3Config
+from olmoflow.model.json_file import read_json_object
 from olmoflow.model.olmo_core.config import read_olmo_core_config
 from olmoflow.model.olmo_core.names import NAMES
 from olmoflow.model.rename import check_tensors
@@ -92,13 +92,7 @@ def checkpoint_files(index: Metadata) -> list[str]:
 def _read_config(path: Path) -> Olmo3Config:
     if not path.is_file():
         raise UserError(f"{path}: missing, so {path.parent} is not a checkpoint of OLMo-core")
-    try:
-        values = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: {type(values).__name__} found, a JSON object expected")
-    return read_olmo_core_config(values, str(path))
+    return read_olmo_core_config(read_json_object(path), str(path))
 
 
 def _renamed(shapes: Mapping[str, torch.Size]) -> dict[str, torch.Size]:
