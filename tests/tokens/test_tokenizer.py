@@ -62,21 +62,22 @@ def test_mistakes_are_told_in_one_line(room, tmp_path):
         load_tokenizer(tmp_path)
     room.opened.save(tmp_path)
     config = tmp_path / "tokenizer_config.json"
-    config.write_text("{}")
-    with pytest.raises(UserError, match=r"no eos_token in tokenizer_config\.json"):
-        load_tokenizer(tmp_path)
-    config.write_text('{"eos_token": {"content": "<nope>"}}')
-    with pytest.raises(UserError, match=r"eos_token '<nope>' of tokenizer_config\.json is not in"):
-        load_tokenizer(tmp_path)
-    config.write_text("[]")
-    with pytest.raises(UserError, match=r"tokenizer_config\.json: list found, a JSON object"):
-        load_tokenizer(tmp_path)
-    config.write_text('{"eos_token": 5}')
-    with pytest.raises(UserError, match=r"eos_token 5 of tokenizer_config\.json: expected a str"):
-        load_tokenizer(tmp_path)
-    config.write_text('{"eos_token": "<|endoftext|>", "bos_token": [1]}')
-    with pytest.raises(UserError, match=r"bos_token \[1\] of tokenizer_config\.json: expected"):
-        load_tokenizer(tmp_path)
+    for content, message in (
+        ("{}", r"no eos_token in tokenizer_config\.json"),
+        (
+            '{"eos_token": {"content": "<nope>"}}',
+            r"eos_token '<nope>' of tokenizer_config\.json is n",
+        ),
+        ("[]", r"tokenizer_config\.json: list found, a JSON object"),
+        ('{"eos_token": 5}', r"eos_token 5 of tokenizer_config\.json: expected a str"),
+        (
+            '{"eos_token": "<|endoftext|>", "bos_token": [1]}',
+            r"bos_token \[1\] of tokenizer_config\.json: expected",
+        ),
+    ):
+        config.write_text(content)
+        with pytest.raises(UserError, match=message):
+            load_tokenizer(tmp_path)
     (tmp_path / "chat_template.jinja").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match=r"chat_template\.jinja: not valid UTF-8; expected a file"):
         load_tokenizer(tmp_path)

@@ -10,7 +10,7 @@ from typing import Any
 
 from olmoflow.artifact import Input, claim, resolve
 from olmoflow.commands.config.numbers import COUNT, POSITIVE, SHARE, WHOLE, check_each
-from olmoflow.commands.inputs.documents import KEY, longest_document
+from olmoflow.commands.inputs.documents import longest_document, where_given
 from olmoflow.digests import write_json
 from olmoflow.errors import UserError
 
@@ -38,7 +38,7 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     with claim(
         "classifier",
         command="classify",
-        config=_identity(config),
+        config={**where_given(config), "corpora": None},
         inputs=list(inputs.values()),
         name=config["name"],
     ) as work:
@@ -51,14 +51,6 @@ def run(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         "model": str(work.path / MODEL),
         **work.finished.figures,
     }
-
-
-def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes the classifier, apart from the corpora."""
-    fixed = {**config, "corpora": None}
-    if fixed[KEY] is None:
-        del fixed[KEY]
-    return fixed
 
 
 def report(result: Mapping[str, Any]) -> None:

@@ -13,6 +13,14 @@ KEY = "max_document_bytes"
 _OF_PLAIN_FILES = 100_000_000
 
 
+def where_given(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config without the limit where it is null, for a work's identity.
+
+    So what was made before there was a limit keeps its key.
+    """
+    return {key: value for key, value in config.items() if key != KEY or value is not None}
+
+
 def longest_document(config: Mapping[str, Any], source: Input) -> int | None:
     """Bytes of a line or text above which it is set apart as malformed; None: no limit.
 

@@ -16,7 +16,7 @@ from olmoflow.commands.command_line.progress import progress_of_steps
 from olmoflow.commands.config.numbers import COUNT, SHARE, check_each
 from olmoflow.commands.curate.pipeline import files_in
 from olmoflow.commands.inputs.checkpoints import tokenizer_folder
-from olmoflow.commands.inputs.documents import KEY, longest_document
+from olmoflow.commands.inputs.documents import longest_document, where_given
 from olmoflow.commands.inputs.tokenizers import splits_of
 from olmoflow.commands.synthesize.outcome import nothing_left, print_steps, write_report
 from olmoflow.commands.synthesize.recipes import REWRITTEN, find_roles, make_pipeline
@@ -102,9 +102,7 @@ def _identity(
     """What makes the pairs, apart from the conversations and checkpoints."""
     from olmoflow.digests import fingerprint
 
-    rest = {k: v for k, v in config.items() if k not in _NOT_IN_IDENTITY}
-    if rest[KEY] is None:
-        del rest[KEY]
+    rest = {k: v for k, v in where_given(config).items() if k not in _NOT_IN_IDENTITY}
     counted = None if tokenizer is None else fingerprint(tokenizer)
     control = {**config["pipeline"]["length_control"], "tokenizer": counted}
     told = hashlib.sha256("".join(pipeline.told()).encode()).hexdigest()[:12]

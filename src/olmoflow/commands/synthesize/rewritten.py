@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from olmoflow.artifact import Input, claim, resolve
 from olmoflow.commands.command_line.progress import progress_of_steps
 from olmoflow.commands.inputs.checkpoints import tokenizer_folder
-from olmoflow.commands.inputs.documents import KEY, longest_document
+from olmoflow.commands.inputs.documents import KEY, longest_document, where_given
 from olmoflow.commands.inputs.tokenizers import splits_of
 from olmoflow.commands.synthesize.outcome import nothing_left, print_steps, write_report
 from olmoflow.commands.synthesize.speakers import Advance, Interview, Role, find_role, said_by
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 WRITER = "writer"
 # Passages that are held in memory with their answers; each portion is a transcript of its own.
 PORTION = 20_000
+
+_IN_IDENTITY = ("limit", "seed", "max_error_rate", "max_unanswered", KEY)
 
 
 def run_rewritten(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,10 +134,8 @@ def _identity(
     settings = config["pipeline"]
     counted = None if tokenizer is None else fingerprint(tokenizer)
     told = hashlib.sha256(rewriting.instruction.text.encode()).hexdigest()[:12]
-    longest = {} if config[KEY] is None else {KEY: config[KEY]}
     return {
-        **{key: config[key] for key in ("limit", "seed", "max_error_rate", "max_unanswered")},
-        **longest,
+        **{key: value for key, value in where_given(config).items() if key in _IN_IDENTITY},
         "speakers": said_by({WRITER: role}),
         "pipeline": {
             **settings,

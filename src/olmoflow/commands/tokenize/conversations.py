@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from olmoflow.artifact import Input, claim, resolve
 from olmoflow.commands.command_line.progress import progress_bar
 from olmoflow.commands.inputs.checkpoints import TOKENIZER
-from olmoflow.commands.inputs.documents import KEY, longest_document
+from olmoflow.commands.inputs.documents import longest_document, where_given
 from olmoflow.commands.inputs.tokenizers import make_tokenizer, place_tokenizer, splits_of
 from olmoflow.errors import UserError
 
@@ -163,9 +163,7 @@ def _given_tokenizer(config: Mapping[str, Any]) -> Input:
 def _identity(config: Mapping[str, Any], template: ChatTemplate) -> dict[str, Any]:
     """What makes the shards, apart from rows and tokenizer."""
     digest = hashlib.sha256(template.source.encode()).hexdigest()[:12]
-    kept = {key: value for key, value in config.items() if key not in _NOT_OF_ROWS}
-    if kept[KEY] is None:
-        del kept[KEY]
+    kept = {key: value for key, value in where_given(config).items() if key not in _NOT_OF_ROWS}
     return {**kept, "template": digest}
 
 
